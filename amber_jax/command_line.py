@@ -1,0 +1,64 @@
+"""What every command does around its main: flags in, one-sentence errors out."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from absl import app, flags, logging
+
+from amber_jax.errors import UserError
+
+USAGE_ERROR = 2
+
+
+@contextlib.contextmanager
+def one_sentence_errors() -> Iterator[None]:
+    """Turns a `UserError` into one line on stderr and exit status 2."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USAGE_ERROR)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    """Returns the positional arguments; flag mistakes become a `UserError`."""
+    try:
+        rest = flags.FLAGS(list(argv))
+    except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"flags not understood: {_one_line(error)}") from error
+    except FileNotFoundError as error:
+        raise UserError(
+            f"config file not found: {error.filename or error}; "
+            "--config takes the path of a file in configs/"
+        ) from error
+    if len(rest) > 1:
+        raise UserError(
+            f"unexpected argument {rest[1]!r}; every setting is a flag, "
+            "as in --config.seed=1"
+        )
+    return rest
+
+
+def _one_line(error: Exception) -> str:
+    text = error.args[0] if error.args else error
+    return " ".join(str(text).split())
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """Parses the flags, runs `main(argv)` and exits with its status.
+
+    Exit status: 0 done, 2 for a mistake the user can fix (one sentence on stderr).
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+    def guarded(argv: Sequence[str]) -> None:
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # libraries chat at INFO
+        with one_sentence_errors():
+            main(argv)
+
+    with one_sentence_errors():
+        app.run(guarded, argv=sys.argv, flags_parser=_parse_flags)

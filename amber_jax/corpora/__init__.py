@@ -1,0 +1,1 @@
+"""Raw text to tokenised shards: readers, filters, packing, the record format."""

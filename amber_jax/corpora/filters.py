@@ -1,0 +1,87 @@
+"""Why a line or a pair is left out; every reason is one word that gets counted."""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line, read_lines
+
+HeldOut = frozenset[int]
+Cleaned = tuple[str | None, str | None]  # (text, reason): one of the two is None
+
+_CONLLU_TEXT = "# text"
+
+
+def screen(raw: bytes, *, max_bytes: int, held_out: HeldOut) -> Cleaned:
+    """Returns what `clean_line` does, or "evaluation_sentence" for held-out text."""
+    text, reason = clean_line(raw, max_bytes=max_bytes)
+    if text and held_out and sentence_hash(text) in held_out:
+        return None, "evaluation_sentence"
+    return text, reason
+
+
+def pair_text_reason(src: Cleaned, tgt: Cleaned) -> str | None:
+    """Returns why two screened sides make no pair, or None."""
+    reason = src[1] or tgt[1]
+    if "evaluation_sentence" in (src[1], tgt[1]):
+        return "evaluation_sentence"
+    if reason:
+        return "empty_side" if reason == "empty" else reason
+    return "identical_sides" if src[0] == tgt[0] else None
+
+
+def pair_token_reason(
+    src: list[int],
+    tgt: list[int],
+    *,
+    row_length: int,
+    max_side_tokens: int,
+    max_length_ratio: float,
+) -> str | None:
+    """Returns why the token ids of two sides make no pair, or None.
+
+    Args:
+        src: ids of the source side, without special tokens.
+        tgt: ids of the target side.
+        row_length: `[CLS] src [SEP] tgt [SEP]` has to fit into this many tokens.
+        max_side_tokens: longer sides are "too_long".
+        max_length_ratio: of the longer to the shorter side, in tokens.
+    """
+    shorter, longer = sorted((len(src), len(tgt)))
+    if not shorter:
+        return "empty_side"
+    if longer > max_side_tokens or shorter + longer + 3 > row_length:
+        return "too_long"
+    return "length_ratio" if longer > max_length_ratio * shorter else None
+
+
+def sentence_hash(text: str) -> int:
+    """Returns 64 bits that agree for texts equal up to case, width and spacing."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    normal = " ".join(folded.split()).encode("utf-8", "replace")
+    return int.from_bytes(hashlib.blake2b(normal, digest_size=8).digest(), "little")
+
+
+def held_out_sentences(paths: Iterable[Path]) -> HeldOut:
+    """Returns the hashes of all sentences in evaluation files.
+
+    Every tab-separated cell of every line counts as a sentence; of CoNLL-U files the
+    `# text = ` comments do.
+    """
+    return frozenset(
+        sentence_hash(text) for path in paths for text in _sentences(Path(path))
+    )
+
+
+def _sentences(path: Path) -> Iterator[str]:
+    conllu = ".conllu" in path.suffixes
+    for raw in read_lines(path):
+        for field in raw.split(b"\t"):
+            text, _ = clean_line(field, max_bytes=LINE_CAP_BYTES)
+            if not text:
+                continue
+            if not conllu:
+                yield text
+            elif text.startswith(_CONLLU_TEXT) and " = " in text:
+                yield text.split(" = ", 1)[1]

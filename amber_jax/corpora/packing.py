@@ -1,0 +1,143 @@
+"""Pairs of token sequences packed into rows of one length; see `model/rows`.
+
+A pair (x, y) is laid out as `[CLS] x [SEP] y [SEP]`, a lone text (x, []) as
+`[CLS] x [SEP]`. A row ends with the span lengths of its pairs:
+
+    row_length 10, max_pairs 2, pairs ([7, 8], [9]) and ([5], [])
+    CLS 7 8 SEP 9 SEP CLS 5 SEP PAD | 4 2 3 0
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from amber_jax.tokenization.tokenizer import SpecialTokens
+
+WINDOW = 4096  # pairs packed together
+_ROOM_SHARE = 32  # a row with more than 1/32 of its positions free is repacked
+_MOST_LEFT = 64  # pairs; a stream that never packs well must not pile up
+
+TokenIds = list[int]
+Pair = tuple[TokenIds, TokenIds]
+Row = list[Pair]
+
+
+def spans(pair: Pair) -> tuple[int, int]:
+    """Returns the tokens of `[CLS] x [SEP]` and of `y [SEP]` (0 for a lone text)."""
+    x, y = pair
+    return len(x) + 2, len(y) + 1 if y else 0
+
+
+def pack(
+    pairs: Iterable[Pair], *, row_length: int, max_pairs: int
+) -> tuple[list[Row], list[Pair]]:
+    """Packs pairs into rows, window by window, and returns what filled rows badly.
+
+    Badly filled rows of a window are taken apart and join the next one.
+
+    Returns:
+        (rows, left): every pair of the input is in exactly one of the two; `left`
+        holds at most 64 pairs, for the caller to pack together with others.
+    """
+    rows: list[Row] = []
+    left: list[Pair] = []
+    waiting = iter(pairs)
+    while window := list(itertools.islice(waiting, WINDOW)):
+        packed = best_fit(left + window, row_length=row_length, max_pairs=max_pairs)
+        good, left = _split_off_poor(packed, row_length)
+        rows += good
+    return rows, left
+
+
+def best_fit(pairs: Sequence[Pair], *, row_length: int, max_pairs: int) -> list[Row]:
+    """Returns rows that hold every pair: longest first, into the fullest row it fits.
+
+    Equal inputs give equal rows. No pair may be longer than `row_length`.
+    """
+    order = sorted(range(len(pairs)), key=lambda i: -sum(spans(pairs[i])))
+    rows: list[Row] = []
+    with_room: list[list[int]] = [[] for _ in range(row_length + 1)]
+    rooms = 0  # bit r is set while some row has room for exactly r tokens
+    for i in order:
+        length = sum(spans(pairs[i]))
+        fitting = rooms >> length
+        if fitting:
+            room = length + (fitting & -fitting).bit_length() - 1
+            number = with_room[room].pop()
+            rooms ^= 0 if with_room[room] else 1 << room
+        else:
+            room, number = row_length, len(rows)
+            rows.append([])
+        rows[number].append(pairs[i])
+        if len(rows[number]) < max_pairs:
+            with_room[room - length].append(number)
+            rooms |= 1 << (room - length)
+    return rows
+
+
+def lay_out(
+    rows: Sequence[Row], special: SpecialTokens, *, row_length: int, max_pairs: int
+) -> np.ndarray:
+    """Returns the records of `rows`, [R, row_length + 2 max_pairs] int32."""
+    records = np.zeros((len(rows), row_length + 2 * max_pairs), np.int32)
+    records[:, :row_length] = special.pad
+    for record, row in zip(records, rows, strict=True):
+        tokens = [token for pair in row for token in _tokens(pair, special)]
+        lengths = [length for pair in row for length in spans(pair)]
+        record[: len(tokens)] = tokens
+        record[row_length : row_length + len(lengths)] = lengths
+    return records
+
+
+def taken_apart(records: np.ndarray, *, row_length: int) -> Iterator[Pair]:
+    """Yields the pairs of records [R, row_length + 2 N]; undoes `lay_out`."""
+    for record in records:
+        start = 0
+        for x_span, y_span in record[row_length:].reshape(-1, 2).tolist():
+            middle, end = start + x_span, start + x_span + y_span
+            if x_span:
+                x = record[start + 1 : middle - 1].tolist()
+                yield x, record[middle : max(end - 1, middle)].tolist()
+            start = end
+
+
+def text_pairs(lines: Iterable[TokenIds | None], max_piece: int) -> list[Pair]:
+    """Returns neighbouring pieces of each document as pairs, the odd one out alone.
+
+    Lines longer than `max_piece` tokens are cut; a document ends at None.
+
+        [[1, 2, 3], [4], None, [5]], max_piece 2     ([1, 2], [3])  ([4], [])  ([5], [])
+    """
+    pairs: list[Pair] = []
+    open_piece: TokenIds | None = None
+    for line in itertools.chain(lines, [None]):
+        if line is None and open_piece is not None:
+            pairs.append((open_piece, []))
+            open_piece = None
+        for start in range(0, len(line or []), max_piece):
+            piece = line[start : start + max_piece]
+            if open_piece is None:
+                open_piece = piece
+            else:
+                pairs.append((open_piece, piece))
+                open_piece = None
+    return pairs
+
+
+def _split_off_poor(rows: list[Row], row_length: int) -> tuple[list[Row], list[Pair]]:
+    good: list[Row] = []
+    poor: list[Pair] = []
+    room_allowed = row_length // _ROOM_SHARE
+    for row in reversed(rows):  # the last rows were opened last, for the shortest
+        room = row_length - sum(sum(spans(pair)) for pair in row)
+        if room > room_allowed and len(poor) + len(row) <= _MOST_LEFT:
+            poor += row
+        else:
+            good.append(row)
+    return good[::-1], poor
+
+
+def _tokens(pair: Pair, special: SpecialTokens) -> TokenIds:
+    x, y = pair
+    return [special.cls, *x, special.sep, *(y and [*y, special.sep])]

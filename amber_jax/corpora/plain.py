@@ -1,0 +1,85 @@
+r"""Inputs made seekable: unpacked where needed, with the offsets of their lines.
+
+Workers get paths and byte ranges, not lines; therefore every input is read once,
+counted, and cut into blocks of `BLOCK_LINES` lines that any worker can seek to.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from amber_jax.corpora.sources import TmxSource
+from amber_jax.corpora.text import read_chunks, split_lines
+from amber_jax.corpora.tmx import read_tmx
+
+BLOCK_LINES = 64
+_PACKED = frozenset({".gz", ".bz2", ".xz"})
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class PlainFile:
+    """A seekable text file."""
+
+    path: Path
+    lines: int
+    blocks: tuple[int, ...]  # byte offset of every BLOCK_LINES-th line, and the end
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The bytes [start, end) of a plain file: whole lines."""
+
+    path: Path
+    start: int
+    end: int
+
+
+def plain_file(path: Path, copy: Path) -> PlainFile:
+    """Returns `path` indexed; a compressed file is unpacked into `copy` first."""
+    if path.suffix not in _PACKED:
+        return _index(path, read_chunks(path))
+    with copy.open("wb") as file:
+        return _index(copy, _written(read_chunks(path), file))
+
+
+def plain_tmx(source: TmxSource, copy: Path) -> PlainFile:
+    """Returns a translation memory as a two-column TSV written to `copy`, indexed."""
+    pairs = read_tmx(source.path, source.src_lang, source.tgt_lang)
+    lines = (f"{src}\t{tgt}\n".encode("utf-8", "replace") for src, tgt in pairs)
+    with copy.open("wb") as file:
+        return _index(copy, _written(lines, file))
+
+
+def read_slice(part: Slice) -> Iterator[bytes]:
+    """Yields the lines of a slice, cut as in `read_lines`."""
+    with part.path.open("rb") as file:
+        file.seek(part.start)
+        yield from split_lines(_chunks(file, part.end - part.start))
+
+
+def _index(path: Path, chunks: Iterable[bytes]) -> PlainFile:
+    starts, lines, offset, last = [0], 0, 0, b"\n"
+    for chunk in chunks:
+        ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == ord("\n"))
+        numbers = np.arange(lines + 1, lines + 1 + len(ends))
+        starts += (offset + 1 + ends[numbers % BLOCK_LINES == 0]).tolist()
+        lines, offset, last = lines + len(ends), offset + len(chunk), chunk[-1:]
+    lines += last != b"\n"  # a last line without its line end is a line
+    if starts[-1] < offset or not lines:
+        starts.append(offset)
+    return PlainFile(path, lines, tuple(starts))
+
+
+def _written(chunks: Iterable[bytes], file) -> Iterator[bytes]:
+    for chunk in chunks:
+        file.write(chunk)
+        yield chunk
+
+
+def _chunks(file, size: int) -> Iterator[bytes]:
+    while size > 0 and (chunk := file.read(min(size, _CHUNK_BYTES))):
+        size -= len(chunk)
+        yield chunk

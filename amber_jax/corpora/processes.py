@@ -1,0 +1,50 @@
+"""Work mapped over processes, results in order of the work."""
+
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from amber_jax.errors import UserError
+
+Report = Callable[[str, int, int], None]  # stage, done, total
+Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+
+
+@contextlib.contextmanager
+def mapper(processes: int) -> Iterator[Mapper]:
+    """Yields a `map` that runs on `processes` workers, 0 for one on each core.
+
+    Functions and work must be picklable: workers are spawned, never forked.
+
+    Raises:
+        UserError: a worker was killed.
+    """
+    processes = processes or os.cpu_count() or 1
+    if processes == 1:
+        yield map
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        try:
+            yield pool.map
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a worker process was killed, most likely for memory; "
+                "run again with fewer processes or smaller unit_bytes"
+            ) from error
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def reported(
+    stage: str, results: Iterator[Any], total: int, report: Report
+) -> Iterator[Any]:
+    """Yields `results`, calling `report(stage, done, total)` before each."""
+    for done, result in enumerate(results, 1):
+        report(stage, done, total)
+        yield result

@@ -1,0 +1,125 @@
+"""What a corpus is built from: one frozen record for each kind of input.
+
+Every source is a table: lines are rows, languages are columns. Its pairs become
+`pair` streams named "en-fr"; a table without pairs becomes a `mono` stream.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from amber_jax.corpora.text import KEY, many_way_columns
+from amber_jax.errors import UserError
+
+LanguagePair = tuple[str, str]
+
+_CODE = re.compile("[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Running text of one language; an empty line ends a document."""
+
+    language: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class MosesSource:
+    """Two files whose lines translate each other."""
+
+    src_lang: str
+    tgt_lang: str
+    src_path: Path
+    tgt_path: Path
+
+
+@dataclass(frozen=True)
+class TsvSource:
+    """One file without header: source sentence, tab, target sentence."""
+
+    src_lang: str
+    tgt_lang: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class ManyWaySource:
+    """One file with header `key<TAB>en<TAB>de...`; pairs join `pivot` with the rest."""
+
+    path: Path
+    pivot: str = "en"
+    languages: tuple[str, ...] = ()  # to pair with the pivot; none named: all
+
+
+@dataclass(frozen=True)
+class TmxSource:
+    """One translation memory (TMX)."""
+
+    src_lang: str
+    tgt_lang: str
+    path: Path
+
+
+Source = TextSource | MosesSource | TsvSource | ManyWaySource | TmxSource
+
+
+def source_files(source: Source) -> tuple[Path, ...]:
+    """Returns the files of a source, in column order."""
+    if isinstance(source, MosesSource):
+        return source.src_path, source.tgt_path
+    return (source.path,)
+
+
+def source_columns(source: Source) -> tuple[str, ...]:
+    """Returns the languages of a source's columns, perhaps after `text.KEY`.
+
+    Raises:
+        UserError: a many-way file lacks its pivot or a language the config names.
+    """
+    if isinstance(source, TextSource):
+        return (source.language,)
+    if not isinstance(source, ManyWaySource):
+        return source.src_lang, source.tgt_lang
+    columns = many_way_columns(source.path)
+    for language in (source.pivot, *source.languages):
+        if language not in columns:
+            raise UserError(
+                f"{source.path}: no column {language!r}; its header names "
+                f"{' '.join(columns)}; correct the config"
+            )
+    return tuple(columns)
+
+
+def source_pairs(source: Source, columns: tuple[str, ...]) -> tuple[LanguagePair, ...]:
+    """Returns the (source, target) languages that become pair streams.
+
+    Raises:
+        UserError: there is no pair, or a code cannot name a stream.
+    """
+    if isinstance(source, TextSource):
+        _check_codes(source, [source.language])
+        return ()
+    if isinstance(source, ManyWaySource):
+        named = source.languages or columns
+        others = [code for code in named if code not in (source.pivot, KEY)]
+        pairs = tuple((source.pivot, other) for other in others)
+    else:
+        pairs = ((source.src_lang, source.tgt_lang),)
+    _check_codes(source, [code for pair in pairs for code in pair])
+    if not pairs or any(src == tgt for src, tgt in pairs):
+        raise UserError(
+            f"{source_files(source)[0]}: no pair of two different languages; "
+            "correct the languages in the config"
+        )
+    return pairs
+
+
+def _check_codes(source: Source, codes: Sequence[str]) -> None:
+    for code in codes:
+        if not _CODE.fullmatch(code):
+            raise UserError(
+                f"{source_files(source)[0]}: {code!r} is no language code; "
+                "wanted letters and digits, as in en, zh-Hans or sr_Latn"
+            )

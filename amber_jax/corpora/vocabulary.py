@@ -1,0 +1,141 @@
+"""The text a vocabulary is trained on: languages smoothed, drawn by seed.
+
+Files are read twice, to count and to pick, so that memory holds only the sample.
+"""
+
+import collections
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from amber_jax.corpora.sampling import smoothed_rates
+from amber_jax.corpora.sources import TextSource
+from amber_jax.corpora.text import clean_line, read_lines, read_many_way
+from amber_jax.errors import UserError
+from amber_jax.tokenization.sentencepiece import MAX_SENTENCE_BYTES
+
+_Sentence = tuple[str, str | None, str | None]  # language, text, reject reason
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Sentences drawn from all languages, and what they were drawn from."""
+
+    sentences: list[str]
+    available: dict[str, int]  # usable sentences of each language
+    drawn: dict[str, int]
+    rejects: dict[str, int]  # lines of each reject reason
+
+
+def sample_text(
+    files: Sequence[TextSource],
+    many_way: Sequence[Path],
+    *,
+    sentences: int,
+    alpha: float,
+    seed: int,
+) -> Sample:
+    """Returns about `sentences` sentences, language shares p ∝ n^alpha.
+
+    A small language is repeated to reach its share. Equal files and arguments give
+    equal sentences in equal order.
+
+    Args:
+        files: text of one language each, one sentence a line.
+        many_way: TSV tables; each column is text of its language.
+        sentences: size of the sample, at least 1.
+        alpha: 1 keeps the languages' natural shares, 0 makes them equal.
+        seed: of the draw.
+
+    Raises:
+        UserError: no input, a language without a usable line, an unreadable file.
+    """
+    available, rejects = _count(files, many_way)
+    positions = draw_positions(available, sentences=sentences, alpha=alpha, seed=seed)
+    return Sample(
+        sentences=list(_pick(_read(files, many_way), positions)),
+        available=available,
+        drawn={language: len(chosen) for language, chosen in positions.items()},
+        rejects=rejects,
+    )
+
+
+def draw_positions(
+    available: Mapping[str, int], *, sentences: int, alpha: float, seed: int
+) -> dict[str, np.ndarray]:
+    """Returns which sentences of each language to take: sorted int64 positions.
+
+    A language whose share is above what it has is taken whole as often as it fits;
+    no position occurs twice before all have occurred once.
+
+    Args:
+        available: number of sentences of each language, all > 0.
+        sentences: sum of the shares.
+        alpha: smoothing exponent, see `sampling.smoothed_rates`.
+        seed: each language draws from its own stream of it.
+    """
+    rates = smoothed_rates(available, alpha)
+    drawn = {}
+    for language, count in available.items():
+        share = max(1, round(rates[language] * sentences))
+        rng = np.random.default_rng([seed, *language.encode("utf-8")])
+        part = rng.choice(count, share % count, replace=False, shuffle=False)
+        whole = np.tile(np.arange(count), share // count)
+        drawn[language] = np.sort(np.concatenate([whole, part]))
+    return drawn
+
+
+def _read(files: Sequence[TextSource], tables: Sequence[Path]) -> Iterator[_Sentence]:
+    for source in files:
+        for raw in read_lines(source.path):
+            yield source.language, *clean_line(raw, max_bytes=MAX_SENTENCE_BYTES)
+    for path in tables:
+        for row in read_many_way(path)[1]:
+            for language, text in row.items():
+                raw = text.encode("utf-8")
+                yield language, *clean_line(raw, max_bytes=MAX_SENTENCE_BYTES)
+
+
+def _count(
+    files: Sequence[TextSource], tables: Sequence[Path]
+) -> tuple[dict[str, int], dict[str, int]]:
+    available = {source.language: 0 for source in files}
+    for path in tables:
+        available |= dict.fromkeys(read_many_way(path)[0], 0)
+    rejects: collections.Counter[str] = collections.Counter()
+    for language, text, reason in _read(files, tables):
+        if text is None:
+            rejects[reason] += 1
+        else:
+            available[language] += 1
+    _require_text(available)
+    return available, dict(rejects)
+
+
+def _require_text(available: Mapping[str, int]) -> None:
+    if not available:
+        raise UserError("no text to train on: name inputs in files or many_way")
+    empty = [language for language, count in available.items() if not count]
+    if empty:
+        raise UserError(
+            f"no usable sentence of {', '.join(empty)} in the config's files; "
+            "correct the paths or leave the language out"
+        )
+
+
+def _pick(
+    read: Iterator[_Sentence], positions: Mapping[str, np.ndarray]
+) -> Iterator[str]:
+    """Yields the text at each position of its language, once for each mention."""
+    waiting = {language: iter(at.tolist()) for language, at in positions.items()}
+    following = {language: next(at, -1) for language, at in waiting.items()}
+    seen = dict.fromkeys(positions, 0)
+    for language, text, _ in read:
+        if text is None:
+            continue
+        while following[language] == seen[language]:
+            yield text
+            following[language] = next(waiting[language], -1)
+        seen[language] += 1

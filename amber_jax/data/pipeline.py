@@ -1,0 +1,127 @@
+"""Batches as a function of (corpus, seed, stage, step), fed through tf.data.
+
+Resuming is arithmetic: nothing about the data is checkpointed, and each process
+computes which rows of the global batch are its own.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from amber_jax.corpora.records import Corpus, Stream, read_rows
+from amber_jax.data.order import block_counts, mixture, permuted
+from amber_jax.errors import UserError
+
+HostBatch = dict[str, dict[str, np.ndarray]]
+_FIELDS = ("token_ids", "span_lengths", "row_ids")
+_MIXTURE_KEY, _ROW_KEY = 0, 1  # keep the two uses of a stage's seed apart
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchPlan:
+    """Everything that decides a stage's batches."""
+
+    corpus: Corpus
+    rows: Mapping[str, int]  # kind -> rows in the global batch
+    seed: int
+    stage: int
+    process_index: int = 0
+    process_count: int = 1
+
+
+def batch_at(plan: BatchPlan, step: int) -> HostBatch:
+    """Returns this process's rows of the global batch of `step`.
+
+    For each kind of rows: token_ids [B, L] int32, span_lengths [B, N, 2] int32 and
+    row_ids [B, 3] uint32 (stream, epoch, row), B = global rows / processes. Batches
+    of consecutive processes, one after the other, are the batch of a single process.
+    """
+    return {kind: _rows_at(plan, kind, step) for kind in plan.rows}
+
+
+def _rows_at(plan: BatchPlan, kind: str, step: int) -> dict[str, np.ndarray]:
+    rows = plan.rows[kind]
+    own = rows // plan.process_count
+    first = step * rows + plan.process_index * own
+    streams = plan.corpus.streams[kind]
+    counts = block_counts({name: stream.rate for name, stream in streams.items()})
+    numbers, places = mixture(
+        np.arange(first, first + own, dtype=np.int64),
+        [counts[name] for name in streams],
+        (plan.seed, plan.stage, _MIXTURE_KEY, _kind_number(kind)),
+    )
+    length, pairs = plan.corpus.row_length, plan.corpus.max_pairs
+    packed = np.empty((own, length + 2 * pairs), np.int32)
+    row_ids = np.empty((own, 3), np.uint32)
+    for number, stream in enumerate(streams.values()):
+        here = np.flatnonzero(numbers == number)
+        if not here.size:
+            continue
+        epochs, within = np.divmod(places[here], stream.rows)
+        for epoch in np.unique(epochs):
+            mine = epochs == epoch
+            key = (plan.seed, plan.stage, _ROW_KEY, _kind_number(kind), number, epoch)
+            index = permuted(within[mine], stream.rows, [int(part) for part in key])
+            packed[here[mine]] = read_rows(plan.corpus, stream, index)
+            row_ids[here[mine], 1] = epoch
+            row_ids[here[mine], 2] = index
+        row_ids[here, 0] = 2 * number + _kind_number(kind)
+    return {
+        "token_ids": packed[:, :length],
+        "span_lengths": packed[:, length:].reshape(own, pairs, 2),
+        "row_ids": row_ids,
+    }
+
+
+def _kind_number(kind: str) -> int:
+    return ("mono", "pair").index(kind)
+
+
+def batches(plan: BatchPlan, *, start: int, stop: int) -> Iterator[HostBatch]:
+    """Yields the batches of steps start..stop-1, read ahead by tf.data."""
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")  # accelerators belong to JAX
+    types = {"token_ids": tf.int32, "span_lengths": tf.int32, "row_ids": tf.uint32}
+
+    def load(step: int) -> list[np.ndarray]:
+        batch = batch_at(plan, int(step))
+        return [batch[kind][field] for kind in plan.rows for field in _FIELDS]
+
+    def fetch(step: tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
+        flat = iter(
+            tf.numpy_function(load, [step], [*types.values()] * len(plan.rows))
+        )
+        return {kind: {field: next(flat) for field in types} for kind in plan.rows}
+
+    dataset = (
+        tf.data.Dataset.range(start, stop)
+        .map(fetch, num_parallel_calls=2, deterministic=True)
+        .prefetch(2)
+    )
+    return dataset.as_numpy_iterator()
+
+
+def rows_for_pairs(streams: Mapping[str, Stream], pairs: int, *, multiple: int) -> int:
+    """Returns how many rows of a kind hold `pairs` sentence pairs on average.
+
+    Args:
+        streams: the corpus's streams of the kind.
+        pairs: wanted sentence pairs; 0 gives 0 rows.
+        multiple: the result is rounded to a positive multiple of this.
+    """
+    if not pairs:
+        return 0
+    per_row = sum(s.rate * s.pairs / s.rows for s in streams.values())
+    return max(1, round(pairs / per_row / multiple)) * multiple
+
+
+def check_division(rows: Mapping[str, int], parts: int, what: str) -> None:
+    """Raises UserError unless every kind's rows divide into `parts` equal shares."""
+    for kind, count in rows.items():
+        if count % parts:
+            raise UserError(
+                f"{count} {kind} rows in the batch do not divide among {parts} {what}; "
+                f"set row_multiple to a multiple of {parts}"
+            )

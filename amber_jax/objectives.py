@@ -1,0 +1,376 @@
+"""The pretraining objective: which passes and which losses one batch gets.
+
+Three passes of the encoder give every loss. `[x; y]` is a packed row of pairs.
+
+    pass 1   masked [x; y]   every token sees its pair        MLM, TLM
+    pass 2   clean  [x; y]   x sees x; y_i sees x and y_<i    A_{y->x}, c_x
+    pass 3   clean  [y; x]   the same, sides exchanged        A_{x->y}, c_y
+
+No x row of pass 2 sees y, so c_x is the encoding of x alone: the same vector the
+encoder gives that sentence at retrieval time.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amber_jax import reductions
+from amber_jax.losses import masked_lm as masked_lm_loss
+from amber_jax.losses import sentence_alignment as sentence_loss
+from amber_jax.losses import word_alignment as word_loss
+from amber_jax.model import masking, rows
+from amber_jax.model.encoder import EncoderConfig, attention_probs
+from amber_jax.model.heads import PretrainingModel, mean_pool
+from amber_jax.types import Array, Batch, Objective, Params, WeightedSum
+
+MASKED_LM, SENTENCES, WORDS = "masked_lm", "sentence_alignment", "word_alignment"
+LOSSES = (MASKED_LM, SENTENCES, WORDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """What the losses need to know of the tokenizer."""
+
+    special: tuple[int, ...]  # [PAD] [CLS] [SEP] [MASK]; [UNK] stands for a word
+    mask_id: int
+    size: int
+    punctuation: np.ndarray  # [V] bool
+
+
+@dataclasses.dataclass(frozen=True)
+class SentenceAlignment:
+    """Options of the sentence-alignment loss; the paper's form is the default."""
+
+    symmetric: bool  # also y -> x, averaged
+    normalise: bool
+    scale: float
+    margin: float
+    special_tokens: bool  # whether [CLS] and [SEP] count in the mean
+
+
+@dataclasses.dataclass(frozen=True)
+class WordAlignment:
+    """Options of the word-alignment loss."""
+
+    renormalise: bool  # over the other side
+    special_tokens: bool  # whether [CLS] and [SEP] count
+    punctuation: bool  # whether punctuation counts
+    max_position_offset: int  # positions of the second side move by 0..this, at random
+
+
+class Pass(NamedTuple):
+    """One clean, directed pass and where its tokens stand."""
+
+    place: rows.Layout
+    token_ids: Array  # [B, L]
+    hidden_states: Array  # [B, L, D]
+    last_layer_input: Array  # [B, L, D]
+
+
+def pretraining_objective(
+    config: EncoderConfig,
+    vocabulary: Vocabulary,
+    *,
+    losses: frozenset[str],
+    masking_rate: float,
+    mask_key: Array,
+    sentence_alignment: SentenceAlignment,
+    word_alignment: WordAlignment,
+) -> Objective:
+    """Returns the objective of a stage.
+
+    Args:
+        config: the encoder's sizes.
+        vocabulary: special ids and punctuation.
+        losses: which of `LOSSES` to compute; passes that no loss needs are not run.
+        masking_rate: share of the tokens to predict; probability.
+        mask_key: the stage's key for masks and position offsets. Masks depend on it
+            and on a row's identity only, never on devices or on dropout.
+        sentence_alignment: options.
+        word_alignment: options.
+
+    Returns:
+        `objective(params, batch, key, *, train, axis_name)` giving WeightedSums named
+        as the losses, and beside them what is worth watching: `mlm` and `tlm` apart,
+        accuracies, and the two shares of `losses/word_alignment.py`.
+    """
+    model = PretrainingModel(config)
+    directed = bool(losses & {SENTENCES, WORDS})
+
+    def objective(
+        params: Params, batch: Batch, key: Array, *, train: bool, axis_name: str | None
+    ) -> dict[str, WeightedSum]:
+        mono_key, pair_key, src_key, tgt_key = jax.random.split(key, 4)
+        terms = {}
+        if MASKED_LM in losses:
+            keys = {"mono": mono_key, "pair": pair_key}
+            outcomes = {
+                kind: _masked_pass(
+                    model,
+                    params,
+                    batch[kind],
+                    vocabulary,
+                    rate=masking_rate,
+                    mask_key=mask_key,
+                    dropout_key=keys[kind],
+                    train=train,
+                )
+                for kind in sorted(batch)
+            }
+            terms |= _masked_lm_terms(outcomes)
+        if directed and "pair" in batch:
+            pair = batch["pair"]
+            forward, backward, order = _directed_passes(
+                model,
+                params,
+                pair,
+                offsets=_position_offsets(pair, mask_key, word_alignment),
+                dropout_keys=(src_key, tgt_key),
+                train=train,
+            )
+            if SENTENCES in losses:
+                terms |= _sentence_terms(
+                    forward,
+                    backward,
+                    vocabulary,
+                    paired=pair["span_lengths"][..., 1] > 0,
+                    options=sentence_alignment,
+                    axis_name=axis_name,
+                )
+            if WORDS in losses:
+                terms |= _word_terms(
+                    params["encoder"],
+                    config,
+                    forward,
+                    backward,
+                    order,
+                    vocabulary,
+                    max_pairs=pair["span_lengths"].shape[1],
+                    options=word_alignment,
+                )
+        return terms
+
+    return objective
+
+
+def _masked_pass(
+    model: PretrainingModel,
+    params: Params,
+    batch: dict[str, Array],
+    vocabulary: Vocabulary,
+    *,
+    rate: float,
+    mask_key: Array,
+    dropout_key: Array,
+    train: bool,
+) -> tuple[WeightedSum, WeightedSum]:
+    """Returns the masked-LM loss and hits of one kind of rows."""
+    token_ids = batch["token_ids"]
+    place = rows.layout(batch["span_lengths"], token_ids.shape[1])
+    masked = masking.mask_rows(
+        token_ids,
+        (place.pair_ids > 0) & ~_is_special(token_ids, vocabulary),
+        masking.row_keys(mask_key, batch["row_ids"]),
+        rate=rate,
+        mask_id=vocabulary.mask_id,
+        first_word_id=max(vocabulary.special) + 1,
+        vocab_size=vocabulary.size,
+    )
+    _, logits = model.apply(
+        {"params": params},
+        masked.token_ids,
+        place.sides,
+        place.position_ids,
+        rows.full_attention(place),
+        masked.mlm_positions,
+        train=train,
+        rngs={"dropout": dropout_key},
+    )
+    answers = (logits, masked.mlm_targets, masked.mlm_weights)
+    return masked_lm_loss.masked_lm(*answers), masked_lm_loss.masked_lm_hits(*answers)
+
+
+def _masked_lm_terms(
+    outcomes: dict[str, tuple[WeightedSum, WeightedSum]],
+) -> dict[str, WeightedSum]:
+    """The loss is one expectation over monolingual rows and pairs together."""
+    names = {"mono": "mlm", "pair": "tlm"}
+    losses = [loss for loss, _ in outcomes.values()]
+    hits = [hit for _, hit in outcomes.values()]
+    return {
+        MASKED_LM: jax.tree.map(lambda *parts: sum(parts), *losses),
+        "masked_lm_accuracy": jax.tree.map(lambda *parts: sum(parts), *hits),
+    } | {names[kind]: loss for kind, (loss, _) in outcomes.items()}
+
+
+def _directed_passes(
+    model: PretrainingModel,
+    params: Params,
+    pair: dict[str, Array],
+    *,
+    offsets: Array,
+    dropout_keys: tuple[Array, Array],
+    train: bool,
+) -> tuple[Pass, Pass, Array]:
+    """Returns pass 2, pass 3, and the order [B, L] that led from one to the other."""
+    token_ids, spans = pair["token_ids"], pair["span_lengths"]
+    order, swapped_spans = rows.swap_order(spans, token_ids.shape[1])
+    swapped_ids = jnp.take_along_axis(token_ids, order, axis=1)
+
+    def run(ids: Array, span_lengths: Array, dropout_key: Array) -> Pass:
+        place = rows.layout(span_lengths, ids.shape[1])
+        output = model.apply(
+            {"params": params},
+            ids,
+            place.sides,
+            place.position_ids + _second_side(offsets, place),
+            rows.directed_attention(place),
+            train=train,
+            rngs={"dropout": dropout_key},
+            method=PretrainingModel.encode,
+        )
+        return Pass(place, ids, output.hidden_states, output.last_layer_input)
+
+    forward = run(token_ids, spans, dropout_keys[0])
+    backward = run(swapped_ids, swapped_spans, dropout_keys[1])
+    return forward, backward, order
+
+
+def _position_offsets(
+    pair: dict[str, Array], mask_key: Array, options: WordAlignment
+) -> Array:
+    """Returns by how much the second side of each pair moves, [B, N] int32."""
+    shape = pair["span_lengths"].shape[:2]
+    if not options.max_position_offset:
+        return jnp.zeros(shape, jnp.int32)
+    # Folding in a number that no stream has keeps these apart from the masks.
+    offset_key = jax.random.fold_in(mask_key, 2**32 - 1)
+    keys = masking.row_keys(offset_key, pair["row_ids"])
+    draw = jax.vmap(
+        lambda key: jax.random.randint(
+            key, shape[1:], 0, options.max_position_offset + 1
+        )
+    )
+    return draw(keys)
+
+
+def _second_side(offsets: Array, place: rows.Layout) -> Array:
+    """Returns `offsets` [B, N] at the tokens of each pair's second side, [B, L]."""
+    index = jnp.maximum(place.pair_ids - 1, 0)
+    return jnp.take_along_axis(offsets, index, axis=1) * place.sides
+
+
+def _sentence_terms(
+    forward: Pass,
+    backward: Pass,
+    vocabulary: Vocabulary,
+    *,
+    paired: Array,
+    options: SentenceAlignment,
+    axis_name: str | None,
+) -> dict[str, WeightedSum]:
+    """Returns the loss and its accuracy; `paired` [B, N] bool marks real pairs."""
+    src, has_src = _pooled(forward, vocabulary, paired.shape[1], options)
+    tgt, has_tgt = _pooled(backward, vocabulary, paired.shape[1], options)
+    present = (has_src & has_tgt & paired.reshape(-1)).astype(jnp.float32)
+    everyones = reductions.gather_batch(present, axis_name)
+    own = jnp.arange(len(present)) + reductions.row_offset(len(present), axis_name)
+
+    def rank(queries: Array, candidates: Array) -> tuple[WeightedSum, WeightedSum]:
+        return sentence_loss.rank_translations(
+            queries,
+            reductions.gather_batch(candidates, axis_name),
+            own,
+            query_weights=present,
+            candidate_weights=everyones,
+            normalise=options.normalise,
+            scale=options.scale,
+            margin=options.margin,
+        )
+
+    loss, hits = rank(src, tgt)
+    if options.symmetric:
+        loss, hits = jax.tree.map(
+            lambda one, other: (one + other) / 2, (loss, hits), rank(tgt, src)
+        )
+    return {SENTENCES: loss, "sentence_alignment_accuracy": hits}
+
+
+def _pooled(
+    directed: Pass, vocabulary: Vocabulary, max_pairs: int, options: SentenceAlignment
+) -> tuple[Array, Array]:
+    """Returns the first sides' embeddings [B * N, D] and whether they have words."""
+    first = directed.place.sides == 0
+    members = _members(directed.place.pair_ids, max_pairs, first)
+    if not options.special_tokens:
+        members &= ~_is_special(directed.token_ids, vocabulary)[:, None]
+    embeddings = mean_pool(directed.hidden_states, members)
+    return embeddings.reshape(-1, embeddings.shape[-1]), members.any(-1).reshape(-1)
+
+
+def _word_terms(
+    encoder_params: Params,
+    config: EncoderConfig,
+    forward: Pass,
+    backward: Pass,
+    order: Array,
+    vocabulary: Vocabulary,
+    *,
+    max_pairs: int,
+    options: WordAlignment,
+) -> dict[str, WeightedSum]:
+    # Pass 3 is read in the places of pass 2, so that the two matrices meet.
+    undo = rows.invert_order(order)
+    returned = rows.Layout(
+        *(jnp.take_along_axis(part, undo, axis=1) for part in backward.place)
+    )
+    returned_input = jnp.take_along_axis(
+        backward.last_layer_input, undo[..., None], axis=1
+    )
+    tgt_to_src = attention_probs(
+        encoder_params,
+        config,
+        forward.last_layer_input,
+        rows.directed_attention(forward.place),
+    )
+    src_to_tgt = attention_probs(
+        encoder_params, config, returned_input, rows.directed_attention(returned)
+    )
+    counted = _counted_words(forward.token_ids, vocabulary, options)
+    place = forward.place
+    agreement = word_loss.word_alignment(
+        tgt_to_src,
+        src_to_tgt,
+        _members(place.pair_ids, max_pairs, counted & (place.sides == 0)),
+        _members(place.pair_ids, max_pairs, counted & (place.sides == 1)),
+        renormalise=options.renormalise,
+    )
+    return {
+        WORDS: agreement.loss,
+        "word_alignment_column_share": agreement.column_share,
+        "word_alignment_diagonal_share": agreement.diagonal_share,
+    }
+
+
+def _counted_words(
+    token_ids: Array, vocabulary: Vocabulary, options: WordAlignment
+) -> Array:
+    """Returns [B, L] bool: the tokens that take part in word alignment."""
+    counted = jnp.ones(token_ids.shape, bool)
+    if not options.special_tokens:
+        counted &= ~_is_special(token_ids, vocabulary)
+    if not options.punctuation:
+        counted &= ~jnp.asarray(vocabulary.punctuation)[token_ids]
+    return counted
+
+
+def _members(pair_ids: Array, max_pairs: int, chosen: Array) -> Array:
+    """Returns [B, N, L] bool: the `chosen` [B, L] tokens of every pair."""
+    return rows.one_hot_pairs(pair_ids, max_pairs) & chosen[:, None]
+
+
+def _is_special(token_ids: Array, vocabulary: Vocabulary) -> Array:
+    return jnp.isin(token_ids, jnp.asarray(vocabulary.special))

@@ -1,0 +1,559 @@
+"""Pretraining, wired: config to corpus, encoder, objective, optimizer, loop.
+
+Stage by stage, with checkpoints; running the same command again goes on where the
+last complete checkpoint ends.
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+import amber_jax
+from amber_jax import config as settings
+from amber_jax import objectives
+from amber_jax.corpora.records import Corpus, open_corpus
+from amber_jax.data.pipeline import (
+    BatchPlan,
+    HostBatch,
+    batches,
+    check_division,
+    rows_for_pairs,
+)
+from amber_jax.errors import UserError
+from amber_jax.evaluate import RetrievalEvaluation, build_retrieval
+from amber_jax.loading import TOKENIZER_FOLDER, init_key, init_params
+from amber_jax.model.encoder import EncoderConfig
+from amber_jax.tokenization import load_tokenizer
+from amber_jax.tokenization.tokenizer import Tokenizer
+from amber_jax.training import checkpoint as checkpoints
+from amber_jax.training import loop
+from amber_jax.training.console import Console
+from amber_jax.training.metrics import MetricsLog, TensorBoardWriter
+from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
+from amber_jax.training.parallel import Backend, build_backend
+from amber_jax.training.state import TrainState, new_state
+from amber_jax.training.step import TrainStep, train_step
+from amber_jax.types import Array
+
+CHECKPOINTS = "checkpoints"
+_MASK_KEY, _DROPOUT_KEY = 1, 2  # 0 is for the first parameters
+_FREE_TO_CHANGE = (
+    *("backend", "num_devices", "fsdp", "corpus", "verify_corpus", "log_every"),
+    *("save_every", "evaluate_every", "keep_checkpoints", "tensorboard"),
+    *("evaluations", "init_checkpoint", "max_skipped_in_a_row"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage of the run with its numbers worked out."""
+
+    index: int
+    name: str
+    start: int  # first step, in steps of the whole run
+    end: int
+    rows: Mapping[str, int]  # kind -> rows in the global batch
+    settings: ConfigDict
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What stays the same through all stages."""
+
+    config: ConfigDict
+    corpus: Corpus
+    tokenizer: Tokenizer
+    encoder: EncoderConfig
+    backend: Backend
+    optimizer: Any
+    stages: tuple[Stage, ...]
+
+    @property
+    def key(self) -> Array:
+        """The run's key, from which all others are derived."""
+        return jax.random.key(self.config.seed)
+
+
+def prepare(config: ConfigDict) -> Run:
+    """Returns the run that a config describes, checked against its corpus.
+
+    Raises:
+        UserError: the config, the corpus or their combination is not usable.
+    """
+    settings.validate(config)
+    corpus = open_corpus(Path(config.corpus), verify=config.verify_corpus)
+    tokenizer = load_tokenizer(corpus.directory / TOKENIZER_FOLDER)
+    if tokenizer.fingerprint != corpus.tokenizer_fingerprint:
+        raise UserError(
+            f"corpus {corpus.directory}: its tokenizer folder holds "
+            f"{tokenizer.fingerprint[:12]}, but its rows were made with "
+            f"{corpus.tokenizer_fingerprint[:12]}; build the corpus again"
+        )
+    backend = build_backend(
+        config.backend, fsdp=config.fsdp, num_devices=config.num_devices
+    )
+    return Run(
+        config=config,
+        corpus=corpus,
+        tokenizer=tokenizer,
+        encoder=_encoder_config(config, corpus, tokenizer),
+        backend=backend,
+        optimizer=build_optimizer(**config.optimizer),
+        stages=_plan_stages(config, corpus, backend),
+    )
+
+
+def _encoder_config(
+    config: ConfigDict, corpus: Corpus, tokenizer: Tokenizer
+) -> EncoderConfig:
+    sizes = config.model.to_dict()
+    sizes["vocab_size"] = sizes["vocab_size"] or tokenizer.vocab_size
+    if sizes["vocab_size"] < tokenizer.vocab_size:
+        raise UserError(
+            f"model.vocab_size is {sizes['vocab_size']}, but the corpus's tokenizer "
+            f"has {tokenizer.vocab_size} entries; set it to 0 to take the corpus's"
+        )
+    needed = corpus.row_length + config.word_alignment.max_position_offset
+    if sizes["max_positions"] < needed:
+        raise UserError(
+            f"model.max_positions is {sizes['max_positions']}, but rows of "
+            f"{corpus.row_length} tokens and offsets up to "
+            f"{config.word_alignment.max_position_offset} need {needed}"
+        )
+    return EncoderConfig(**sizes)
+
+
+def _plan_stages(
+    config: ConfigDict, corpus: Corpus, backend: Backend
+) -> tuple[Stage, ...]:
+    stages, start = [], 0
+    for index, one in enumerate(config.stages):
+        wanted = {"mono": one.monolingual_pairs, "pair": one.translation_pairs}
+        for kind, pairs in wanted.items():
+            if pairs and not corpus.streams[kind]:
+                raise UserError(
+                    f"stage {one.name} wants {kind} rows, but corpus "
+                    f"{corpus.directory} has none; add such text and build it again"
+                )
+        rows = {
+            kind: rows_for_pairs(
+                corpus.streams[kind], pairs, multiple=config.row_multiple
+            )
+            for kind, pairs in wanted.items()
+            if pairs
+        }
+        check_division(rows, jax.process_count(), "processes")
+        check_division(
+            rows,
+            backend.num_devices * one.micro_batches,
+            f"devices and micro-batches ({backend.num_devices} x {one.micro_batches})",
+        )
+        stages.append(Stage(index, one.name, start, start + one.num_steps, rows, one))
+        start += one.num_steps
+    return tuple(stages)
+
+
+def pretrain(config: ConfigDict, workdir: Path) -> TrainState:
+    """Returns the final state; everything else is in `workdir`.
+
+    Writes config.json, metrics.jsonl, tensorboard/ and checkpoints/. Ends early, with
+    a checkpoint, when SIGTERM or SIGINT asks for it.
+
+    Raises:
+        UserError: as `prepare`, or the run in `workdir` is another one.
+    """
+    run = prepare(config)
+    lead = jax.process_index() == 0
+    with Console(run.stages[-1].end) as console:
+        found = checkpoints.newest_checkpoint(workdir / CHECKPOINTS, console.note)
+        if found is not None:
+            _check_same_run(run, found)
+        state = _first_state(run, found)
+        start = int(state.step)
+        console.note(describe(run))
+        if found is not None:
+            console.note(f"resuming from {found.path}")
+        if lead:
+            workdir.mkdir(parents=True, exist_ok=True)
+            checkpoints.write_json(workdir / "config.json", _as_json(config))
+        writer = checkpoints.CheckpointWriter(
+            workdir / CHECKPOINTS,
+            keep=config.keep_checkpoints,
+            write_extras=lambda path: run.tokenizer.save(path / TOKENIZER_FOLDER),
+        )
+        log = _Log(workdir, console, start, lead=lead, tensorboard=config.tensorboard)
+        try:
+            state = _run_stages(run, state, writer, log)
+        finally:
+            writer.close()
+            log.close()
+    return state
+
+
+def _run_stages(
+    run: Run,
+    state: TrainState,
+    writer: checkpoints.CheckpointWriter,
+    log: "_Log",
+) -> TrainState:
+    evaluations = [
+        build_retrieval(one, run.encoder, run.tokenizer)
+        for one in run.config.evaluations
+    ]
+    with loop.StopRequest().installed() as stop:
+        for stage in run.stages:
+            start = int(state.step)
+            if start >= stage.end:
+                continue
+            if start == 0:
+                log.evaluate(evaluations, state, stage.name)
+                writer.save(state, _run_json(run, stage))
+            if start == stage.start and start > 0 and stage.settings.reset_optimizer:
+                state = _reset_optimizer(run, state)
+            plan = BatchPlan(
+                corpus=run.corpus,
+                rows=stage.rows,
+                seed=run.config.seed,
+                stage=stage.index,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+            )
+            state = loop.run(
+                state,
+                train_step=compile_stage(run, stage),
+                batches=batches(
+                    plan, start=start - stage.start, stop=stage.end - stage.start
+                ),
+                put_batch=run.backend.put_batch,
+                key=jax.random.fold_in(run.key, _DROPOUT_KEY),
+                start=start,
+                end=stage.end,
+                schedule=loop.Schedule(
+                    log_every=run.config.log_every,
+                    save_every=run.config.save_every,
+                    evaluate_every=run.config.evaluate_every,
+                    max_skipped_in_a_row=run.config.max_skipped_in_a_row,
+                ),
+                callbacks=loop.Callbacks(
+                    on_train=functools.partial(log.train, stage.name),
+                    evaluate=lambda state, _, name=stage.name: log.evaluate(
+                        evaluations, state, name
+                    ),
+                    save=lambda state, stage=stage: writer.save(
+                        state, _run_json(run, stage)
+                    ),
+                    count_tokens=_count_tokens,
+                ),
+                stop=stop,
+            )
+            if int(state.step) < stage.end:
+                log.note(f"asked to stop: saved step {int(state.step)}")
+                break
+    return state
+
+
+def compile_stage(run: Run, stage: Stage) -> TrainStep:
+    """Returns the compiled step of a stage; nothing runs before its first call."""
+    weights = {name: stage.settings[name].to_dict() for name in objectives.LOSSES}
+    mask_key = jax.random.fold_in(run.key, _MASK_KEY)
+    objective = objectives.pretraining_objective(
+        run.encoder,
+        vocabulary(run.tokenizer, run.encoder.vocab_size),
+        losses=frozenset(name for name, one in weights.items() if one["weight"]),
+        masking_rate=run.config.masking_rate,
+        mask_key=jax.random.fold_in(mask_key, stage.index),
+        sentence_alignment=objectives.SentenceAlignment(
+            **run.config.sentence_alignment
+        ),
+        word_alignment=objectives.WordAlignment(**run.config.word_alignment),
+    )
+    rate = linear_warmup_and_decay(
+        stage.settings.peak_learning_rate,
+        warmup_steps=stage.settings.warmup_steps,
+        num_steps=stage.settings.num_steps,
+    )
+    step = functools.partial(
+        train_step,
+        objective=objective,
+        loss_weights=lambda step: loss_weights(weights, step - stage.start),
+        learning_rate=lambda step: rate(step - stage.start),
+        optimizer=run.optimizer,
+        micro_batches=stage.settings.micro_batches,
+    )
+    return run.backend.compile(step, abstract_state(run))
+
+
+def loss_weights(
+    losses: Mapping[str, Mapping[str, Any]], step: Array
+) -> dict[str, Array]:
+    """Returns the weight of every loss that a stage uses at `step` of the stage.
+
+    0 before a loss's `start_step`, then a linear rise over its `warmup_steps`.
+    """
+    scales = {}
+    for name, one in losses.items():
+        if one["weight"]:
+            since = (step - one["start_step"] + 1).astype(jnp.float32)
+            rise = jnp.clip(since / max(one["warmup_steps"], 1), 0.0, 1.0)
+            scales[name] = one["weight"] * rise
+    return scales
+
+
+def vocabulary(tokenizer: Tokenizer, size: int) -> objectives.Vocabulary:
+    """Returns what the objective needs to know of a tokenizer."""
+    special = tokenizer.special
+    punctuation = np.zeros(size, bool)
+    punctuation[: tokenizer.vocab_size] = tokenizer.punctuation()
+    return objectives.Vocabulary(
+        special=(special.pad, special.cls, special.sep, special.mask),
+        mask_id=special.mask,
+        size=tokenizer.vocab_size,
+        punctuation=punctuation,
+    )
+
+
+def abstract_state(run: Run) -> TrainState:
+    """Returns the state's shapes, types and shardings; allocates nothing."""
+    shapes = jax.eval_shape(functools.partial(_new_state, run))
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        shapes,
+        run.backend.place(shapes),
+    )
+
+
+def _new_state(run: Run) -> TrainState:
+    params = init_params(run.encoder, init_key(run.config.seed))
+    return new_state(params, run.optimizer)
+
+
+def _first_state(run: Run, found: checkpoints.Checkpoint | None) -> TrainState:
+    abstract = abstract_state(run)
+    if found is not None:
+        return checkpoints.restore_state(found, abstract)
+    shardings = jax.tree.map(lambda x: x.sharding, abstract)
+    state = jax.jit(functools.partial(_new_state, run), out_shardings=shardings)()
+    if not run.config.init_checkpoint:
+        return state
+    source = checkpoints.find_checkpoint(Path(run.config.init_checkpoint))
+    if source.run["tokenizer_fingerprint"] != run.tokenizer.fingerprint:
+        raise UserError(
+            f"init_checkpoint {source.path} was trained with another tokenizer "
+            f"({source.run['tokenizer_fingerprint'][:12]}) than the corpus "
+            f"({run.tokenizer.fingerprint[:12]}); build the corpus with the former"
+        )
+    return state._replace(params=checkpoints.restore_params(source, abstract.params))
+
+
+def _reset_optimizer(run: Run, state: TrainState) -> TrainState:
+    shardings = run.backend.place(state.opt_state)
+    initial = jax.jit(run.optimizer.init, out_shardings=shardings)(state.params)
+    return state._replace(opt_state=initial)
+
+
+def _count_tokens(batch: HostBatch) -> int:
+    """Real tokens of the global batch, taking this process's share for everyone's."""
+    own = sum(int(kind["span_lengths"].sum()) for kind in batch.values())
+    return own * jax.process_count()
+
+
+def _as_json(config: ConfigDict) -> dict[str, Any]:
+    return json.loads(config.to_json_best_effort())
+
+
+def _run_json(run: Run, stage: Stage) -> dict[str, Any]:
+    packages = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {
+        "config": _as_json(run.config),
+        "encoder": dataclasses.asdict(run.encoder),
+        "stage": stage.name,
+        "stage_index": stage.index,
+        "corpus_fingerprint": run.corpus.fingerprint,
+        "tokenizer_fingerprint": run.tokenizer.fingerprint,
+        "versions": {"amber_jax": amber_jax.__version__}
+        | {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def _check_same_run(run: Run, found: checkpoints.Checkpoint) -> None:
+    before, now = found.run["config"], _as_json(run.config)
+    changed = [
+        f"{name} was {was!r} and is {value!r}"
+        for name, was, value in _differences(before, now)
+        if name.split(".")[0].split("[")[0] not in _FREE_TO_CHANGE
+    ]
+    if found.run["corpus_fingerprint"] != run.corpus.fingerprint:
+        changed.append("the corpus is another one")
+    if changed:
+        raise UserError(
+            f"{found.path} belongs to a run with another config: {'; '.join(changed)}; "
+            "use another --workdir, or the config that the run began with"
+        )
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """Returns (dotted name, before, now) of every leaf that differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        found = []
+        for key in sorted(before.keys() | now.keys()):
+            inner = f"{name}.{key}" if name else key
+            found += _differences(before.get(key), now.get(key), inner)
+        return found
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        return [
+            difference
+            for index, (was, value) in enumerate(zip(before, now, strict=True))
+            for difference in _differences(was, value, f"{name}[{index}]")
+        ]
+    return [] if before == now else [(name, before, now)]
+
+
+class _Log:
+    """Records to metrics.jsonl, TensorBoard and the console, in one process only."""
+
+    def __init__(
+        self,
+        workdir: Path,
+        console: Console,
+        start: int,
+        *,
+        lead: bool,
+        tensorboard: bool,
+    ) -> None:
+        self._console = console
+        self._writers: list[Any] = []
+        self._lead = lead
+        if lead:
+            self._writers.append(MetricsLog(workdir, resume_step=start))
+            if tensorboard:
+                self._writers.append(TensorBoardWriter(workdir, resume_step=start))
+
+    def train(self, stage: str, record: Mapping[str, Any]) -> None:
+        """Writes a train record."""
+        record = {"kind": "train", "stage": stage, **record}
+        self._write(record)
+        if self._lead:
+            self._console.train(record)
+
+    def evaluate(
+        self, evaluations: list[RetrievalEvaluation], state: TrainState, stage: str
+    ) -> None:
+        """Runs the evaluations and writes a record of each."""
+        for evaluation in evaluations:
+            scores = evaluation.score(_on_one_device(state.params["encoder"]))
+            record = {
+                "kind": "eval",
+                "stage": stage,
+                "step": int(state.step),
+                "evaluation": evaluation.name,
+                **evaluation.flat(scores),
+            }
+            self._write(record)
+            if self._lead:
+                self._console.evaluation(record)
+
+    def note(self, text: str) -> None:
+        """Prints a sentence."""
+        if self._lead:
+            self._console.note(text)
+
+    def close(self) -> None:
+        """Closes the files."""
+        for writer in self._writers:
+            writer.close()
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        for writer in self._writers:
+            writer.write(record)
+
+
+def _on_one_device(params: Any) -> Any:
+    """Replicated parameters as one device's, so that work is not done once a device."""
+    if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(params)):
+        return params
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
+
+
+def describe(run: Run) -> str:
+    """Returns what the run will do: size, memory, batches and schedule, in lines."""
+    state = abstract_state(run)
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    per_device = sum(
+        leaf.dtype.itemsize * int(np.prod(leaf.sharding.shard_shape(leaf.shape)))
+        for leaf in jax.tree.leaves(state)
+    )
+    lines = [
+        f"parameters {count:,}; {run.encoder.num_layers} layers of "
+        f"{run.encoder.hidden_size}, vocabulary {run.encoder.vocab_size:,}",
+        f"state per device {per_device:,} bytes (parameters and optimizer), "
+        f"{run.backend.num_devices} devices, backend {run.config.backend}"
+        f"{' with fsdp' if run.config.fsdp else ''}",
+    ]
+    return "\n".join(lines + [_describe_stage(run, stage) for stage in run.stages])
+
+
+def _describe_stage(run: Run, stage: Stage) -> str:
+    parts = []
+    for kind, rows in stage.rows.items():
+        streams = run.corpus.streams[kind].values()
+        pairs = sum(s.rate * s.pairs / s.rows for s in streams) * rows
+        tokens = sum(s.rate * s.real_tokens / s.rows for s in streams) * rows
+        parts.append(
+            f"{rows} {kind} rows of {run.corpus.row_length} = {pairs:,.0f} pairs = "
+            f"{tokens:,.0f} real tokens"
+        )
+    one = stage.settings
+    losses = ", ".join(
+        f"{name} x{one[name].weight:g}"
+        + (f" from step {one[name].start_step}" if one[name].start_step else "")
+        for name in objectives.LOSSES
+        if one[name].weight
+    )
+    return (
+        f"stage {stage.name}: steps {stage.start + 1:,}-{stage.end:,}; a batch is "
+        f"{' and '.join(parts)} in {one.micro_batches} part(s); {losses}; learning "
+        f"rate {one.peak_learning_rate:g} after {one.warmup_steps:,} steps, then "
+        "linear to 0"
+    )
+
+
+def dry_run(config: ConfigDict, note: Callable[[str], None] = print) -> None:
+    """Prints what `pretrain` would do and lowers every stage's step, without training.
+
+    Raises:
+        UserError: as `prepare`.
+    """
+    run = prepare(config)
+    note(describe(run))
+    state = abstract_state(run)
+    for stage in run.stages:
+        batch = abstract_batch(run, stage)
+        lowered = compile_stage(run, stage).lower(state, batch, run.key)
+        size = len(lowered.as_text())
+        note(f"stage {stage.name}: the train step lowers ({size:,} characters)")
+
+
+def abstract_batch(run: Run, stage: Stage) -> Any:
+    """Returns the shapes of the arrays that `put_batch` makes, for all processes."""
+    length, pairs = run.corpus.row_length, run.corpus.max_pairs
+
+    def kind(rows: int) -> dict[str, Any]:
+        lead = (rows,)
+        if run.config.backend == "pmap":
+            lead = (run.backend.num_devices, rows // run.backend.num_devices)
+        return {
+            "token_ids": jax.ShapeDtypeStruct((*lead, length), jnp.int32),
+            "span_lengths": jax.ShapeDtypeStruct((*lead, pairs, 2), jnp.int32),
+            "row_ids": jax.ShapeDtypeStruct((*lead, 3), jnp.uint32),
+        }
+
+    return {name: kind(rows) for name, rows in stage.rows.items()}

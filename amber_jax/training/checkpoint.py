@@ -1,0 +1,293 @@
+"""Checkpoints that are whole, verified, and enough on their own.
+
+A checkpoint is a folder named after its step:
+
+    params/         Orbax: the parameters
+    training/       Orbax: optimizer memory and counters
+    run.json        configuration, stage, fingerprints, versions, parameter shapes
+    tokenizer/      what the writer adds, so that the model can be used alone
+    MANIFEST.json   size and sha256 of every file above
+
+It is written under a `.partial` name and renamed when the manifest is there, so a
+folder with a plain number is complete. Reading verifies the manifest, because Orbax
+restores flipped bits without an error.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from amber_jax.errors import UserError
+from amber_jax.training.state import TrainState
+
+MANIFEST, RUN = "MANIFEST.json", "run.json"
+_PARTIAL = ".partial"
+
+Note = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint: where it is, its step, and its run.json."""
+
+    path: Path
+    step: int
+    run: Mapping[str, Any]
+
+
+class CheckpointWriter:
+    """Saves in the background, one checkpoint at a time.
+
+    Args:
+        directory: where the step folders go.
+        keep: how many of the newest checkpoints stay.
+        write_extras: called with the unfinished folder to add files of its own.
+    """
+
+    def __init__(
+        self, directory: Path, *, keep: int, write_extras: Callable[[Path], None]
+    ) -> None:
+        self._directory = directory
+        self._keep = keep
+        self._write_extras = write_extras
+        self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        if jax.process_index() == 0:
+            directory.mkdir(parents=True, exist_ok=True)
+            for leftover in directory.glob(f"*{_PARTIAL}"):
+                shutil.rmtree(leftover)
+
+    def save(self, state: TrainState, run: Mapping[str, Any]) -> None:
+        """Starts saving `state` and the JSON-able `run`; returns once it is copied.
+
+        Raises:
+            UserError: an earlier save failed, for instance on a full disk.
+        """
+        self.wait()
+        step = int(state.step)
+        partial = self._directory / f"{step}{_PARTIAL}"
+        complete = self._directory / str(step)
+        if complete.exists() and damage(complete) is None:
+            return
+        rest = {
+            name: getattr(state, name) for name in state._fields if name != "params"
+        }
+        shapes = {name: list(leaf.shape) for name, leaf in leaf_names(state.params)}
+        contents = {**run, "step": step, "parameters": shapes}
+        try:
+            self._orbax.save(
+                partial.resolve(),
+                ocp.args.Composite(
+                    params=ocp.args.StandardSave(state.params),
+                    training=ocp.args.StandardSave(rest),
+                ),
+                force=True,
+            )
+        except (OSError, ValueError) as error:
+            raise self._failure(step, error) from error
+        self._thread = threading.Thread(
+            target=self._finish, args=(step, partial, contents)
+        )
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Returns when the save under way, if any, is complete on disk."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def close(self) -> None:
+        """Waits for the last save and lets go of Orbax's threads."""
+        self.wait()
+        self._orbax.close()
+
+    def _finish(self, step: int, partial: Path, run: Mapping[str, Any]) -> None:
+        try:
+            self._orbax.wait_until_finished()
+            if jax.process_index() == 0:
+                write_json(partial / RUN, run)
+                self._write_extras(partial)
+                write_json(partial / MANIFEST, _file_table(partial))
+                _sync_folder(partial)
+                complete = self._directory / str(step)
+                if complete.exists():  # a damaged one, or `save` had not begun
+                    shutil.rmtree(complete)
+                partial.rename(complete)
+                _sync_folder(self._directory)
+                self._prune()
+        except BaseException as error:  # noqa: BLE001 - raised again by `wait`
+            self._error = self._failure(step, error)
+
+    def _prune(self) -> None:
+        folders = [self._directory / str(step) for step in _steps(self._directory)]
+        for folder in [f for f in folders if (f / MANIFEST).is_file()][self._keep :]:
+            shutil.rmtree(folder)
+
+    def _failure(self, step: int, error: BaseException) -> UserError:
+        shutil.rmtree(self._directory / f"{step}{_PARTIAL}", ignore_errors=True)
+        free = shutil.disk_usage(self._directory).free / 1e9
+        reason = " ".join(str(error).split())[:300]
+        return UserError(
+            f"checkpoint {step} could not be written to {self._directory} "
+            f"({free:.1f} GB free): {reason}; earlier checkpoints are intact"
+        )
+
+
+def newest_checkpoint(directory: Path, note: Note = print) -> Checkpoint | None:
+    """Returns the newest checkpoint that verifies, or None.
+
+    Every newer folder that does not verify is reported through `note` with its
+    reason; nothing is deleted.
+    """
+    for step in _steps(directory):
+        path = directory / str(step)
+        reason = damage(path)
+        if reason is None:
+            return Checkpoint(path, step, json.loads((path / RUN).read_text("utf-8")))
+        note(f"checkpoint {path} is not used: {reason}")
+    return None
+
+
+def find_checkpoint(path: Path, note: Note = print) -> Checkpoint:
+    """Returns the checkpoint at `path`: a step folder, its parent, or a workdir."""
+    if (path / MANIFEST).is_file():
+        reason = damage(path)
+        if reason is not None:
+            raise UserError(f"checkpoint {path} is damaged: {reason}; use another step")
+        run = json.loads((path / RUN).read_text("utf-8"))
+        return Checkpoint(path, int(run["step"]), run)
+    for directory in (path / "checkpoints", path):
+        found = newest_checkpoint(directory, note) if directory.is_dir() else None
+        if found is not None:
+            return found
+    raise UserError(
+        f"no complete checkpoint in {path}; --checkpoint takes a run's workdir "
+        "or one of the numbered folders in its checkpoints/"
+    )
+
+
+def restore_state(checkpoint: Checkpoint, abstract: TrainState) -> TrainState:
+    """Returns the checkpoint's state.
+
+    Args:
+        checkpoint: a verified checkpoint.
+        abstract: ShapeDtypeStructs with the shardings wanted now, which may differ
+            from those the state was saved with.
+
+    Raises:
+        UserError: the checkpoint is of a model of other sizes.
+    """
+    check_parameters(checkpoint, abstract.params)
+    rest = {
+        name: getattr(abstract, name) for name in abstract._fields if name != "params"
+    }
+    restored = _restore(checkpoint, params=abstract.params, training=rest)
+    return TrainState(params=restored["params"], **restored["training"])
+
+
+def restore_params(checkpoint: Checkpoint, abstract: Any) -> Any:
+    """Returns the checkpoint's parameters alone; arguments as `restore_state`."""
+    check_parameters(checkpoint, abstract)
+    return _restore(checkpoint, params=abstract)["params"]
+
+
+def check_parameters(checkpoint: Checkpoint, abstract: Any) -> None:
+    """Raises UserError naming the first parameter that differs in name or shape."""
+    found = checkpoint.run["parameters"]
+    wanted = {name: list(leaf.shape) for name, leaf in leaf_names(abstract)}
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise UserError(
+                f"checkpoint {checkpoint.path} does not fit this model: parameter "
+                f"{name} is {found.get(name, 'absent')} there and "
+                f"{wanted.get(name, 'absent')} here; use the checkpoint's own config"
+            )
+
+
+def leaf_names(tree: Any) -> list[tuple[str, Any]]:
+    """Returns (name, leaf) for every leaf, names as in `encoder/embeddings/...`."""
+    return [
+        ("/".join(str(entry.key) for entry in path), leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]
+
+
+def damage(path: Path) -> str | None:
+    """Returns why the checkpoint folder cannot be trusted, or None if it can."""
+    try:
+        table = json.loads((path / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError:
+        return f"it has no {MANIFEST}"
+    except (OSError, ValueError) as error:
+        return f"{MANIFEST} is not readable ({error})"
+    for name, entry in table.items():
+        file = path / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != entry["bytes"]:
+            return f"{name} has {file.stat().st_size} bytes, not {entry['bytes']}"
+        if _sha256(file) != entry["sha256"]:
+            return f"{name} is not what was written (sha256 differs)"
+    return None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as readable JSON and forces it to disk."""
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _restore(checkpoint: Checkpoint, **abstract: Any) -> Mapping[str, Any]:
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+        return reader.restore(
+            checkpoint.path.resolve(),
+            ocp.args.Composite(
+                **{k: ocp.args.StandardRestore(v) for k, v in abstract.items()}
+            ),
+        )
+
+
+def _steps(directory: Path) -> list[int]:
+    """Returns the steps that have a folder, newest first."""
+    if not directory.is_dir():
+        return []
+    return sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())[::-1]
+
+
+def _file_table(path: Path) -> dict[str, dict[str, Any]]:
+    return {
+        file.relative_to(path).as_posix(): {
+            "bytes": file.stat().st_size,
+            "sha256": _sha256(file),
+        }
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

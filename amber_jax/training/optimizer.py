@@ -1,0 +1,115 @@
+"""AdamW and LAMB, the learning-rate schedule, and what is exempt from decay."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from amber_jax.errors import UserError
+from amber_jax.types import Array, Params
+
+DECAYED = frozenset({"kernel", "embedding"})
+EXEMPT = frozenset({"bias", "scale"})  # biases and LayerNorm
+STACKED = "layers"  # parameters under this name hold every layer in their first axis
+OPTIMIZERS = ("adamw", "lamb", "sgd")
+
+
+def linear_warmup_and_decay(
+    peak: float, *, warmup_steps: int, num_steps: int
+) -> Callable[[Array], Array]:
+    """Returns step -> learning rate: linear from 0 to `peak`, then linear to 0.
+
+    The first update (step 0) already has `peak / warmup_steps`, and the last one
+    still has a positive rate.
+
+    Source: google-research/bert, optimization.py.
+    """
+
+    def learning_rate(step: Array) -> Array:
+        done = step.astype(jnp.float32)
+        rise = (done + 1.0) / max(warmup_steps, 1)
+        fall = (num_steps - done) / max(num_steps - warmup_steps, 1)
+        return peak * jnp.clip(jnp.minimum(rise, fall), 0.0, 1.0)
+
+    return learning_rate
+
+
+def build_optimizer(
+    name: str,
+    *,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    weight_decay: float,
+    clip_norm: float,
+) -> optax.GradientTransformation:
+    """Returns gradients -> descent direction, before the learning rate.
+
+    Gradients are clipped by their global norm first; the step hands over gradients
+    that are already summed over all devices, so the recipe does not depend on them.
+
+    Args:
+        name: one of `OPTIMIZERS`; `sgd` is for tests that compare gradients.
+        beta1: decay of the first moment.
+        beta2: decay of the second moment.
+        epsilon: added to the root of the second moment.
+        weight_decay: decoupled; kernels and embeddings only.
+        clip_norm: largest global norm; 0 does not clip.
+
+    Source: AdamW, Loshchilov and Hutter 2019; LAMB, You et al. 2020, arXiv 1904.00962.
+    """
+    clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
+    if name == "sgd":
+        return optax.chain(clip, optax.identity())
+    moments = optax.scale_by_adam(b1=beta1, b2=beta2, eps=epsilon)
+    decay = optax.add_decayed_weights(weight_decay, mask=decay_mask)
+    if name == "adamw":
+        return optax.chain(clip, moments, decay)
+    if name == "lamb":
+        return optax.chain(clip, moments, decay, scale_by_layer_trust_ratio())
+    raise UserError(
+        f"optimizer.name is {name!r}; choose one of {', '.join(OPTIMIZERS)}"
+    )
+
+
+def decay_mask(params: Params) -> Any:
+    """Returns a tree of bools: whether weight decay acts on a parameter.
+
+    Raises:
+        ValueError: a parameter's name is in neither table, so nobody decided.
+    """
+
+    def decayed(path: tuple[Any, ...], _: Array) -> bool:
+        name = path[-1].key
+        if name not in DECAYED | EXEMPT:
+            raise ValueError(f"no weight-decay rule for {jax.tree_util.keystr(path)}")
+        return name in DECAYED
+
+    return jax.tree_util.tree_map_with_path(decayed, params)
+
+
+def scale_by_layer_trust_ratio() -> optax.GradientTransformation:
+    """Returns LAMB's last step: each layer's update gets the norm of its weights.
+
+    Layers stacked in one array are scaled one by one, and parameters exempt from
+    decay are left as they are.
+
+    Source: You et al. 2020, algorithm 2; exclusions as in google-research/bert's LAMB.
+    """
+
+    def scaled(path: tuple[Any, ...], update: Array, param: Array) -> Array:
+        names = [entry.key for entry in path]
+        if names[-1] in EXEMPT:
+            return update
+        axes = tuple(range(1 if STACKED in names else 0, param.ndim))
+        size = jnp.sqrt((param**2).sum(axes, keepdims=True))
+        length = jnp.sqrt((update**2).sum(axes, keepdims=True))
+        known = (size > 0) & (length > 0)
+        return update * jnp.where(known, size / jnp.where(known, length, 1.0), 1.0)
+
+    def update_fn(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return jax.tree_util.tree_map_with_path(scaled, updates, params), state
+
+    return optax.GradientTransformation(lambda _: optax.EmptyState(), update_fn)

@@ -1,0 +1,124 @@
+"""Two ways to run the one step on several devices: `pmap` and `jit` over a mesh.
+
+In both, the state keeps its logical shape; only its placement differs.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from amber_jax.errors import UserError
+from amber_jax.reductions import AXIS
+from amber_jax.training.state import TrainState
+from amber_jax.training.step import TrainStep
+
+BACKENDS = ("pmap", "jit")
+
+
+class Backend(NamedTuple):
+    """How states and batches get onto devices and steps get compiled."""
+
+    num_devices: int
+    compile: Callable[[Callable[..., Any], Any], TrainStep]  # (step, state) -> compiled
+    place: Callable[[Any], Any]  # tree -> shardings of its leaves
+    put_batch: Callable[[Any], Any]  # this process's rows -> device arrays
+
+
+def build_backend(name: str, *, fsdp: bool, num_devices: int) -> Backend:
+    """Returns the back end `name` over the first `num_devices` devices (0: all).
+
+    Args:
+        name: `pmap` or `jit`.
+        fsdp: under jit, shard parameters and optimizer state over the devices.
+        num_devices: 0 for every device of every process.
+    """
+    if name not in BACKENDS:
+        raise UserError(f"backend is {name!r}; choose one of {', '.join(BACKENDS)}")
+    devices = jax.devices()[: num_devices or None]
+    if num_devices > len(devices):
+        raise UserError(
+            f"num_devices is {num_devices} but {len(devices)} devices are visible; "
+            "lower it or set it to 0 for all of them"
+        )
+    mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+    if name == "jit":
+        return _jit_backend(mesh, fsdp)
+    if fsdp:
+        raise UserError("fsdp is true with backend pmap; sharded states need jit")
+    if jax.process_count() > 1:
+        raise UserError(
+            f"backend pmap runs in one process, but there are {jax.process_count()}; "
+            "use --config.backend=jit"
+        )
+    return _pmap_backend(mesh)
+
+
+def _replicated(mesh: Mesh, tree: Any) -> Any:
+    return jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), tree)
+
+
+def _pmap_backend(mesh: Mesh) -> Backend:
+    devices = mesh.devices.tolist()
+    per_device = NamedSharding(mesh, PartitionSpec(AXIS))
+
+    def compile_step(step: Callable[..., Any], _: Any) -> TrainStep:
+        # State in and out unmapped: no leading device axis anywhere else.
+        return jax.pmap(
+            functools.partial(step, axis_name=AXIS),
+            axis_name=AXIS,
+            in_axes=(None, 0, None),
+            out_axes=None,
+            devices=devices,
+            donate_argnums=0,
+        )
+
+    def put_batch(batch: Any) -> Any:
+        return jax.tree.map(
+            lambda x: jax.device_put(
+                x.reshape(len(devices), -1, *x.shape[1:]), per_device
+            ),
+            batch,
+        )
+
+    return Backend(
+        len(devices), compile_step, functools.partial(_replicated, mesh), put_batch
+    )
+
+
+def _jit_backend(mesh: Mesh, fsdp: bool) -> Backend:
+    rows = NamedSharding(mesh, PartitionSpec(AXIS))
+    whole = NamedSharding(mesh, PartitionSpec())
+
+    def place(tree: Any) -> Any:
+        if not fsdp:
+            return _replicated(mesh, tree)
+        return jax.tree.map(lambda x: _shard_widest(mesh, x), tree)
+
+    def compile_step(step: Callable[..., Any], state: TrainState) -> TrainStep:
+        shardings = place(state)
+        return jax.jit(
+            step,
+            in_shardings=(shardings, rows, whole),
+            out_shardings=(shardings, whole),
+            donate_argnums=0,
+        )
+
+    def put_batch(batch: Any) -> Any:
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(rows, x), batch
+        )
+
+    return Backend(mesh.size, compile_step, place, put_batch)
+
+
+def _shard_widest(mesh: Mesh, x: Any) -> NamedSharding:
+    """Shards the widest axis that the devices divide; whole if there is none."""
+    divisible = [axis for axis, size in enumerate(x.shape) if size % mesh.size == 0]
+    if not divisible:
+        return NamedSharding(mesh, PartitionSpec())
+    widest = max(divisible, key=lambda axis: x.shape[axis])
+    return NamedSharding(mesh, PartitionSpec(*[None] * widest, AXIS))

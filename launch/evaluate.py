@@ -1,0 +1,29 @@
+"""Scores a checkpoint on sentence retrieval.
+
+python launch/evaluate.py --config=configs/tatoeba.py --checkpoint=DIR --output=DIR
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from amber_jax.command_line import run
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "evaluation, in configs/")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
+_OUTPUT = flags.DEFINE_string("output", None, "folder for results.json")
+flags.mark_flags_as_required(["config", "checkpoint", "output"])
+
+
+def main(_: list[str]) -> None:
+    from amber_jax import evaluate
+
+    results = evaluate.evaluate(
+        _CONFIG.value, Path(_CHECKPOINT.value), Path(_OUTPUT.value)
+    )
+    print(evaluate.as_table(results))
+
+
+if __name__ == "__main__":
+    run(main)
