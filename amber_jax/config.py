@@ -121,6 +121,19 @@ def retrieval(name: str) -> ConfigDict:
     return config.lock()
 
 
+def evaluation() -> ConfigDict:
+    """Returns the defaults of launch/evaluate.py: no retrievals yet."""
+    config = ConfigDict()
+    config.label = ""  # name of the model in tables; empty: its path
+    config.untrained = False  # score the weights that training began with
+    config.retrievals = ()  # of retrieval()
+    config.probe = ConfigDict()  # what the report's pictures show
+    config.probe.language = ""  # of the sentence pair; empty: no probe.npz
+    config.probe.words = 12  # pieces that its sides should have
+    config.probe.meanings = 6  # sentences shown in all languages
+    return config.lock()
+
+
 def as_variant(second: ConfigDict, variant: str) -> ConfigDict:
     """Returns stage 2 as one of the paper's four rows; each adds to the one before.
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from ml_collections import ConfigDict
 
 from amber_jax.config import retrieval_problems
 from amber_jax.errors import UserError
-from amber_jax.loading import LoadedModel, load_model
+from amber_jax.loading import LoadedModel, init_key, init_params, load_model
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.tasks import retrieval
+from amber_jax.tasks.alignment import view_pair
 from amber_jax.tasks.embedding import (
     Embedder,
     Pooling,
@@ -23,10 +23,11 @@ from amber_jax.tasks.embedding import (
 )
 from amber_jax.tasks.tatoeba import Pairs, read_many_way_pairs, read_tatoeba
 from amber_jax.tokenization.tokenizer import Tokenizer
+from amber_jax.training.checkpoint import write_json
 from amber_jax.types import Params
 
 Scores = dict[str, dict[str, float]]
-RESULTS = "results.json"
+RESULTS, PROBE = "results.json", "probe.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,34 +120,38 @@ def evaluate(
     output: Path,
     *,
     note: Callable[[str], None] = print,
-) -> dict[str, Any]:
-    """Returns what it writes to `output`/results.json.
+) -> list[dict[str, Any]]:
+    """Returns the results, one for each of `config.retrievals`.
+
+    Writes `output`/results.json and, if `config.probe.language` names a language of
+    the first retrieval, `output`/probe.npz for the report's pictures.
 
     Args:
         config: as `configs/tatoeba.py` makes it.
         checkpoint: a run's workdir or one of its checkpoint folders.
-        output: folder for results.json.
+        output: folder for the files.
         note: called with sentences worth telling.
 
     Raises:
         UserError: the checkpoint, a setting or the sentences cannot be used.
     """
     model = load_model(checkpoint, untrained=config.untrained, note=note)
-    evaluation = build_retrieval(config.retrieval, model.config, model.tokenizer)
-    scores = evaluation.score(model.params["encoder"])
-    results = _results(config, model, evaluation, scores)
+    evaluations = [
+        build_retrieval(one, model.config, model.tokenizer) for one in config.retrievals
+    ]
+    results = [_result(config, model, evaluation) for evaluation in evaluations]
     output.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results, ensure_ascii=False, indent=1)
-    (output / RESULTS).write_text(text + "\n", "utf-8")
+    write_json(output / RESULTS, {"results": results})
+    if config.probe.language:
+        arrays = probe(model, evaluations[0], **config.probe)
+        np.savez(output / PROBE, **arrays)
     return results
 
 
-def _results(
-    config: ConfigDict,
-    model: LoadedModel,
-    evaluation: RetrievalEvaluation,
-    scores: Scores,
+def _result(
+    config: ConfigDict, model: LoadedModel, evaluation: RetrievalEvaluation
 ) -> dict[str, Any]:
+    scores = evaluation.score(model.params["encoder"])
     pooling = evaluation.pooling
     layer = model.config.num_layers if pooling.layer == -1 else pooling.layer
     return {
@@ -158,6 +163,7 @@ def _results(
         "layer": layer,
         "pooling": pooling.kind,
         "special_tokens": pooling.special_tokens,
+        "max_length": evaluation.max_length,
         "similarity": "cosine",
         "centred": evaluation.centred,
         "pivot": evaluation.pivot,
@@ -165,6 +171,71 @@ def _results(
         "scores": scores,
         "average": retrieval.average(scores),
     }
+
+
+def probe(
+    model: LoadedModel,
+    evaluation: RetrievalEvaluation,
+    *,
+    language: str,
+    words: int,
+    meanings: int,
+) -> dict[str, np.ndarray]:
+    """Returns the arrays that `amber_jax.report` draws words and sentences from.
+
+    Args:
+        model: the trained model; its untrained self is made again from its seed.
+        evaluation: whose sentences are shown.
+        language: of the sentence pair whose words are shown.
+        words: the pair shown is the first whose sides have about this many pieces.
+        meanings: how many sentences are shown in all languages.
+
+    Raises:
+        UserError: the evaluation has no such language.
+    """
+    if language not in evaluation.pairs:
+        raise UserError(
+            f"probe.language is {language!r}, but {evaluation.name} has "
+            f"{', '.join(evaluation.pairs)}"
+        )
+    xx, en = evaluation.pairs[language]
+    encoded = (model.tokenizer.encode_batch(side) for side in (en, xx))
+    sizes = [(len(one), len(other)) for one, other in zip(*encoded, strict=True)]
+    chosen = min(range(len(sizes)), key=lambda i: sum(abs(n - words) for n in sizes[i]))
+    view = view_pair(
+        model.params, model.config, model.tokenizer, en[chosen], xx[chosen]
+    )
+    before = init_params(model.config, init_key(model.checkpoint.run["config"]["seed"]))
+    sentences, languages, numbers = _same_meanings(evaluation, meanings)
+    return {
+        "src_pieces": np.array(view.src_pieces),
+        "tgt_pieces": np.array(view.tgt_pieces),
+        "src_to_tgt": view.src_to_tgt,
+        "tgt_to_src": view.tgt_to_src,
+        "similarity": view.similarity,
+        "vectors_before": evaluation.embed(before["encoder"], sentences),
+        "vectors_after": evaluation.embed(model.params["encoder"], sentences),
+        "meaning": np.array(numbers),
+        "language": np.array(languages),
+    }
+
+
+def _same_meanings(
+    evaluation: RetrievalEvaluation, meanings: int
+) -> tuple[list[str], list[str], list[int]]:
+    """Returns sentences, languages and meanings, spread over the rows all share."""
+    shortest = min(len(xx) for xx, _ in evaluation.pairs.values())
+    picked = np.linspace(0, shortest - 1, meanings).astype(int)
+    _, pivots = next(iter(evaluation.pairs.values()))
+    columns = {name: xx for name, (xx, _) in evaluation.pairs.items()}
+    columns[evaluation.pivot] = pivots
+    rows = [
+        (column[row], name, number)
+        for name, column in columns.items()
+        for number, row in enumerate(picked)
+    ]
+    sentences, languages, numbers = zip(*rows, strict=True)
+    return list(sentences), list(languages), list(numbers)
 
 
 def as_table(results: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ encoder gives that sentence at retrieval time.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -123,7 +124,7 @@ def pretraining_objective(
             terms |= _masked_lm_terms(outcomes)
         if directed and "pair" in batch:
             pair = batch["pair"]
-            forward, backward, order = _directed_passes(
+            forward, backward, order = directed_passes(
                 model,
                 params,
                 pair,
@@ -206,16 +207,25 @@ def _masked_lm_terms(
     } | {names[kind]: loss for kind, (loss, _) in outcomes.items()}
 
 
-def _directed_passes(
+def directed_passes(
     model: PretrainingModel,
     params: Params,
-    pair: dict[str, Array],
+    pair: Mapping[str, Array],
     *,
     offsets: Array,
     dropout_keys: tuple[Array, Array],
     train: bool,
 ) -> tuple[Pass, Pass, Array]:
-    """Returns pass 2, pass 3, and the order [B, L] that led from one to the other."""
+    """Returns pass 2, pass 3, and the order [B, L] that led from one to the other.
+
+    Args:
+        model: the model whose encoder runs.
+        params: all of the model's parameters.
+        pair: token_ids [B, L] and span_lengths [B, N, 2] of packed pairs.
+        offsets: [B, N] int32, added to the positions of each pair's second side.
+        dropout_keys: one for each pass; not used unless `train`.
+        train: whether dropout acts.
+    """
     token_ids, spans = pair["token_ids"], pair["span_lengths"]
     order, swapped_spans = rows.swap_order(spans, token_ids.shape[1])
     swapped_ids = jnp.take_along_axis(token_ids, order, axis=1)
@@ -322,7 +332,36 @@ def _word_terms(
     max_pairs: int,
     options: WordAlignment,
 ) -> dict[str, WeightedSum]:
-    # Pass 3 is read in the places of pass 2, so that the two matrices meet.
+    tgt_to_src, src_to_tgt = both_directions(
+        encoder_params, config, forward, backward, order
+    )
+    counted = _counted_words(forward.token_ids, vocabulary, options)
+    place = forward.place
+    agreement = word_loss.word_alignment(
+        tgt_to_src,
+        src_to_tgt,
+        _members(place.pair_ids, max_pairs, counted & (place.sides == 0)),
+        _members(place.pair_ids, max_pairs, counted & (place.sides == 1)),
+        renormalise=options.renormalise,
+    )
+    return {
+        WORDS: agreement.loss,
+        "word_alignment_column_share": agreement.column_share,
+        "word_alignment_diagonal_share": agreement.diagonal_share,
+    }
+
+
+def both_directions(
+    encoder_params: Params,
+    config: EncoderConfig,
+    forward: Pass,
+    backward: Pass,
+    order: Array,
+) -> tuple[Array, Array]:
+    """Returns A_{y->x} and A_{x->y} of the last layer, two [B, H, L, L] float32.
+
+    Rows are queries, and both matrices stand in the places of pass 2.
+    """
     undo = rows.invert_order(order)
     returned = rows.Layout(
         *(jnp.take_along_axis(part, undo, axis=1) for part in backward.place)
@@ -339,20 +378,7 @@ def _word_terms(
     src_to_tgt = attention_probs(
         encoder_params, config, returned_input, rows.directed_attention(returned)
     )
-    counted = _counted_words(forward.token_ids, vocabulary, options)
-    place = forward.place
-    agreement = word_loss.word_alignment(
-        tgt_to_src,
-        src_to_tgt,
-        _members(place.pair_ids, max_pairs, counted & (place.sides == 0)),
-        _members(place.pair_ids, max_pairs, counted & (place.sides == 1)),
-        renormalise=options.renormalise,
-    )
-    return {
-        WORDS: agreement.loss,
-        "word_alignment_column_share": agreement.column_share,
-        "word_alignment_diagonal_share": agreement.diagonal_share,
-    }
+    return tgt_to_src, src_to_tgt
 
 
 def _counted_words(

@@ -216,7 +216,7 @@ def _run_stages(
                 continue
             if start == 0:
                 log.evaluate(evaluations, state, stage.name)
-                writer.save(state, _run_json(run, stage))
+                log.save(writer, state, _run_json(run, stage))
             if start == stage.start and start > 0 and stage.settings.reset_optimizer:
                 state = _reset_optimizer(run, state)
             plan = BatchPlan(
@@ -248,8 +248,8 @@ def _run_stages(
                     evaluate=lambda state, _, name=stage.name: log.evaluate(
                         evaluations, state, name
                     ),
-                    save=lambda state, stage=stage: writer.save(
-                        state, _run_json(run, stage)
+                    save=lambda state, stage=stage: log.save(
+                        writer, state, _run_json(run, stage)
                     ),
                     count_tokens=_count_tokens,
                 ),
@@ -460,6 +460,16 @@ class _Log:
             self._write(record)
             if self._lead:
                 self._console.evaluation(record)
+
+    def save(
+        self,
+        writer: checkpoints.CheckpointWriter,
+        state: TrainState,
+        run_json: Mapping[str, Any],
+    ) -> None:
+        """Starts a checkpoint and tells the console."""
+        writer.save(state, run_json)
+        self._console.checkpoint(int(state.step))
 
     def note(self, text: str) -> None:
         """Prints a sentence."""

@@ -2,9 +2,9 @@
 
 python launch/evaluate.py --config=configs/tatoeba.py --checkpoint=DIR --output=DIR
 
-The default reads the sample's Tatoeba folder; any Tatoeba v1 folder or many-way .tsv
-file does: --config.retrieval.path=PATH. XTREME's protocol for models without a
-sentence loss is --config.retrieval.layer=8 --config.retrieval.special_tokens=True.
+Reads the sample's Tatoeba folder; any Tatoeba v1 folder or many-way .tsv file does:
+--config.retrievals[0].path=PATH. XTREME's protocol for models without a sentence
+loss is --config.retrievals[0].layer=8 --config.retrievals[0].special_tokens=True.
 """
 
 from pathlib import Path
@@ -16,12 +16,10 @@ from amber_jax import config as settings
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
 
 
-def get_config(arg: str = "tatoeba") -> ConfigDict:
-    """`arg` chooses the sentences: `tatoeba` or `heldout`."""
-    config = ConfigDict()
-    config.label = ""  # name of the model in tables; empty: its path
-    config.untrained = False  # score the weights that training began with
-    config.retrieval = settings.retrieval(arg)
-    names = {"tatoeba": "tatoeba", "heldout": "parallel_eval.tsv.xz"}
-    config.retrieval.path = str(SAMPLE / names[arg])
-    return config.lock()
+def get_config(arg: str | None = None) -> ConfigDict:
+    del arg  # no variants
+    config = settings.evaluation()
+    tatoeba = settings.retrieval("tatoeba")
+    tatoeba.path = str(SAMPLE / "tatoeba")
+    config.retrievals = (tatoeba,)
+    return config

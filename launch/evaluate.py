@@ -22,7 +22,8 @@ def main(_: list[str]) -> None:
     results = evaluate.evaluate(
         _CONFIG.value, Path(_CHECKPOINT.value), Path(_OUTPUT.value)
     )
-    print(evaluate.as_table(results))
+    for result in results:
+        print(evaluate.as_table(result), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from amber_jax.tokenization.tokenizer import SpecialTokens
 
 WINDOW = 4096  # pairs packed together
 _ROOM_SHARE = 32  # a row with more than 1/32 of its positions free is repacked
-_MOST_LEFT = 64  # pairs; a stream that never packs well must not pile up
+_MOST_LEFT = 256  # pairs; a stream that never packs well must not pile up
 
 TokenIds = list[int]
 Pair = tuple[TokenIds, TokenIds]
@@ -38,7 +38,7 @@ def pack(
 
     Returns:
         (rows, left): every pair of the input is in exactly one of the two; `left`
-        holds at most 64 pairs, for the caller to pack together with others.
+        holds at most 256 pairs, for the caller to pack together with others.
     """
     rows: list[Row] = []
     left: list[Pair] = []
@@ -47,7 +47,9 @@ def pack(
         packed = best_fit(left + window, row_length=row_length, max_pairs=max_pairs)
         good, left = _split_off_poor(packed, row_length)
         rows += good
-    return rows, left
+    surplus = left[_MOST_LEFT:]
+    rows += best_fit(surplus, row_length=row_length, max_pairs=max_pairs)
+    return rows, left[:_MOST_LEFT]
 
 
 def best_fit(pairs: Sequence[Pair], *, row_length: int, max_pairs: int) -> list[Row]:
@@ -131,7 +133,7 @@ def _split_off_poor(rows: list[Row], row_length: int) -> tuple[list[Row], list[P
     room_allowed = row_length // _ROOM_SHARE
     for row in reversed(rows):  # the last rows were opened last, for the shortest
         room = row_length - sum(sum(spans(pair)) for pair in row)
-        if room > room_allowed and len(poor) + len(row) <= _MOST_LEFT:
+        if room > room_allowed and len(poor) + len(row) <= WINDOW:
             poor += row
         else:
             good.append(row)

@@ -53,7 +53,7 @@ def write_figures(
         overview += [_heat_map_panels(probe)[1], *_vector_panels(probe)]
         pages["alignment.png"] = (_heat_map_panels(probe), 2)
         pages["vectors.png"] = (_vector_panels(probe), 2)
-    pages = {"overview.png": (overview, 2), **pages}
+    pages = {"overview.png": (overview, 3 if len(overview) == 3 else 2), **pages}
     drawn = {name: page for name, page in pages.items() if page[0]}
     with matplotlib.rc_context(STYLE):
         for name, (page, columns) in drawn.items():
@@ -94,11 +94,17 @@ def _loss_panels(runs: Sequence[Run]) -> list[tuple[str, Draw]]:
         def draw(axes: matplotlib.axes.Axes) -> None:
             panels.draw_loss(axes, runs, name)
             if index == 0:
-                axes.legend()
+                axes.legend(handles=panels.run_keys(runs))
 
         return name.replace("_", " "), draw
 
-    recorded = {name for run in runs for record in run.train for name in record}
+    recorded = {
+        name
+        for run in runs
+        for record in run.train
+        for name, value in record.items()
+        if value is not None
+    }
     present = [name for name in LOSSES if name in recorded]
     return [panel(index, name) for index, name in enumerate(present)]
 

@@ -89,15 +89,15 @@ def _read_run(workdir: Path, label: str) -> Run:
     return Run(label, by_kind["train"], by_kind["eval"])
 
 
-def read_result(path: Path) -> Result:
-    """Returns what `launch/evaluate.py` wrote.
+def read_results(path: Path) -> list[Result]:
+    """Returns the evaluations in a results.json that `launch/evaluate.py` wrote.
 
     Raises:
         UserError: if the file is missing, is not JSON, or lacks something.
     """
     try:
         content = json.loads(Path(path).read_bytes())
-        return _to_result(content)
+        return [_to_result(one) for one in content["results"]]
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}); "
@@ -117,6 +117,9 @@ def read_result(path: Path) -> Result:
 def _to_result(content: dict[str, Any]) -> Result:
     if content["task"] != "retrieval":
         raise ValueError(f"its task is {content['task']!r}")
+    candidates = {name: int(content["candidates"][name]) for name in content["scores"]}
+    if not candidates or min(candidates.values()) < 1:
+        raise ValueError(f"wanted candidates for each language, found {candidates}")
     return Result(
         name=content["name"],
         label=content["model"] + (" centred" if content["centred"] else ""),
@@ -125,7 +128,7 @@ def _to_result(content: dict[str, Any]) -> Result:
         layer=int(content["layer"]),
         pooling=content["pooling"],
         special_tokens=bool(content["special_tokens"]),
-        candidates={k: int(content["candidates"][k]) for k in content["scores"]},
+        candidates=candidates,
         scores={k: _shares(v, DIRECTIONS) for k, v in content["scores"].items()},
         average=_shares(content["average"], (*DIRECTIONS, "both")),
     )
@@ -163,22 +166,25 @@ def read_probe(path: Path) -> Probe:
 
 
 def _check_probe(probe: Probe, path: Path) -> None:
-    x, y, m = len(probe.src_pieces), len(probe.tgt_pieces), len(probe.meaning)
-    size = probe.vectors_after.shape[-1]
-    wanted = {
-        "src_to_tgt": (x, y),
-        "tgt_to_src": (y, x),
-        "similarity": (x, y),
-        "vectors_before": (m, size),
-        "vectors_after": (m, size),
-        "language": (m,),
+    x, y, m = probe.src_pieces.size, probe.tgt_pieces.size, probe.meaning.size
+    size = probe.vectors_after.shape[-1:]
+    wanted = {  # kind as in NumPy: U text, i whole numbers, f others
+        "src_pieces": ("U", (x,)),
+        "tgt_pieces": ("U", (y,)),
+        "meaning": ("i", (m,)),
+        "src_to_tgt": ("f", (x, y)),
+        "tgt_to_src": ("f", (y, x)),
+        "similarity": ("f", (x, y)),
+        "vectors_before": ("f", (m, *size)),
+        "vectors_after": ("f", (m, *size)),
+        "language": ("U", (m,)),
     }
-    for name, shape in wanted.items():
+    for name, (kind, shape) in wanted.items():
         array = getattr(probe, name)
-        if array.shape != shape or 0 in shape:
+        if (array.dtype.kind, array.shape) != (kind, shape) or 0 in shape:
             raise UserError(
-                f"{path}: {name} has shape {list(array.shape)}, wanted {list(shape)}; "
-                "write it again with launch/evaluate.py"
+                f"{path}: {name} is {array.dtype} {list(array.shape)}, wanted kind "
+                f"{kind} {list(shape)}; write it again with launch/evaluate.py"
             )
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if kind == "f" and not np.isfinite(array).all():
             raise UserError(f"{path}: {name} holds NaN or Inf; the model is broken")

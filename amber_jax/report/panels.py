@@ -92,6 +92,14 @@ def run_colours(runs: Sequence[Run]) -> list[str]:
     return [PALETTE[index % len(PALETTE)] for index in range(len(runs))]
 
 
+def run_keys(runs: Sequence[Run]) -> list[Line2D]:
+    """Returns the handles of a legend that names each run's colour."""
+    return [
+        Line2D([], [], color=colour, label=run.label)
+        for run, colour in zip(runs, run_colours(runs), strict=True)
+    ]
+
+
 def draw_heat_map(
     axes: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[str]
 ) -> None:

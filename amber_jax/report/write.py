@@ -9,7 +9,7 @@ from amber_jax.report.inputs import (
     Result,
     Run,
     read_probe,
-    read_result,
+    read_results,
     read_runs,
 )
 from amber_jax.report.tables import ABSENT, Table, retrieval_tables, to_markdown
@@ -63,7 +63,7 @@ def write_report(
             "nothing to report; give --workdir=DIR, --results=FILE or --probe=FILE"
         )
     runs = read_runs(workdirs, labels)
-    read = [read_result(path) for path in results]
+    read = [result for path in results for result in read_results(path)]
     arrays = None if probe is None else read_probe(probe)
     output = Path(output)
     figures = _write_figures(output, runs, read, arrays)

@@ -76,9 +76,15 @@ def score_languages(
         embed: sentences -> [N, D] vectors.
         centred: whether each side's mean vector is subtracted first.
     """
+    # Many-way tables repeat the pivot's sentences: each is embedded once.
+    places: dict[str, int] = {}
+    for sides in pairs.values():
+        for sentence in (*sides[0], *sides[1]):
+            places.setdefault(sentence, len(places))
+    everything = embed(list(places))
     scores = {}
     for language, sides in pairs.items():
-        vectors = [embed(side) for side in sides]
+        vectors = [everything[[places[text] for text in side]] for side in sides]
         if centred:
             vectors = [centre(side) for side in vectors]
         shares = retrieval_accuracy(*vectors)
@@ -101,7 +107,8 @@ def average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 def centre(vectors: np.ndarray) -> np.ndarray:
     """Returns `vectors` [N, D] less their mean, float32."""
     vectors = np.asarray(vectors, np.float32)
-    return vectors - vectors.mean(axis=0, keepdims=True)
+    mean = vectors.mean(axis=0, keepdims=True, dtype=np.float64)
+    return (vectors - mean).astype(np.float32)
 
 
 def _unit_rows(vectors: np.ndarray) -> np.ndarray:

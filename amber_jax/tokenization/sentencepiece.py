@@ -129,8 +129,10 @@ def train(
         byte_fallback: spells other characters in UTF-8 bytes, so none is unknown.
 
     Raises:
-        UserError: the text is too small or too varied for `vocab_size`.
+        UserError: the text is empty, too small or too varied for `vocab_size`, or
+            `character_coverage` is not within 0.98 and 1.
     """
+    _require_coverage(character_coverage)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -151,6 +153,15 @@ def train(
             "change vocab_size, lower character_coverage or give more text"
         ) from error
     return SentencePieceTokenizer(model.getvalue(), origin="the trained model")
+
+
+def _require_coverage(character_coverage: float) -> None:
+    # The library refuses other values in C++ terms, and after reading all text.
+    if not 0.98 <= character_coverage <= 1:
+        raise UserError(
+            f"character_coverage is {character_coverage}; wanted 0.98 to 1, where 1 "
+            "gives every character of the text a piece"
+        )
 
 
 def _special_options() -> dict[str, object]:
@@ -202,6 +213,6 @@ def _special_tokens(
 
 
 def _last_words(error: Exception) -> str:
-    # The library prefixes its words, if there are any, with C++ source positions.
-    words = " ".join(str(error).split()).rsplit("] ", 1)[-1].rstrip(".")
-    return "nothing usable in it" if words.startswith("INTERNAL") else words
+    # The library puts C++ source positions before its words, and may add no words.
+    text = " ".join(str(error).split())
+    return text.rsplit("] ", 1)[-1].rstrip(".")

@@ -28,7 +28,9 @@ _NORMALIZER = {
     "strip_accents": False,
     "lowercase": False,
 }
-_MAX_WORD_CHARACTERS = 100  # longer words are [UNK]
+# Longer words are [UNK]. As in Hugging Face's BERT; Google's first code allows 200,
+# which matters for Thai, written without spaces.
+_MAX_WORD_CHARACTERS = 100
 
 
 class WordPieceTokenizer:

@@ -28,7 +28,7 @@ def test_any_block_size_agrees_with_three_lines_of_numpy(rows, size, block_size,
     random = np.random.default_rng(seed)
     src = random.normal(size=(rows, size)).astype(np.float32)
     tgt = src + random.normal(size=(rows, size)).astype(np.float32)
-    if size == 1:  # all cosines are 1 or -1: ties, left to rounding nowhere
+    if size == 1:  # all cosines are exactly 1 or -1: nothing but ties
         src, tgt = np.sign(src), np.sign(tgt)
     expected = reference_hits(src, tgt)
     hits = retrieval_hits(src, tgt, block_size=block_size)

@@ -15,6 +15,8 @@ import pytest
 from amber_jax.errors import UserError
 from amber_jax.training.metrics import MetricsLog, TensorBoardWriter, read_metrics
 
+ROOT = Path(__file__).parents[2]
+
 
 def train_record(step, loss=1.5):
     return {"kind": "train", "step": step, "stage": "mono", "loss": loss}
@@ -90,7 +92,7 @@ def test_a_killed_writer_loses_no_line_it_finished(tmp_path):
         "for step in range(1, 10**9):\n"
         "    log.write({'step': step}); print(step, flush=True)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -200,7 +202,7 @@ def test_writing_metrics_imports_neither_tensorflow_nor_jax():
         "import sys, amber_jax.training.metrics\n"
         "sys.exit('tensorflow' in sys.modules or 'jax' in sys.modules)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
 
 

@@ -1,0 +1,31 @@
+"""Retrieval on the sample's unseen rows and its Tatoeba rows, as the demo does it.
+
+python launch/evaluate.py --config=configs/sample_retrieval.py:centred \
+    --checkpoint=DIR --output=DIR
+
+Variants: `plain`, and `centred`, which adds both sets once more with each side's mean
+vector subtracted: a model without a sentence loss puts all its vectors into one narrow
+cone, and is fairly judged only without that cone's direction.
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from amber_jax import config as settings
+
+SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
+PATHS = {"heldout": "parallel_eval.tsv.xz", "tatoeba": "tatoeba"}
+
+
+def get_config(variant: str = "plain") -> ConfigDict:
+    config = settings.evaluation()
+    retrievals = []
+    for centred in (False, True) if variant == "centred" else (False,):
+        for name, path in PATHS.items():
+            one = settings.retrieval(name)
+            one.path = str(SAMPLE / path)
+            one.centre = centred
+            retrievals.append(one)
+    config.retrievals = tuple(retrievals)
+    return config

@@ -1,0 +1,62 @@
+"""Package definition; build and tool settings are in pyproject.toml.
+
+Bounds: lower ends are what the suite runs on, upper ends stand where a break is
+announced (orbax-checkpoint 1.0 replaces its API) or a minor release may bring one.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "amber_jax" / "__init__.py").read_text("utf-8").splitlines()
+    if line.startswith("__version__")
+)
+LINUX_X86 = "sys_platform == 'linux' and platform_machine == 'x86_64'"
+ELSEWHERE = "sys_platform != 'linux' or platform_machine != 'x86_64'"
+
+setup(
+    name="amber_jax",
+    version=VERSION,
+    description="Aligned multilingual encoders (AMBER): pretraining and evaluation",
+    long_description=(HERE / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["amber_jax", "amber_jax.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py>=2.1",
+        "chex>=0.1.92",
+        "flax>=0.12.8,<0.13",
+        "google-crc32c>=1.5",
+        # TensorFlow Datasets imports it when writing and does not declare it.
+        "importlib_resources>=6",
+        "jax>=0.10.2,<0.13",
+        "ml_collections>=1.1",
+        "numpy>=2.0,<3",
+        "optax>=0.2.8",
+        "orbax-checkpoint>=0.12.8,<1",
+        "rich>=13",
+        "sentencepiece>=0.2.1",
+        # The CPU build cannot take accelerator memory away from JAX; it exists for
+        # this platform only, the others get the build that does exist.
+        f"tensorflow-cpu>=2.21; {LINUX_X86}",
+        f"tensorflow>=2.21; {ELSEWHERE}",
+        "tensorflow-datasets>=4.9.10",
+        "tokenizers>=0.22",
+    ],
+    extras_require={
+        "report": ["matplotlib>=3.9"],
+        "test": [
+            "blingfire>=0.1.8",
+            "hypothesis>=6.100",
+            "matplotlib>=3.9",
+            "pytest>=8",
+            "ruff==0.17.*",
+        ],
+        "tpu": ["jax[tpu]"],
+        "cuda": ["jax[cuda12]"],
+    },
+)

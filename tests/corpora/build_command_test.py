@@ -1,0 +1,60 @@
+"""launch/build_corpus.py as a user calls it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from amber_jax.corpora.records import open_corpus
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def command(tmp_path):
+    def command(*flags):
+        return subprocess.run(
+            [sys.executable, ROOT / "launch" / "build_corpus.py", *flags],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "40"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return command
+
+
+CONFIG = f"--config={ROOT / 'configs' / 'corpus_sample.py'}"
+
+
+def test_the_sample_corpus_is_built_and_told_about(command, tokenizer_folder, tmp_path):
+    flags = CONFIG, f"--config.tokenizer={tokenizer_folder}", "--output=corpus"
+    built = command(*flags)
+    assert built.returncode == 0, built.stderr
+    assert "en-hi" in built.stdout
+    assert "evaluation sentences kept out: 0" in built.stdout
+    assert "written: corpus" in built.stdout
+    corpus = open_corpus(tmp_path / "corpus", verify=True)
+    assert len(corpus.streams["mono"]) == 9
+    assert len(corpus.streams["pair"]) == 8
+    assert "kept, it is finished: corpus" in command(*flags).stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--output=corpus"], "no tokenizer or no config given"),
+        ([CONFIG, "--output=corpus"], "no tokenizer or no config given"),
+        ([CONFIG, "--output=c", "--config.tokenizer=none"], "none: no tokenizer"),
+        ([CONFIG, "--output=c", "--config.row_lenght=8"], "row_lenght"),
+        ([CONFIG], "output"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(command, flags, told):
+    failed = command(*flags)
+    assert failed.returncode == 2
+    assert told in failed.stderr
+    assert failed.stderr.count("\n") == 1

@@ -1,0 +1,350 @@
+"""Whole corpora from real text: same bytes, full accounts, nothing half done."""
+
+import dataclasses
+import errno
+import gzip
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from amber_jax.corpora import build
+from amber_jax.corpora.build import build_corpus
+from amber_jax.corpora.packing import taken_apart
+from amber_jax.corpora.recipe import Recipe
+from amber_jax.corpora.records import open_corpus, read_rows
+from amber_jax.corpora.sources import (
+    ManyWaySource,
+    MosesSource,
+    TextSource,
+    TmxSource,
+    TsvSource,
+)
+from amber_jax.corpora.text import read_lines, read_many_way
+from amber_jax.corpora.units import BuildOptions
+from amber_jax.corpora.workplace import workplace
+from amber_jax.errors import UserError
+from amber_jax.tokenization import load_tokenizer
+
+ROOT = Path(__file__).resolve().parents[2]
+OPTIONS = BuildOptions(
+    row_length=128,
+    max_pairs=8,
+    rows_per_shard=4,
+    alpha=0.7,
+    max_side_tokens=62,
+    max_length_ratio=4.0,
+    max_line_bytes=1 << 16,
+    unit_bytes=1 << 15,
+    parallel_as_text=True,
+)
+
+
+def silent(stage, done, total):
+    del stage, done, total
+
+
+@pytest.fixture(scope="module")
+def texts(sample, tmp_path_factory):
+    """400 lines of English text and 200 rows of en, fr, hi, in five formats."""
+    folder = tmp_path_factory.mktemp("texts")
+    lines = list(read_lines(sample / "mono" / "en.txt.xz"))[:400]
+    (folder / "en.txt.gz").write_bytes(gzip.compress(b"\n".join(lines)))
+    _, rows = read_many_way(sample / "parallel_train.tsv.xz")
+    rows = [row for row in list(rows)[-400:] if {"en", "fr", "hi"} <= {*row}][:200]
+    en, fr, hi = ([row[code] for row in rows] for code in ("en", "fr", "hi"))
+    (folder / "en-fr.en").write_text("".join(f"{x}\n" for x in en))
+    (folder / "en-fr.fr").write_text("".join(f"{x}\r\n" for x in fr))
+    both = zip(en, hi, strict=True)
+    (folder / "en-hi.tsv").write_text("".join(f"{x}\t{y}\n" for x, y in both))
+    units = "".join(
+        f'<tu><tuv xml:lang="en-GB"><seg><![CDATA[{x}]]></seg></tuv>'
+        f'<tuv xml:lang="hi"><seg><![CDATA[{y}]]></seg></tuv></tu>'
+        for x, y in zip(en, hi, strict=True)
+    )
+    (folder / "en-hi.tmx").write_text(f"<tmx><body>{units}</body></tmx>")
+    table = "".join(f"{x}\t{y}\t{z}\n" for x, y, z in zip(en, fr, hi, strict=True))
+    (folder / "all.tsv").write_text("en\tfr\thi\n" + table)
+    return folder
+
+
+@pytest.fixture
+def recipe(texts, tokenizer_folder):
+    return Recipe(
+        sources=(
+            TextSource("en", texts / "en.txt.gz"),
+            ManyWaySource(texts / "all.tsv"),
+        ),
+        evaluation_files=(),
+        tokenizer=tokenizer_folder,
+        options=OPTIONS,
+    )
+
+
+def contents(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def all_rows(corpus, kind, name):
+    stream = corpus.streams[kind][name]
+    return read_rows(corpus, stream, np.arange(stream.rows))
+
+
+def test_any_number_of_processes_writes_the_same_bytes(recipe, tmp_path):
+    for processes in (1, 2, 3):
+        output = tmp_path / str(processes)
+        build_corpus(recipe, output, processes=processes, report=silent)
+    one, two, three = (contents(tmp_path / str(n)) for n in (1, 2, 3))
+    assert len(one) > 20
+    assert one == two == three
+
+
+def test_the_corpus_opens_and_its_tokens_are_the_text(recipe, tmp_path, texts):
+    manifest, built = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    corpus = open_corpus(tmp_path / "c", verify=True)
+    assert built
+    assert corpus.fingerprint == manifest["fingerprint"]
+    assert {kind: [*names] for kind, names in corpus.streams.items()} == {
+        "mono": ["en", "fr", "hi"],
+        "pair": ["en-fr", "en-hi"],
+    }
+    tokenizer = load_tokenizer(tmp_path / "c" / "tokenizer")
+    assert tokenizer.fingerprint == corpus.tokenizer_fingerprint
+    _, lines = read_many_way(texts / "all.tsv")
+    wanted = [[*map(tuple, tokenizer.encode_batch([x["en"], x["fr"]]))] for x in lines]
+    found = taken_apart(all_rows(corpus, "pair", "en-fr"), row_length=128)
+    assert {(tuple(x), tuple(y)) for x, y in found} <= {*map(tuple, wanted)}
+
+
+def test_every_input_is_a_row_a_reject_or_dropped(recipe, tmp_path):
+    manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    corpus = open_corpus(tmp_path / "c", verify=False)
+    for kind, streams in manifest["streams"].items():
+        for name, facts in streams.items():
+            rows = all_rows(corpus, kind, name)
+            spans = rows[:, 128:].reshape(len(rows), 8, 2)
+            assert len(rows) == facts["rows"] == 4 * len(facts["shards"])
+            assert facts["pairs"] == (spans[..., 0] > 0).sum()
+            assert facts["sentences"] == (spans > 0).sum()
+            assert facts["real_tokens"] == spans.sum() == (rows[:, :128] != 0).sum()
+            assert facts["max_token_id"] == rows[:, :128].max()
+            assert facts["tail_rows_dropped"] < 4
+            if kind == "pair":
+                rejected = sum(facts["rejects"].values())
+                kept = facts["pairs"] + facts["tail_pairs_dropped"]
+                assert kept + rejected == facts["inputs"] == 200
+        assert sum(facts["rate"] for facts in streams.values()) == pytest.approx(1)
+
+
+def test_moses_tsv_tmx_and_many_way_give_the_same_pairs(recipe, texts, tmp_path):
+    tables = {
+        "en-fr": MosesSource("en", "fr", texts / "en-fr.en", texts / "en-fr.fr"),
+        "tsv": TsvSource("en", "hi", texts / "en-hi.tsv"),
+        "tmx": TmxSource("en", "hi", texts / "en-hi.tmx"),
+    }
+    options = dataclasses.replace(OPTIONS, unit_bytes=1 << 30)
+    many = dataclasses.replace(recipe, sources=recipe.sources[1:], options=options)
+    build_corpus(many, tmp_path / "many", processes=1, report=silent)
+    wanted = open_corpus(tmp_path / "many", verify=False)
+    for name, source in tables.items():
+        one = dataclasses.replace(many, sources=(source,))
+        build_corpus(one, tmp_path / name, processes=1, report=silent)
+        found = open_corpus(tmp_path / name, verify=False)
+        stream = "en-fr" if name == "en-fr" else "en-hi"
+        np.testing.assert_array_equal(
+            all_rows(found, "pair", stream), all_rows(wanted, "pair", stream)
+        )
+
+
+def test_evaluation_sentences_are_kept_out_and_counted(recipe, texts, tmp_path):
+    english, french = texts / "en-fr.en", texts / "en-fr.fr"
+    held_out = tmp_path / "test.txt"
+    lines = [*read_lines(english)][:3] + [*read_lines(french)][100:102]
+    plain = [*read_lines(texts / "en.txt.gz")][7]
+    held_out.write_bytes(b"\n".join([*lines, plain]).upper())
+    recipe = dataclasses.replace(recipe, evaluation_files=(held_out,))
+    manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    streams = manifest["streams"]
+    assert streams["pair"]["en-fr"]["rejects"]["evaluation_sentence"] == 5
+    assert streams["pair"]["en-hi"]["rejects"]["evaluation_sentence"] == 3
+    assert streams["mono"]["en"]["rejects"]["evaluation_sentence"] == 1
+    assert manifest["excluded_evaluation_sentences"] == 9
+    tokenizer = load_tokenizer(recipe.tokenizer)
+    rows = all_rows(open_corpus(tmp_path / "c", verify=False), "mono", "en")
+    pieces = {tuple(x) for pair in taken_apart(rows, row_length=128) for x in pair}
+    assert not pieces & {tuple(tokenizer.encode(x.decode())) for x in [*lines, plain]}
+
+
+def test_unequal_line_counts_fail_with_both_numbers(recipe, texts, tmp_path):
+    short = tmp_path / "short.fr"
+    short.write_bytes(b"Un.\nDeux.\n")
+    source = MosesSource("en", "fr", texts / "en-fr.en", short)
+    recipe = dataclasses.replace(recipe, sources=(source,))
+    with pytest.raises(UserError, match=r"en-fr\.en has 200 lines but .*fr has 2;"):
+        build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    assert [path.name for path in tmp_path.iterdir()] == ["short.fr"]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_truncated_archive_fails_with_its_name(recipe, tmp_path, processes):
+    cut = tmp_path / "cut.txt.gz"
+    cut.write_bytes(recipe.sources[0].path.read_bytes()[:-9])
+    sources = (TextSource("en", cut), *recipe.sources)
+    recipe = dataclasses.replace(recipe, sources=sources)
+    with pytest.raises(UserError, match=r"cut\.txt\.gz: cannot be read to its end"):
+        build_corpus(recipe, tmp_path / "c", processes=processes, report=silent)
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.txt.gz"]
+
+
+def test_a_missing_input_fails_with_its_name(recipe, tmp_path):
+    source = TextSource("en", tmp_path / "none.txt")
+    with pytest.raises(UserError, match=r"none\.txt: cannot be read"):
+        build_corpus(
+            dataclasses.replace(recipe, sources=(source,)),
+            tmp_path / "c",
+            processes=1,
+            report=silent,
+        )
+
+
+def test_streams_too_small_for_a_shard_are_all_named(recipe, tmp_path):
+    options = dataclasses.replace(OPTIONS, rows_per_shard=10_000)
+    recipe = dataclasses.replace(recipe, options=options)
+    with pytest.raises(
+        UserError, match=r"one shard of 10000 rows: mono en.*pair en-hi"
+    ):
+        build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_side_tokens": 125},
+        {"max_side_tokens": 0},
+        {"max_pairs": 0},
+        {"unit_bytes": 0},
+        {"max_length_ratio": 0.5},
+        {"alpha": -1.0},
+    ],
+)
+def test_options_out_of_range_are_refused(recipe, tmp_path, change):
+    options = dataclasses.replace(OPTIONS, **change)
+    with pytest.raises(UserError, match=next(iter(change))):
+        build_corpus(
+            dataclasses.replace(recipe, options=options),
+            tmp_path / "c",
+            processes=1,
+            report=silent,
+        )
+
+
+def test_a_finished_corpus_is_kept_and_another_recipe_is_refused(recipe, tmp_path):
+    output = tmp_path / "c"
+    first, _ = build_corpus(recipe, output, processes=1, report=silent)
+    before = contents(output)
+    second, built = build_corpus(recipe, output, processes=1, report=silent)
+    assert (second, built) == (json.loads(json.dumps(first)), False)
+    options = dataclasses.replace(OPTIONS, alpha=0.5)
+    with pytest.raises(UserError, match="holds a corpus of other inputs"):
+        build_corpus(
+            dataclasses.replace(recipe, options=options),
+            output,
+            processes=1,
+            report=silent,
+        )
+    assert contents(output) == before
+
+
+def test_a_folder_that_is_no_corpus_is_never_touched(recipe, tmp_path):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="exists and is no corpus"):
+        build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    assert contents(tmp_path) == {"c/thesis.txt": b"mine"}
+
+
+@pytest.mark.parametrize("stage", ["process_unit", "write_stream", "write_manifest"])
+def test_an_error_at_any_stage_leaves_nothing(recipe, tmp_path, monkeypatch, stage):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(build, stage, fail)
+    with pytest.raises(UserError, match="no space left"):
+        build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    assert not list(tmp_path.iterdir())
+
+
+KILLED = """
+import os, pickle, signal, sys
+from pathlib import Path
+from amber_jax.corpora.build import build_corpus
+
+def die(stage, done, total):
+    if stage == sys.argv[3]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    recipe = pickle.loads(Path(sys.argv[1]).read_bytes())
+    build_corpus(recipe, Path(sys.argv[2]), processes=2, report=die)
+"""
+
+
+@pytest.mark.parametrize("stage", ["read", "tokenise", "write"])
+def test_a_killed_build_leaves_no_corpus_and_the_next_one_succeeds(
+    recipe, tmp_path, stage
+):
+    script, pickled, output = (tmp_path / n for n in ("kill.py", "recipe", "out/c"))
+    script.write_text(KILLED)
+    pickled.write_bytes(pickle.dumps(recipe))
+    killed = subprocess.run(
+        [sys.executable, script, pickled, output, stage],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,  # read to its end: no worker may outlive its parent
+        timeout=60,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.name for path in output.parent.iterdir()] == ["c.partial"]
+    build_corpus(recipe, output, processes=1, report=silent)
+    assert [path.name for path in output.parent.iterdir()] == ["c"]
+    open_corpus(output, verify=True)
+
+
+def test_two_builds_never_share_a_workplace(recipe, tmp_path):
+    with (
+        workplace(tmp_path / "c"),
+        pytest.raises(UserError, match="another build is writing"),
+    ):
+        build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+
+
+def test_a_killed_worker_ends_the_build_with_advice(recipe, tmp_path):
+    def kill_workers(stage, done, total):
+        del done, total
+        if stage == "read":
+            for worker in multiprocessing.active_children():
+                worker.kill()
+                worker.join()
+
+    with pytest.raises(UserError, match="a worker process was killed"):
+        build_corpus(recipe, tmp_path / "c", processes=2, report=kill_workers)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_appears_meanwhile_is_not_overwritten(tmp_path):
+    output = tmp_path / "c"
+    with pytest.raises(UserError, match="cannot be created"), workplace(output) as work:
+        (work / "corpus").mkdir()
+        output.mkdir()
+        (output / "other").write_text("first")
+        build.publish(work / "corpus", output)
+    assert contents(tmp_path) == {"c/other": b"first"}
