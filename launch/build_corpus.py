@@ -22,21 +22,22 @@ from amber_jax.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "What to build from.")
 OUTPUT = flags.DEFINE_string("output", None, "Corpus folder to create.", required=True)
+ANY_WIDTH = 1000  # characters; a narrow terminal folds lines, it loses none
 
 
 def main(argv: Sequence[str]) -> None:
     del argv
     # Every worker keeps one core busy; a tokenizer's own threads would only crowd it.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    console = Console(soft_wrap=True)
-    with progress(console) as report:
+    with progress() as report:
         manifest, built = build_corpus(
             recipe(CONFIG.value),
             Path(OUTPUT.value),
             processes=CONFIG.value.processes,
             report=report,
         )
-    console.print(summary(manifest), crop=False)
+    console = Console(width=ANY_WIDTH, soft_wrap=True)
+    console.print(summary(manifest))
     console.print(f"{'written' if built else 'kept, it is finished'}: {OUTPUT.value}")
 
 

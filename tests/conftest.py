@@ -21,8 +21,130 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
-import chex  # noqa: E402
-import jax  # noqa: E402
+import chex
+import jax
+import numpy as np
+import pytest
+from scipy.special import erf
+
+from amber_jax.model.encoder import EncoderConfig
+from amber_jax.model.heads import PretrainingModel
 
 chex.set_n_cpu_devices(8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+PAD, CLS, SEP = 0, 2, 3  # as SentencePiece places them; 1 is [UNK], 4 is [MASK]
+
+
+@pytest.fixture(scope="session")
+def encoder_config():
+    """Two layers of 16; wide initial weights, so that attention is far from uniform."""
+    return EncoderConfig(
+        vocab_size=60,
+        num_layers=2,
+        hidden_size=16,
+        num_heads=2,
+        intermediate_size=24,
+        max_positions=40,
+        num_segments=2,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        initializer_range=0.4,
+        dtype="float32",
+        remat=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def params(encoder_config):
+    """Parameters of that model with no two alike: biases and scales are noisy too."""
+    ids, mask = np.zeros((1, 4), np.int32), np.ones((1, 4, 4), bool)
+    initialise = jax.jit(PretrainingModel(encoder_config).init)
+    fresh = initialise(jax.random.key(0), ids, ids, ids, mask, ids)["params"]
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda x: x + rng.normal(0, 0.1, x.shape).astype(np.float32), fresh
+    )
+
+
+@pytest.fixture(scope="session")
+def pack():
+    """A function: literal rows of (x, y) pairs to one kind of a batch.
+
+    `pack([[(x, y), (z, None)], [(u, v)]], length=20)` makes two rows; a `None` leaves
+    its text without a neighbour. Rows are numbered in `row_ids`.
+    """
+
+    def build(rows, *, length, max_pairs=3):
+        token_ids = np.full((len(rows), length), PAD, np.int32)
+        spans = np.zeros((len(rows), max_pairs, 2), np.int32)
+        for row, pairs in enumerate(rows):
+            tokens = []
+            for place, (x, y) in enumerate(pairs):
+                second = [] if y is None else [*y, SEP]
+                tokens += [CLS, *x, SEP, *second]
+                spans[row, place] = len(x) + 2, len(second)
+            token_ids[row, : len(tokens)] = tokens
+        row_ids = np.stack([[1, 0, row] for row in range(len(rows))]).astype(np.uint32)
+        return {"token_ids": token_ids, "span_lengths": spans, "row_ids": row_ids}
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def numpy_bert():
+    """A function: BERT of one row in NumPy, float64.
+
+    `numpy_bert(params["encoder"], token_ids, segment_ids, position_ids, mask, heads=2)`
+    takes three [L] and one [L, L] array and returns the hidden states of every layer,
+    embeddings first, [N + 1, L, D], and every layer's attention, [N, H, L, L].
+    """
+
+    def dense(x, p):
+        return x @ p["kernel"] + p["bias"]
+
+    def norm(x, p):
+        centred = x - x.mean(-1, keepdims=True)
+        deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
+        return centred / deviation * p["scale"] + p["bias"]
+
+    def attention(x, mask, p, heads):
+        query, key, value = (
+            dense(x, p[name]).reshape(len(x), heads, -1).swapaxes(0, 1)
+            for name in ("query", "key", "value")
+        )
+        scores = query @ key.swapaxes(1, 2) / np.sqrt(query.shape[-1])
+        scores = np.where(mask, scores, -1e9)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        weights /= weights.sum(-1, keepdims=True)
+        mixed = (weights @ value).swapaxes(0, 1).reshape(x.shape)
+        return dense(mixed, p["output"]), weights
+
+    def layer(x, mask, p, heads):
+        attended, weights = attention(x, mask, p["attention"], heads)
+        x = norm(x + attended, p["attention_norm"])
+        wide = dense(x, p["intermediate"])
+        wide = wide * 0.5 * (1 + erf(wide / np.sqrt(2)))
+        return norm(x + dense(wide, p["output"]), p["output_norm"]), weights
+
+    def bert(params, token_ids, segment_ids, position_ids, mask, *, heads):
+        params = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
+        tables = params["embeddings"]
+        x = sum(
+            tables[name]["embedding"][np.asarray(ids)]
+            for name, ids in [
+                ("word", token_ids),
+                ("segment", segment_ids),
+                ("position", position_ids),
+            ]
+        )
+        states, probs = [norm(x, tables["norm"])], []
+        stacked = params["layers"]["layer"]
+        for n in range(len(stacked["output_norm"]["scale"])):
+            one = jax.tree.map(lambda p, n=n: p[n], stacked)
+            x, weights = layer(states[-1], np.asarray(mask), one, heads)
+            states.append(x)
+            probs.append(weights)
+        return np.stack(states), np.stack(probs)
+
+    return bert

@@ -105,26 +105,36 @@ def taken_apart(records: np.ndarray, *, row_length: int) -> Iterator[Pair]:
 
 
 def text_pairs(lines: Iterable[TokenIds | None], max_piece: int) -> list[Pair]:
-    """Returns neighbouring pieces of each document as pairs, the odd one out alone.
+    """Returns running text as pairs of neighbouring pieces of one document.
 
-    Lines longer than `max_piece` tokens are cut; a document ends at None.
+    Two neighbouring lines are a pair; a line longer than `max_piece` tokens is cut
+    into pairs of its own; a line without a neighbour stands alone. None ends a
+    document.
 
         [[1, 2, 3], [4], None, [5]], max_piece 2     ([1, 2], [3])  ([4], [])  ([5], [])
     """
     pairs: list[Pair] = []
-    open_piece: TokenIds | None = None
+    waiting: TokenIds | None = None
     for line in itertools.chain(lines, [None]):
-        if line is None and open_piece is not None:
-            pairs.append((open_piece, []))
-            open_piece = None
-        for start in range(0, len(line or []), max_piece):
-            piece = line[start : start + max_piece]
-            if open_piece is None:
-                open_piece = piece
-            else:
-                pairs.append((open_piece, piece))
-                open_piece = None
+        if waiting and line and len(line) <= max_piece:
+            pairs.append((waiting, line))
+            waiting = None
+            continue
+        if waiting:
+            pairs.append((waiting, []))
+        waiting = line
+        if line and len(line) > max_piece:
+            pairs += _cut(line, max_piece)
+            waiting = None
     return pairs
+
+
+def _cut(line: TokenIds, max_piece: int) -> Iterator[Pair]:
+    """Yields pairs of equal halves: full ones first, the rest fills gaps in rows."""
+    for start in range(0, len(line), 2 * max_piece):
+        part = line[start : start + 2 * max_piece]
+        half = (len(part) + 1) // 2
+        yield part[:half], part[half:]
 
 
 def _split_off_poor(rows: list[Row], row_length: int) -> tuple[list[Row], list[Pair]]:

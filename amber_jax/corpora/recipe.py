@@ -45,6 +45,12 @@ def check_options(options: BuildOptions) -> None:
             f"max_side_tokens is {options.max_side_tokens}, but must lie between 1 "
             f"and row_length - 4 = {options.row_length - 4}; correct the config"
         )
+    if options.cut_long_sides and 2 * options.max_side_tokens + 3 > options.row_length:
+        raise UserError(
+            f"cut_long_sides is true, but two sides of max_side_tokens = "
+            f"{options.max_side_tokens} do not fit into a row of "
+            f"{options.row_length}; it must be at most {(options.row_length - 3) // 2}"
+        )
     for name in ("max_pairs", "rows_per_shard", "max_line_bytes", "unit_bytes"):
         if getattr(options, name) < 1:
             raise UserError(f"{name} is {getattr(options, name)}, but must be positive")

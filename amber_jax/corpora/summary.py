@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
@@ -14,9 +14,9 @@ _RIGHT = ("rows", "pairs", "real tokens", "fill", "rate", "kept", "dropped")
 
 
 @contextlib.contextmanager
-def progress(console: Console) -> Iterator[Report]:
+def progress() -> Iterator[Report]:
     """Yields a `report(stage, done, total)` that draws one bar for each stage."""
-    with Progress(console=console, transient=True) as bars:
+    with Progress(transient=True) as bars:
         stages: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int) -> None:

@@ -5,6 +5,7 @@ results are put together in unit order.
 """
 
 import itertools
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class BuildOptions:
     rows_per_shard: int
     alpha: float  # exponent of the language rates
     max_side_tokens: int
+    cut_long_sides: bool  # longer sides lose their end instead of the whole pair
     max_length_ratio: float
     max_line_bytes: int
     unit_bytes: int  # input bytes of a unit of work, at least one block of lines
@@ -180,7 +182,8 @@ def _collect_pairs(
             if reason:
                 found.rejects[key][reason] += 1
             else:
-                found.pairs[key].append((src, tgt))
+                limit = options.max_side_tokens
+                found.pairs[key].append((src[:limit], tgt[:limit]))
                 as_text |= {src_lang: src, tgt_lang: tgt}
         if options.parallel_as_text:
             _collect_sides(as_text, pairs, found)
@@ -210,11 +213,14 @@ def _encode_cells(
 
 
 def _token_reason(src: TokenIds, tgt: TokenIds, options: BuildOptions) -> str | None:
+    any_length = sys.maxsize
     return pair_token_reason(
         src,
         tgt,
-        row_length=options.row_length,
-        max_side_tokens=options.max_side_tokens,
+        row_length=any_length if options.cut_long_sides else options.row_length,
+        max_side_tokens=(
+            any_length if options.cut_long_sides else options.max_side_tokens
+        ),
         max_length_ratio=options.max_length_ratio,
     )
 

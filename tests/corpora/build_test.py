@@ -40,6 +40,7 @@ OPTIONS = BuildOptions(
     rows_per_shard=4,
     alpha=0.7,
     max_side_tokens=62,
+    cut_long_sides=False,
     max_length_ratio=4.0,
     max_line_bytes=1 << 16,
     unit_bytes=1 << 15,
@@ -230,6 +231,7 @@ def test_streams_too_small_for_a_shard_are_all_named(recipe, tmp_path):
     [
         {"max_side_tokens": 125},
         {"max_side_tokens": 0},
+        {"cut_long_sides": True, "max_side_tokens": 63},
         {"max_pairs": 0},
         {"unit_bytes": 0},
         {"max_length_ratio": 0.5},

@@ -16,6 +16,7 @@ OPTIONS = BuildOptions(
     rows_per_shard=2,
     alpha=0.7,
     max_side_tokens=6,
+    cut_long_sides=False,
     max_length_ratio=3.0,
     max_line_bytes=200,
     unit_bytes=1 << 20,
@@ -103,7 +104,22 @@ def test_long_lines_of_text_are_cut_into_pieces(work):
     line = b" ".join(b"#%d" % n for n in range(5, 20))
     streams = work(line, columns=("en",), pairs=())
     pairs, _ = streams["mono", "en"]
-    assert pairs == [([*range(5, 11)], [*range(11, 17)]), ([17, 18, 19], [])]
+    assert pairs == [([*range(5, 11)], [*range(11, 17)]), ([17, 18], [19])]
+
+
+def test_long_sides_may_lose_their_end_but_serve_as_whole_text(work):
+    lines = b"#1 #2 #3 #4 #5 #6 #7 #8\t#11 #12 #13\n#9\t#1 #1 #1 #1\n"
+    streams = work(
+        lines,
+        columns=("en", "fr"),
+        pairs=(("en", "fr"),),
+        cut_long_sides=True,
+        parallel_as_text=True,
+    )
+    pairs, part = streams["pair", "en-fr"]
+    assert pairs == [([1, 2, 3, 4, 5, 6], [11, 12, 13])]
+    assert part.rejects == {"length_ratio": 1}
+    assert streams["mono", "en"][0] == [([1, 2, 3, 4], [5, 6, 7, 8])]
 
 
 MANY_WAY = b"k1\t#1\t#11\t#21\nk2\t#2\t#12\t\nk3\t#3\t\t#23\nk4\t#4\t#14\n"
