@@ -4,10 +4,12 @@ Stage by stage, with checkpoints; running the same command again goes on where t
 last complete checkpoint ends.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib.metadata
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 import amber_jax
@@ -173,7 +176,9 @@ def pretrain(config: ConfigDict, workdir: Path) -> TrainState:
     """
     run = prepare(config)
     lead = jax.process_index() == 0
-    with Console(run.stages[-1].end) as console:
+    with contextlib.ExitStack() as stack:
+        stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
+        console = stack.enter_context(Console(run.stages[-1].end, stream=stream))
         found = checkpoints.newest_checkpoint(workdir / CHECKPOINTS, console.note)
         if found is not None:
             _check_same_run(run, found)
@@ -487,9 +492,16 @@ class _Log:
 
 
 def _on_one_device(params: Any) -> Any:
-    """Replicated parameters as one device's, so that work is not done once a device."""
+    """Returns parameters as one local device's, so that work is not done once a device.
+
+    Sharded ones are gathered first; every process takes part in that.
+    """
+
+    def whole(leaf: Array) -> NamedSharding:
+        return NamedSharding(leaf.sharding.mesh, PartitionSpec())
+
     if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(params)):
-        return params
+        params = jax.jit(lambda x: x, out_shardings=jax.tree.map(whole, params))(params)
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
 
 

@@ -1,28 +1,53 @@
 """Pretrains an encoder; run again to resume.
 
-python launch/pretrain.py --config=configs/amber_tiny.py:sa --workdir=runs/tiny
+python launch/pretrain.py --config=configs/amber_tiny.py:sa --config.corpus=DIR \
+    --workdir=DIR
+
+On several hosts, start the same command on each with --config.backend=jit and
+--distributed=auto (a TPU pod or Slurm), or --distributed=HOST:PORT,COUNT,INDEX.
 """
 
 from pathlib import Path
 
+import jax
 from absl import flags
 from ml_collections import config_flags
 
 from amber_jax.command_line import run
+from amber_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "experiment, in configs/")
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "say what would be done, do not train")
+_DISTRIBUTED = flags.DEFINE_string(
+    "distributed", None, "join other processes: auto, or HOST:PORT,COUNT,INDEX"
+)
 flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main(_: list[str]) -> None:
+    if _DISTRIBUTED.value:
+        join_processes(_DISTRIBUTED.value)
     from amber_jax import pretrain
 
     if _DRY_RUN.value:
         pretrain.dry_run(_CONFIG.value)
     else:
         pretrain.pretrain(_CONFIG.value, Path(_WORKDIR.value))
+
+
+def join_processes(who: str) -> None:
+    if who == "auto":
+        jax.distributed.initialize()
+        return
+    try:
+        address, count, index = who.split(",")
+        place = {"num_processes": int(count), "process_id": int(index)}
+    except ValueError as error:
+        raise UserError(
+            f"--distributed is {who!r}; wanted auto or HOST:PORT,COUNT,INDEX"
+        ) from error
+    jax.distributed.initialize(address, **place)
 
 
 if __name__ == "__main__":

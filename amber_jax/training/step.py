@@ -52,19 +52,25 @@ def train_step(
     def terms_of(params: Params, part: Batch, part_key: Array) -> Any:
         return objective(params, part, part_key, train=True, axis_name=axis_name)
 
-    # Weights do not depend on parameters: the compiler drops the passes from this sum.
-    weights = _sum_over_parts(
-        lambda part, part_key: _weights(terms_of(state.params, part, part_key)),
-        parts,
-        keys,
-    )
-    weights = reduce_sum(weights, axis_name)
+    def weights_of(part: Batch, part_key: Array) -> dict[str, Array]:
+        terms = terms_of(state.params, part, part_key)
+        return {name: term.weight for name, term in terms.items()}
+
+    # Weights do not depend on parameters, so the compiler drops the passes from their
+    # sum; a single part needs no sum, and its terms are at hand when they are divided.
+    all_parts = None
+    if micro_batches > 1:
+        all_parts = reduce_sum(_sum_over_parts(weights_of, parts, keys), axis_name)
     scales = loss_weights(state.step)
 
     def loss_share(
         params: Params, part: Batch, part_key: Array
     ) -> tuple[Array, Metrics]:
         terms = terms_of(params, part, part_key)
+        weights = all_parts
+        if weights is None:
+            own = {name: term.weight for name, term in terms.items()}
+            weights = reduce_sum(jax.lax.stop_gradient(own), axis_name)
         means = {name: _share(term, weights[name]) for name, term in terms.items()}
         return sum(scales[name] * means[name] for name in scales), means
 
@@ -112,10 +118,6 @@ def _apply(
         skipped=state.skipped + bad,
         skipped_in_a_row=(state.skipped_in_a_row + 1) * bad,
     ), grad_norm
-
-
-def _weights(terms: Mapping[str, WeightedSum]) -> dict[str, Array]:
-    return {name: term.weight for name, term in terms.items()}
 
 
 def _share(term: WeightedSum, weight: Array) -> Array:

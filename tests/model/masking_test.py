@@ -12,7 +12,7 @@ LENGTH = 40
 
 
 @functools.partial(jax.jit, static_argnames="rate")
-def mask_rows(token_ids, maskable, row_ids, rate=0.15):
+def _mask_rows(token_ids, maskable, row_ids, rate):
     return masking.mask_rows(
         token_ids,
         maskable,
@@ -22,6 +22,10 @@ def mask_rows(token_ids, maskable, row_ids, rate=0.15):
         first_word_id=FIRST_WORD,
         vocab_size=VOCAB,
     )
+
+
+def mask_rows(token_ids, maskable, row_ids, rate=0.15):
+    return jax.device_get(_mask_rows(token_ids, maskable, row_ids, rate))
 
 
 def rows_of(counts, seed=0):
@@ -39,8 +43,8 @@ def ids_of(numbers, *, stream=1, epoch=0):
 
 
 def chosen_places(masked, row):
-    weights = np.asarray(masked.mlm_weights[row])
-    return sorted(np.asarray(masked.mlm_positions[row])[weights > 0].tolist())
+    weights = masked.mlm_weights[row]
+    return sorted(masked.mlm_positions[row][weights > 0].tolist())
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,7 @@ def many():
 def test_exactly_the_rate_of_every_row_is_chosen():
     counts = list(range(LENGTH + 1))
     clean, maskable = rows_of(counts)
-    for rate in (0.05, 0.15, 0.4, 0.8):
+    for rate in (0.15, 0.5):
         masked = mask_rows(clean, maskable, ids_of(counts), rate)
         for row, count in enumerate(counts):
             # At least one where any may be; halves round to even, as in Python.
@@ -64,16 +68,16 @@ def test_exactly_the_rate_of_every_row_is_chosen():
 
 
 def test_a_row_without_words_has_no_target_and_stays():
-    clean, maskable = rows_of([0])
-    masked = mask_rows(clean, maskable, ids_of([0]))
+    clean, maskable = rows_of([0] * 5)
+    masked = mask_rows(clean, maskable, ids_of(range(5)))
     assert not masked.mlm_weights.any()
     assert (masked.token_ids == clean).all()
 
 
 def test_a_row_with_one_word_predicts_it():
-    clean, maskable = rows_of([1] * 8)
-    masked = mask_rows(clean, maskable, ids_of(range(8)))
-    assert [chosen_places(masked, row) for row in range(8)] == [[0]] * 8
+    clean, maskable = rows_of([1] * 5)
+    masked = mask_rows(clean, maskable, ids_of(range(5)))
+    assert [chosen_places(masked, row) for row in range(5)] == [[0]] * 5
 
 
 @pytest.mark.parametrize("length", [1, 6, 7, 20, 100, 256])
@@ -85,23 +89,23 @@ def test_the_slots_hold_the_share_of_a_row_full_of_words(length, rate):
 
 def test_masking_never_touches_special_tokens_or_padding(many):
     _, clean, maskable, masked = many
-    assert (np.asarray(masked.token_ids) == clean)[~maskable].all()
+    assert (masked.token_ids == clean)[~maskable].all()
     for row in range(0, 2700, 100):
         assert maskable[row][chosen_places(masked, row)].all()
 
 
 def test_targets_are_the_original_tokens_and_weights_mark_real_slots(many):
     counts, clean, _, masked = many
-    weights = np.asarray(masked.mlm_weights)
-    originals = np.take_along_axis(clean, np.asarray(masked.mlm_positions), axis=1)
+    weights = masked.mlm_weights
+    originals = np.take_along_axis(clean, masked.mlm_positions, axis=1)
     assert set(np.unique(weights)) == {0.0, 1.0}
     assert (weights.sum(1) == np.round(0.15 * counts)).all()
-    assert (np.asarray(masked.mlm_targets) == np.where(weights, originals, 0)).all()
+    assert (masked.mlm_targets == np.where(weights, originals, 0)).all()
 
 
 def test_only_chosen_tokens_change(many):
     _, clean, _, masked = many
-    changed = np.asarray(masked.token_ids) != clean
+    changed = masked.token_ids != clean
     for row in range(0, 2700, 100):
         assert set(np.flatnonzero(changed[row])) <= set(chosen_places(masked, row))
 
@@ -109,11 +113,9 @@ def test_only_chosen_tokens_change(many):
 def test_eighty_percent_become_mask_ten_random_ten_stay(many):
     counts, clean, _, masked = many
     assert counts.sum() > 95_000
-    real = np.asarray(masked.mlm_weights) > 0
-    seen = np.take_along_axis(
-        np.asarray(masked.token_ids), np.asarray(masked.mlm_positions), axis=1
-    )[real]
-    targets = np.asarray(masked.mlm_targets)[real]
+    real = masked.mlm_weights > 0
+    seen = np.take_along_axis(masked.token_ids, masked.mlm_positions, axis=1)[real]
+    targets = masked.mlm_targets[real]
     n = len(seen)
     # A random word is the old one once in 45 times. Bounds are four standard
     # deviations of a share of n draws: 0.013 for 0.8 and 0.010 for 0.1.
@@ -128,18 +130,18 @@ def test_eighty_percent_become_mask_ten_random_ten_stay(many):
 
 def test_random_words_are_all_words_and_nothing_else(many):
     _, clean, _, masked = many
-    seen = np.asarray(masked.token_ids)
+    seen = masked.token_ids
     replaced = seen[(seen != clean) & (seen != MASK)]
     assert set(replaced.tolist()) == set(range(FIRST_WORD, VOCAB))
 
 
 def test_every_place_is_chosen_equally_often(many):
-    _, _, maskable, masked = many
-    real = np.asarray(masked.mlm_weights) > 0
-    places = np.asarray(masked.mlm_positions)[real]
-    times = np.bincount(places, minlength=34)[:34]  # each may be in all 2,700 rows
-    # A share of 0.137 to 0.147 of 2,700 rows, five standard deviations: 0.034.
-    assert (abs(times / 2700 - 0.14) < 0.04).all()
+    masked = many[-1]
+    real = masked.mlm_weights > 0
+    places = masked.mlm_positions[real]
+    times = np.bincount(places)[:34]  # places that may be chosen in all 2,700 rows
+    # Five standard deviations of a share of 0.15 of 2,700 draws.
+    assert (abs(times / 2700 - 0.15) < 0.035).all()
 
 
 def test_a_row_is_masked_alike_wherever_it_stands_in_any_batch():
@@ -149,15 +151,15 @@ def test_a_row_is_masked_alike_wherever_it_stands_in_any_batch():
     order = np.array([4, 2, 0])
     apart = mask_rows(clean[order], maskable[order], row_ids[order])
     for whole, part in zip(together, apart, strict=True):
-        assert (np.asarray(whole)[order] == part).all()
+        assert (whole[order] == part).all()
 
 
 @pytest.mark.parametrize("changed", [{"epoch": 1}, {"stream": 2}])
 def test_another_epoch_or_stream_masks_a_row_anew(changed):
-    clean, maskable = rows_of([39] * 20)
-    first = mask_rows(clean, maskable, ids_of(range(20)))
-    second = mask_rows(clean, maskable, ids_of(range(20), **changed))
-    same = [chosen_places(first, n) == chosen_places(second, n) for n in range(20)]
+    clean, maskable = rows_of([39] * 5)
+    first = mask_rows(clean, maskable, ids_of(range(5)))
+    second = mask_rows(clean, maskable, ids_of(range(5), **changed))
+    same = [chosen_places(first, n) == chosen_places(second, n) for n in range(5)]
     assert sum(same) == 0
 
 
@@ -168,9 +170,8 @@ def test_row_keys_differ_for_every_number():
 
 
 def test_masking_draws_alike_inside_and_outside_jit():
-    clean, maskable = rows_of([30, 1])
-    compiled = mask_rows(clean, maskable, ids_of([0, 1]))
-    with jax.disable_jit():
-        plain = mask_rows(jnp.array(clean), jnp.array(maskable), ids_of([0, 1]))
-    for one, other in zip(compiled, plain, strict=True):
-        assert (np.asarray(one) == np.asarray(other)).all()
+    clean, maskable = rows_of([30, 1, 0, 5, 39])
+    compiled = mask_rows(clean, maskable, ids_of(range(5)))
+    eager = _mask_rows.__wrapped__(jnp.array(clean), maskable, ids_of(range(5)), 0.15)
+    for one, other in zip(compiled, eager, strict=True):
+        assert (one == np.asarray(other)).all()

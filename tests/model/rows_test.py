@@ -7,7 +7,11 @@ from amber_jax.model import rows
 
 LENGTH, PAIRS = 20, 4
 layout = jax.jit(rows.layout, static_argnums=1)
-swap_order = jax.jit(rows.swap_order, static_argnums=1)
+_swap_order = jax.jit(rows.swap_order, static_argnums=1)
+
+
+def swap_order(spans, row_length):
+    return jax.device_get(_swap_order(spans, row_length))
 
 
 def table(text):
@@ -105,8 +109,8 @@ def test_swap_order_exchanges_the_sides_of_any_row(spans):
 @given(span_lengths())
 def test_swapping_twice_returns_the_row_and_its_spans(spans):
     order, swapped_spans = swap_order(spans, LENGTH)
-    back, same_spans = swap_order(np.asarray(swapped_spans), LENGTH)
-    assert np.asarray(order)[0][np.asarray(back)[0]].tolist() == list(range(LENGTH))
+    back, same_spans = swap_order(swapped_spans, LENGTH)
+    assert order[0][back[0]].tolist() == list(range(LENGTH))
     assert same_spans.tolist() == spans.tolist()
 
 
@@ -114,7 +118,7 @@ def test_swapping_twice_returns_the_row_and_its_spans(spans):
 @given(span_lengths())
 def test_swapped_rows_keep_every_token_in_its_pair(spans):
     order, swapped_spans = swap_order(spans, LENGTH)
-    before, after = layout(spans, LENGTH), layout(np.asarray(swapped_spans), LENGTH)
+    before, after = layout(spans, LENGTH), layout(swapped_spans, LENGTH)
     moved = [np.take_along_axis(np.asarray(part), order, 1) for part in before]
     assert after.pair_ids.tolist() == moved[0].tolist()
     two_sided = np.isin(moved[0], 1 + np.flatnonzero(spans[0, :, 1]))

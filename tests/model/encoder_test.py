@@ -1,0 +1,279 @@
+import dataclasses
+import functools
+import itertools
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from amber_jax.model import rows
+from amber_jax.model.encoder import Encoder, attention_probs
+from amber_jax.model.heads import PretrainingModel
+
+LENGTH = 12
+
+
+@functools.partial(jax.jit, static_argnames=("config", "train"))
+def encode(params, config, *arrays, train=False, key=None):
+    """Every layer's output, [N + 1, B, L, D], and the input of the last layer."""
+    output = Encoder(config).apply(
+        {"params": params},
+        *arrays,
+        train=train,
+        keep_hidden_states=True,
+        rngs=None if key is None else {"dropout": key},
+    )
+    return output.all_hidden_states, output.last_layer_input, output.hidden_states
+
+
+probs_of = jax.jit(attention_probs, static_argnums=1)
+
+
+def arrays_of(kind, mask_of):
+    """Token, segment and position ids and the mask of packed rows."""
+    place = rows.layout(kind["span_lengths"], kind["token_ids"].shape[1])
+    return kind["token_ids"], place.sides, place.position_ids, mask_of(place)
+
+
+@pytest.fixture(scope="module")
+def anything(encoder_config):
+    """Three rows of arbitrary tokens, segments, positions and masks."""
+    rng = np.random.default_rng(3)
+    mask = rng.random((3, LENGTH, LENGTH)) < 0.5
+    mask |= np.eye(LENGTH, dtype=bool)
+    shape = (3, LENGTH)
+    return (
+        rng.integers(0, encoder_config.vocab_size, shape).astype(np.int32),
+        rng.integers(0, 2, shape).astype(np.int32),
+        rng.integers(0, encoder_config.max_positions, shape).astype(np.int32),
+        mask,
+    )
+
+
+@pytest.fixture(scope="module")
+def outcome(params, encoder_config, anything, numpy_bert):
+    """What the encoder and the reference make of these rows."""
+    states, last_input, last = encode(params["encoder"], encoder_config, *anything)
+    reference = [
+        numpy_bert(params["encoder"], *row, heads=2)
+        for row in zip(*anything, strict=True)
+    ]
+    return SimpleNamespace(
+        states=np.asarray(states),
+        last_input=np.asarray(last_input),
+        last=np.asarray(last),
+        reference_states=np.stack([states for states, _ in reference], axis=1),
+        reference_probs=np.stack([probs for _, probs in reference], axis=1),
+    )
+
+
+def test_every_layer_agrees_with_bert_in_numpy(outcome):
+    assert outcome.states.shape == (3, 3, LENGTH, 16)
+    np.testing.assert_allclose(outcome.states, outcome.reference_states, atol=1e-5)
+
+
+def test_last_and_last_but_one_layer_are_what_they_say(outcome):
+    np.testing.assert_array_equal(outcome.last, outcome.states[-1])
+    np.testing.assert_array_equal(outcome.last_input, outcome.states[-2])
+
+
+def test_attention_probs_are_those_of_the_last_layer(
+    outcome, params, encoder_config, anything
+):
+    probs = probs_of(params["encoder"], encoder_config, outcome.last_input, anything[3])
+    assert probs.shape == (3, 2, LENGTH, LENGTH)
+    assert probs.dtype == np.float32
+    np.testing.assert_allclose(probs, outcome.reference_probs[-1], atol=1e-5)
+    assert abs(probs - outcome.reference_probs[-2]).max() > 0.1
+
+
+def test_masked_tokens_get_no_attention_and_rows_sum_to_one(
+    outcome, params, encoder_config, anything
+):
+    mask = anything[3]
+    probs = probs_of(params["encoder"], encoder_config, outcome.last_input, mask)
+    assert (np.asarray(probs)[np.broadcast_to(~mask[:, None], probs.shape)] == 0).all()
+    np.testing.assert_allclose(probs.sum(-1), 1, atol=1e-6)
+
+
+def test_hidden_states_are_kept_only_when_asked(params, encoder_config, anything):
+    output = jax.eval_shape(
+        lambda: Encoder(encoder_config).apply({"params": params["encoder"]}, *anything)
+    )
+    assert output.all_hidden_states is None
+    assert output.hidden_states.shape == (3, LENGTH, 16)
+
+
+def test_a_token_that_may_attend_nothing_is_finite(params, encoder_config, anything):
+    token_ids, segments, positions, mask = anything
+    states, _, _ = encode(
+        params["encoder"],
+        encoder_config,
+        token_ids,
+        segments,
+        positions,
+        np.zeros_like(mask),
+    )
+    assert np.isfinite(states).all()
+
+
+PAIRS = [([10, 11, 12], [20, 21]), ([13], [22, 23, 24]), ([14, 15], [25])]
+
+
+@pytest.mark.parametrize("mask_of", [rows.full_attention, rows.directed_attention])
+def test_packed_pairs_are_encoded_as_if_alone(params, encoder_config, pack, mask_of):
+    kind = pack([PAIRS, *([pair] for pair in PAIRS)], length=26)
+    arrays = arrays_of(kind, mask_of)
+    together, *apart = encode(params["encoder"], encoder_config, *arrays)[0].swapaxes(
+        0, 1
+    )
+    start = 0
+    for spans, alone in zip(kind["span_lengths"][0], apart, strict=True):
+        length = spans.sum()
+        np.testing.assert_allclose(
+            together[:, start : start + length], alone[:, :length], atol=1e-5
+        )
+        start += length
+
+
+@pytest.mark.parametrize("mask_of", [rows.full_attention, rows.directed_attention])
+def test_padding_never_changes_a_token(params, encoder_config, pack, mask_of):
+    packed = [PAIRS[:2], PAIRS[:1], PAIRS[1:], PAIRS[2:]]
+    tight, loose = (
+        encode(params["encoder"], encoder_config, *arrays_of(kind, mask_of))[0]
+        for kind in (pack(packed, length=16), pack(packed, length=26))
+    )
+    real = pack(packed, length=16)["token_ids"] > 0
+    np.testing.assert_allclose(tight[:, real], loose[:, :, :16][:, real], atol=1e-5)
+
+
+def test_a_directed_token_sees_the_first_side_and_what_came_before(
+    params, encoder_config, pack
+):
+    y = [20, 21, 22, 23, 24, 25, 26, 27]
+    changed_y, changed_x = [*y[:1], 30, *y[2:]], [12]
+    kind = pack([[([11], y)], [([11], changed_y)], [(changed_x, y)]], length=LENGTH)
+    arrays = arrays_of(kind, rows.directed_attention)
+    last = encode(params["encoder"], encoder_config, *arrays)[2]
+    moved = np.asarray(last != last[:1]).any(-1)
+    # [CLS] x [SEP] y1 y2 ...: y2, by the residual stream, and what comes after it.
+    assert moved[1].tolist() == [False] * 4 + [True] * 8
+    assert moved[2].all()
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def loss_and_gradient(params, config, *arrays):
+    def loss(params):
+        dropout = {"dropout": jax.random.key(1)}
+        variables = {"params": params}
+        output = Encoder(config).apply(variables, *arrays, train=True, rngs=dropout)
+        return jnp.sin(output.hidden_states).sum(), output
+
+    return jax.value_and_grad(loss, has_aux=True)(params)
+
+
+def test_remat_changes_neither_values_nor_gradients(params, encoder_config, anything):
+    config = dataclasses.replace(
+        encoder_config, hidden_dropout=0.2, attention_dropout=0.1
+    )
+    saving = dataclasses.replace(config, remat=True)
+    plain = loss_and_gradient(params["encoder"], config, *anything)
+    saved = loss_and_gradient(params["encoder"], saving, *anything)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
+        plain,
+        saved,
+    )
+
+
+def test_dropout_acts_in_training_only_and_depends_on_its_key(
+    params, encoder_config, anything
+):
+    config = dataclasses.replace(
+        encoder_config, hidden_dropout=0.3, attention_dropout=0.3
+    )
+    run = functools.partial(encode, params["encoder"], config, *anything)
+    one, two = jax.random.key(1), jax.random.key(2)
+    quiet = encode(params["encoder"], encoder_config, *anything)[2]
+    np.testing.assert_array_equal(run()[2], quiet)
+    first, again = run(train=True, key=one)[2], run(train=True, key=one)[2]
+    np.testing.assert_array_equal(first, again)
+    assert abs(first - quiet).max() > 0.1
+    assert abs(first - run(train=True, key=two)[2]).max() > 0.1
+
+
+def test_every_dropout_of_every_layer_drops_units_of_its_own(
+    params, encoder_config, anything
+):
+    config = dataclasses.replace(encoder_config, hidden_dropout=0.5)
+
+    def kept(block):
+        """[2 layers, B, L, D]: which units that block's dropout let through."""
+        layers = jax.tree.map(np.zeros_like, params["encoder"]["layers"])
+        one = layers["layer"]
+        one["attention_norm"]["scale"] += 1
+        one["output_norm"]["scale"] += 1
+        # A bias this large leaves nothing but its own dropout after LayerNorm.
+        (one["attention"] if block == "attention" else one)["output"]["bias"] += 1e4
+        silent = params["encoder"] | {"layers": layers}
+        return (
+            encode(silent, config, *anything, train=True, key=jax.random.key(0))[0][1:]
+            > 0
+        )
+
+    masks = [*kept("attention"), *kept("feed-forward")]
+    assert [float(abs(mask.mean() - 0.5) < 0.1) for mask in masks] == [1.0] * 4
+    for one, other in itertools.combinations(masks, 2):
+        assert 0.4 < (one == other).mean() < 0.6
+
+
+def test_bfloat16_keeps_parameters_and_statistics_in_float32(
+    params, encoder_config, anything, outcome
+):
+    config = dataclasses.replace(encoder_config, dtype="bfloat16")
+    fresh = jax.eval_shape(
+        lambda: Encoder(config).init(jax.random.key(0), *anything)["params"]
+    )
+    assert {x.dtype for x in jax.tree.leaves(fresh)} == {np.dtype("float32")}
+    states, last_input, last = encode(params["encoder"], config, *anything)
+    assert last.dtype == jnp.bfloat16
+    # bfloat16 has 8 bits of mantissa: 0.4 % an operation on numbers of about one.
+    difference = abs(np.asarray(states, np.float32) - outcome.reference_states)
+    assert difference.mean() < 0.02
+    probs = probs_of(params["encoder"], config, last_input, anything[3])
+    assert probs.dtype == np.float32
+    np.testing.assert_allclose(probs.sum(-1), 1, atol=1e-5)
+    assert abs(probs - outcome.reference_probs[-1]).mean() < 0.01
+
+
+def test_base_has_the_parameters_of_mbert_but_for_the_pooler(encoder_config):
+    """mBERT counts 178,565,115 with its MLM head; ours lacks the pooler of 590,592.
+
+    The pooler, a dense layer on [CLS], served next-sentence prediction, which AMBER
+    does not have.
+    """
+    hidden, vocab = 768, 119_547
+    config = dataclasses.replace(
+        encoder_config,
+        vocab_size=vocab,
+        num_layers=12,
+        hidden_size=hidden,
+        num_heads=12,
+        intermediate_size=3072,
+        max_positions=512,
+    )
+    ids, mask = np.zeros((1, 4), np.int32), np.ones((1, 4, 4), bool)
+    model = PretrainingModel(config)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), ids, ids, ids, mask, ids)
+    counts = {
+        part: sum(leaf.size for leaf in jax.tree.leaves(tree))
+        for part, tree in shapes["params"].items()
+    }
+    dense = hidden * hidden + hidden
+    assert counts == {
+        "encoder": 177_262_848,
+        "mlm_head": dense + 2 * hidden + vocab,  # transform, LayerNorm, bias
+    }
+    assert sum(counts.values()) == 178_565_115 - dense == 177_974_523
