@@ -244,8 +244,13 @@ def directed_passes(
         )
         return Pass(place, ids, output.hidden_states, output.last_layer_input)
 
-    forward = run(token_ids, spans, dropout_keys[0])
-    backward = run(swapped_ids, swapped_spans, dropout_keys[1])
+    # One program for both passes: half the compile time, and larger products.
+    both = jax.vmap(run)(
+        jnp.stack([token_ids, swapped_ids]),
+        jnp.stack([spans, swapped_spans]),
+        jnp.stack(dropout_keys),
+    )
+    forward, backward = (jax.tree.map(lambda x, i=i: x[i], both) for i in (0, 1))
     return forward, backward, order
 
 

@@ -91,60 +91,76 @@ def pack():
     return build
 
 
+def _dense(x, p):
+    return x @ p["kernel"] + p["bias"]
+
+
+def _norm(x, p):
+    centred = x - x.mean(-1, keepdims=True)
+    deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
+    return centred / deviation * p["scale"] + p["bias"]
+
+
+def _gelu(x):
+    return x * 0.5 * (1 + erf(x / np.sqrt(2)))
+
+
+def _attention(x, mask, p, heads):
+    query, key, value = (
+        _dense(x, p[name]).reshape(len(x), heads, -1).swapaxes(0, 1)
+        for name in ("query", "key", "value")
+    )
+    scores = query @ key.swapaxes(1, 2) / np.sqrt(query.shape[-1])
+    scores = np.where(mask, scores, -1e9)
+    probs = np.exp(scores - scores.max(-1, keepdims=True))
+    probs /= probs.sum(-1, keepdims=True)
+    mixed = (probs @ value).swapaxes(0, 1).reshape(x.shape)
+    return _dense(mixed, p["output"]), probs
+
+
+def _layer(x, mask, p, heads):
+    attended, probs = _attention(x, mask, p["attention"], heads)
+    x = _norm(x + attended, p["attention_norm"])
+    narrow = _dense(_gelu(_dense(x, p["intermediate"])), p["output"])
+    return _norm(x + narrow, p["output_norm"]), probs
+
+
 @pytest.fixture(scope="session")
-def numpy_bert():
-    """A function: BERT of one row in NumPy, float64.
+def numpy_bert(encoder_config, params):
+    """A function: the model above in NumPy, float64, on one row.
 
-    `numpy_bert(params["encoder"], token_ids, segment_ids, position_ids, mask, heads=2)`
-    takes three [L] and one [L, L] array and returns the hidden states of every layer,
-    embeddings first, [N + 1, L, D], and every layer's attention, [N, H, L, L].
+    `numpy_bert(token_ids, segment_ids, position_ids, mask)` takes three [L] and one
+    [L, L] array; it returns the hidden states of every layer, embeddings first,
+    [N + 1, L, D], and every layer's attention, [N, H, L, L].
     """
+    encoder = jax.tree.map(lambda p: np.asarray(p, np.float64), params["encoder"])
+    tables, stacked = encoder["embeddings"], encoder["layers"]["layer"]
 
-    def dense(x, p):
-        return x @ p["kernel"] + p["bias"]
-
-    def norm(x, p):
-        centred = x - x.mean(-1, keepdims=True)
-        deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
-        return centred / deviation * p["scale"] + p["bias"]
-
-    def attention(x, mask, p, heads):
-        query, key, value = (
-            dense(x, p[name]).reshape(len(x), heads, -1).swapaxes(0, 1)
-            for name in ("query", "key", "value")
-        )
-        scores = query @ key.swapaxes(1, 2) / np.sqrt(query.shape[-1])
-        scores = np.where(mask, scores, -1e9)
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
-        weights /= weights.sum(-1, keepdims=True)
-        mixed = (weights @ value).swapaxes(0, 1).reshape(x.shape)
-        return dense(mixed, p["output"]), weights
-
-    def layer(x, mask, p, heads):
-        attended, weights = attention(x, mask, p["attention"], heads)
-        x = norm(x + attended, p["attention_norm"])
-        wide = dense(x, p["intermediate"])
-        wide = wide * 0.5 * (1 + erf(wide / np.sqrt(2)))
-        return norm(x + dense(wide, p["output"]), p["output_norm"]), weights
-
-    def bert(params, token_ids, segment_ids, position_ids, mask, *, heads):
-        params = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
-        tables = params["embeddings"]
-        x = sum(
-            tables[name]["embedding"][np.asarray(ids)]
-            for name, ids in [
-                ("word", token_ids),
-                ("segment", segment_ids),
-                ("position", position_ids),
-            ]
-        )
-        states, probs = [norm(x, tables["norm"])], []
-        stacked = params["layers"]["layer"]
-        for n in range(len(stacked["output_norm"]["scale"])):
+    def bert(token_ids, segment_ids, position_ids, mask):
+        x = tables["word"]["embedding"][np.asarray(token_ids)]
+        x = x + tables["segment"]["embedding"][np.asarray(segment_ids)]
+        x = x + tables["position"]["embedding"][np.asarray(position_ids)]
+        states, attention = [_norm(x, tables["norm"])], []
+        for n in range(encoder_config.num_layers):
             one = jax.tree.map(lambda p, n=n: p[n], stacked)
-            x, weights = layer(states[-1], np.asarray(mask), one, heads)
+            x, probs = _layer(states[-1], mask, one, encoder_config.num_heads)
             states.append(x)
-            probs.append(weights)
-        return np.stack(states), np.stack(probs)
+            attention.append(probs)
+        return np.stack(states), np.stack(attention)
 
     return bert
+
+
+@pytest.fixture(scope="session")
+def numpy_mlm_head(params):
+    """A function: hidden states [..., D] to logits [..., V], in NumPy, float64."""
+    head, words = jax.tree.map(
+        lambda p: np.asarray(p, np.float64),
+        (params["mlm_head"], params["encoder"]["embeddings"]["word"]["embedding"]),
+    )
+
+    def logits(x):
+        x = _norm(_gelu(_dense(x, head["transform"])), head["norm"])
+        return x @ words.T + head["bias"]
+
+    return logits

@@ -22,13 +22,16 @@ def permuted(index: np.ndarray, size: int, key: Sequence[int]) -> np.ndarray:
     Args:
         index: [K] int64 in [0, size).
         size: how many things are permuted.
-        key: non-negative integers that choose the permutation.
+        key: non-negative integers below 2**64 that choose the permutation.
 
     Source: Luby and Rackoff 1988; cycle walking, Black and Rogaway 2002.
     """
     half = np.uint64(max(1, (max(size - 1, 1).bit_length() + 1) // 2))
     mask = (np.uint64(1) << half) - np.uint64(1)
-    round_keys = np.random.SeedSequence(key).generate_state(_ROUNDS, np.uint64)
+    # Two words an integer, and how many: SeedSequence takes (2**32,) for (0, 1), and
+    # (1,) for (1, 0).
+    words = [len(key), *np.array(key, np.uint64).view(np.uint32).tolist()]
+    round_keys = np.random.SeedSequence(words).generate_state(_ROUNDS, np.uint64)
     result = _feistel(index.astype(np.uint64), round_keys, half, mask)
     while (outside := result >= size).any():
         result[outside] = _feistel(result[outside], round_keys, half, mask)

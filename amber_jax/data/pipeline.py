@@ -63,7 +63,7 @@ def _rows_at(plan: BatchPlan, kind: str, step: int) -> dict[str, np.ndarray]:
             mine = epochs == epoch
             key = (plan.seed, plan.stage, _ROW_KEY, _kind_number(kind), number, epoch)
             index = permuted(within[mine], stream.rows, [int(part) for part in key])
-            packed[here[mine]] = read_rows(plan.corpus, stream, index)
+            packed[here[mine]] = _read(plan.corpus, stream, index)
             row_ids[here[mine], 1] = epoch
             row_ids[here[mine], 2] = index
         row_ids[here, 0] = 2 * number + _kind_number(kind)
@@ -78,21 +78,38 @@ def _kind_number(kind: str) -> int:
     return ("mono", "pair").index(kind)
 
 
+def _read(corpus: Corpus, stream: Stream, index: np.ndarray) -> np.ndarray:
+    try:
+        return read_rows(corpus, stream, index)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"corpus {corpus.directory}: rows of {stream.name}, whole at the start, "
+            f"can no longer be read ({error}); restore its shards and run again"
+        ) from error
+
+
 def batches(plan: BatchPlan, *, start: int, stop: int) -> Iterator[HostBatch]:
-    """Yields the batches of steps start..stop-1, read ahead by tf.data."""
+    """Yields the batches of steps start..stop-1, read ahead by tf.data.
+
+    Raises:
+        UserError: a shard went away since the corpus was opened.
+    """
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")  # accelerators belong to JAX
     types = {"token_ids": tf.int32, "span_lengths": tf.int32, "row_ids": tf.uint32}
+    failures: list[UserError] = []
 
     def load(step: int) -> list[np.ndarray]:
-        batch = batch_at(plan, int(step))
+        try:
+            batch = batch_at(plan, int(step))
+        except UserError as error:
+            failures.append(error)  # tf.data would hand on its text only
+            raise
         return [batch[kind][field] for kind in plan.rows for field in _FIELDS]
 
     def fetch(step: tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
-        flat = iter(
-            tf.numpy_function(load, [step], [*types.values()] * len(plan.rows))
-        )
+        flat = iter(tf.numpy_function(load, [step], [*types.values()] * len(plan.rows)))
         return {kind: {field: next(flat) for field in types} for kind in plan.rows}
 
     dataset = (
@@ -100,7 +117,12 @@ def batches(plan: BatchPlan, *, start: int, stop: int) -> Iterator[HostBatch]:
         .map(fetch, num_parallel_calls=2, deterministic=True)
         .prefetch(2)
     )
-    return dataset.as_numpy_iterator()
+    try:
+        yield from dataset.as_numpy_iterator()
+    except tf.errors.OpError:
+        if failures:
+            raise failures[0] from None
+        raise
 
 
 def rows_for_pairs(streams: Mapping[str, Stream], pairs: int, *, multiple: int) -> int:

@@ -101,7 +101,7 @@ def _apply(
     rate: Array,
     optimizer: optax.GradientTransformation,
 ) -> tuple[TrainState, Array]:
-    grad_norm = optax.global_norm(grads)
+    grad_norm = optax.tree.norm(grads)
     finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
     direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
