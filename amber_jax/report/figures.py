@@ -10,7 +10,10 @@ from matplotlib.figure import Figure
 from amber_jax.report import panels
 from amber_jax.report.inputs import Probe, Result, Run
 
-LOSSES = ("loss", "mlm", "tlm", "sentence_alignment", "word_alignment")
+CURVES = (
+    *("loss", "mlm", "tlm", "sentence_alignment", "word_alignment"),
+    *("word_alignment_column_share", "word_alignment_diagonal_share"),
+)
 DOTS_PER_INCH = 160
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -105,7 +108,7 @@ def _loss_panels(runs: Sequence[Run]) -> list[tuple[str, Draw]]:
         for name, value in record.items()
         if value is not None
     }
-    present = [name for name in LOSSES if name in recorded]
+    present = [name for name in CURVES if name in recorded]
     return [panel(index, name) for index, name in enumerate(present)]
 
 

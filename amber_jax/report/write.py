@@ -23,7 +23,8 @@ _CAPTIONS = {
     ),
     "losses.png": (
         "Training losses in nats (word alignment: a share), as measured (faint) and "
-        "as a running mean."
+        "as a running mean. The last two say what the word-alignment loss is doing: "
+        "the share of the agreement on one source word, and on words in equal places."
     ),
     "alignment.png": (
         "One sentence pair. Left: geometric mean of the two directions of attention, "

@@ -133,7 +133,8 @@ class CheckpointWriter:
 
     def _prune(self) -> None:
         folders = [self._directory / str(step) for step in _steps(self._directory)]
-        for folder in [f for f in folders if (f / MANIFEST).is_file()][self._keep :]:
+        # Reads what is kept back from disk: a damaged one must not push out a good one.
+        for folder in [f for f in folders if damage(f) is None][self._keep :]:
             shutil.rmtree(folder)
 
     def _failure(self, step: int, error: BaseException) -> UserError:
@@ -229,17 +230,20 @@ def damage(path: Path) -> str | None:
     """Returns why the checkpoint folder cannot be trusted, or None if it can."""
     try:
         table = json.loads((path / MANIFEST).read_text("utf-8"))
+        entries = [(name, one["bytes"], one["sha256"]) for name, one in table.items()]
     except FileNotFoundError:
         return f"it has no {MANIFEST}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         return f"{MANIFEST} is not readable ({error})"
-    for name, entry in table.items():
+    if RUN not in table:
+        return f"{MANIFEST} does not list {RUN}"
+    for name, size, digest in entries:
         file = path / name
         if not file.is_file():
             return f"{name} is missing"
-        if file.stat().st_size != entry["bytes"]:
-            return f"{name} has {file.stat().st_size} bytes, not {entry['bytes']}"
-        if _sha256(file) != entry["sha256"]:
+        if file.stat().st_size != size:
+            return f"{name} has {file.stat().st_size} bytes, not {size}"
+        if _sha256(file) != digest:
             return f"{name} is not what was written (sha256 differs)"
     return None
 
@@ -266,7 +270,8 @@ def _steps(directory: Path) -> list[int]:
     """Returns the steps that have a folder, newest first."""
     if not directory.is_dir():
         return []
-    return sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())[::-1]
+    names = [path.name for path in directory.iterdir()]
+    return sorted((int(n) for n in names if n.isdecimal()), reverse=True)
 
 
 def _file_table(path: Path) -> dict[str, dict[str, Any]]:

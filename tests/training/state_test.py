@@ -24,3 +24,11 @@ def test_a_state_can_be_planned_without_memory():
     )
     assert isinstance(shapes, TrainState)
     assert shapes.params["kernel"].size == 10**11
+
+
+def test_counters_are_arrays_of_their_own_so_that_a_step_may_reuse_their_memory():
+    state = new_state({"kernel": jnp.ones(3)}, optax.identity())
+    donated = jax.jit(
+        lambda x: jax.tree.map(lambda leaf: leaf + 1, x), donate_argnums=0
+    )
+    assert int(donated(state).skipped) == 1

@@ -1,0 +1,131 @@
+"""The commands that README.md and docs/ show are run as they stand there."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+
+
+def shell_blocks(page):
+    return re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
+def python_commands():
+    return [
+        (page.name, command)
+        for page in PAGES
+        for block in shell_blocks(page)
+        for command in block.replace("\\\n", " ").splitlines()
+        if "python launch/" in command
+    ]
+
+
+def run_in(folder, command):
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "XLA_FLAGS": "",
+        "NO_COLOR": "1",
+    }
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.fixture(scope="module")
+def walkthrough(tmp_path_factory):
+    """The folder in which the README's steps were taken, and what they printed."""
+    folder = tmp_path_factory.mktemp("walkthrough")
+    for name in ("launch", "configs", "data"):
+        (folder / name).symlink_to(ROOT / name)
+    (steps,) = (
+        block
+        for block in shell_blocks(PAGES[0])
+        if "launch/train_tokenizer.py" in block
+    )
+    done = run_in(folder, steps)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_the_steps_of_the_readme_lead_to_a_report(walkthrough):
+    folder, printed = walkthrough
+    assert (folder / "runs/tiny/report/report.md").is_file()
+    (result,) = json.loads((folder / "runs/tiny/tatoeba/results.json").read_text())[
+        "results"
+    ]
+    assert set(result["scores"]) == {"ar", "es", "fr", "hi", "pt", "ru", "zh"}
+    assert result["step"] == 20
+    assert (result["layer"], result["pooling"]) == (2, "mean")
+    assert "parameters 1,462,208" in printed
+
+
+def test_the_dry_run_says_everything_and_writes_nothing(walkthrough):
+    _, printed = walkthrough
+    for words in (
+        "bytes (parameters and optimizer)",
+        "pair rows of 128",
+        "real tokens",
+    ):
+        assert words in printed
+
+
+def test_training_logs_every_loss_and_what_word_alignment_does(walkthrough):
+    folder, _ = walkthrough
+    lines = (folder / "runs/tiny/metrics.jsonl").read_text("utf-8").splitlines()
+    last = [json.loads(line) for line in lines if '"train"' in line][-1]
+    wanted = {
+        *("masked_lm", "mlm", "tlm", "sentence_alignment", "word_alignment"),
+        *("word_alignment_column_share", "word_alignment_diagonal_share"),
+        *("grad_norm", "learning_rate", "tokens_per_second", "data_wait_share"),
+    }
+    assert wanted <= last.keys()
+
+
+def other_commands():
+    return [
+        pytest.param(command, id=f"{page}-{number}")
+        for number, (page, command) in enumerate(python_commands())
+        if "DIR" in command and "--dry_run" in command
+    ]
+
+
+@pytest.mark.parametrize("command", other_commands())
+def test_dry_runs_in_the_docs_work(walkthrough, command):
+    folder, _ = walkthrough
+    command = command.replace("--workdir=DIR", "--workdir=unwritten")
+    done = run_in(folder, command.replace("DIR", "runs/corpus"))
+    assert done.returncode == 0, done.stderr
+    assert "the train step lowers" in done.stdout
+    assert not (folder / "unwritten").exists()
+
+
+def test_every_documented_command_names_files_that_exist():
+    commands = python_commands()
+    assert len(commands) >= 8
+    for _, command in commands:
+        for word in shlex.split(command):
+            path = word.removeprefix("--config=").split(":")[0]
+            if path.startswith(("launch/", "configs/")):
+                assert (ROOT / path).is_file(), command
+
+
+def test_relative_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,0 +1,340 @@
+"""One device, eight under `pmap` or `jit`, and eight that `chex` fakes: one result.
+
+With SGD, because Adam divides wrong factors out again, and with rows so uneven that a
+mean over devices of their own means would be far off.
+"""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toy_objective
+from jax.sharding import PartitionSpec
+
+from amber_jax import objectives
+from amber_jax.corpora.packing import lay_out
+from amber_jax.errors import UserError
+from amber_jax.loading import init_params
+from amber_jax.model.encoder import EncoderConfig
+from amber_jax.reductions import AXIS
+from amber_jax.tokenization import SpecialTokens
+from amber_jax.training.optimizer import build_optimizer
+from amber_jax.training.parallel import build_backend
+from amber_jax.training.state import new_state
+from amber_jax.training.step import train_step
+from amber_jax.types import WeightedSum
+
+DEVICES, ROW_LENGTH, MAX_PAIRS, VOCAB = 8, 64, 3, 64
+SPECIAL = SpecialTokens(pad=0, unk=1, cls=2, sep=3, mask=4)
+MASKED_LM = objectives.MASKED_LM
+ALL = frozenset(objectives.LOSSES)
+MASKED_LM_ONLY = frozenset({MASKED_LM})
+
+# Tokens of each side of each pair, one row a device: with half of the tokens hidden,
+# a row has 1 to 28 predictions, 2 % to 44 % of its places. Two devices have no pair.
+SIDES = [
+    [(1, 1)],
+    [(2, 1), (1, 3)],
+    [(3, 0)],
+    [(10, 5)],
+    [(8, 9), (7, 6), (5, 3)],
+    [(4, 0), (2, 0)],
+    [(12, 11), (14, 16)],
+    [(27, 29)],
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Compiling is all that these tests wait for."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Eight very uneven rows of pairs."""
+    random = np.random.default_rng(0)
+
+    def words(count):
+        return random.integers(5, VOCAB, count).tolist()
+
+    rows = [[(words(x), words(y)) for x, y in sides] for sides in SIDES]
+    packed = lay_out(rows, SPECIAL, row_length=ROW_LENGTH, max_pairs=MAX_PAIRS)
+    number = np.arange(len(rows))
+    return {
+        "pair": {
+            "token_ids": packed[:, :ROW_LENGTH],
+            "span_lengths": packed[:, ROW_LENGTH:].reshape(-1, MAX_PAIRS, 2),
+            "row_ids": np.stack([number % 2, 0 * number, number], 1).astype(np.uint32),
+        }
+    }
+
+
+def encoder(dropout):
+    return EncoderConfig(
+        vocab_size=VOCAB,
+        num_layers=2,
+        hidden_size=16,
+        num_heads=2,
+        intermediate_size=32,
+        max_positions=ROW_LENGTH,
+        num_segments=2,
+        hidden_dropout=dropout,
+        attention_dropout=dropout,
+        initializer_range=0.2,  # large, so that no gradient is near zero
+        dtype="float32",
+        remat=False,
+    )
+
+
+def optimizer(name="sgd"):
+    return build_optimizer(
+        name,
+        beta1=0.9,
+        beta2=0.999,
+        epsilon=1e-6,
+        weight_decay=0.01,
+        clip_norm=0.0 if name == "sgd" else 1.0,
+    )
+
+
+def pretraining(losses, *, dropout=0.0):
+    return objectives.pretraining_objective(
+        encoder(dropout),
+        objectives.Vocabulary(
+            special=(SPECIAL.pad, SPECIAL.cls, SPECIAL.sep, SPECIAL.mask),
+            mask_id=SPECIAL.mask,
+            size=VOCAB,
+            punctuation=np.arange(VOCAB) == 7,
+        ),
+        losses=losses,
+        masking_rate=0.5,
+        mask_key=jax.random.key(1),
+        sentence_alignment=objectives.SentenceAlignment(
+            symmetric=False,
+            normalise=False,
+            scale=1.0,
+            margin=0.0,
+            special_tokens=False,
+        ),
+        word_alignment=objectives.WordAlignment(
+            renormalise=False,
+            special_tokens=False,
+            punctuation=True,
+            max_position_offset=0,
+        ),
+    )
+
+
+def pull(params, batch, key, *, train, axis_name):
+    """A loss that costs no compilation: parameters drawn to a number of each row."""
+    weight = batch["pair"]["weight"]
+    errors = [
+        ((leaf[None] - _as_rank(batch["pair"]["y"], leaf.ndim + 1)) ** 2).mean(
+            range(1, leaf.ndim + 1)
+        )
+        for leaf in jax.tree.leaves(params)
+    ]
+    return {MASKED_LM: WeightedSum((sum(errors) * weight).sum(), weight.sum())}
+
+
+def _as_rank(x, rank):
+    return x.reshape(-1, *[1] * (rank - 1))
+
+
+def step_function(rule, objective, losses, micro_batches=1):
+    return functools.partial(
+        train_step,
+        objective=objective,
+        loss_weights=lambda step: dict.fromkeys(losses, jnp.float32(1.0)),
+        learning_rate=lambda step: jnp.float32(0.05),
+        optimizer=rule,
+        micro_batches=micro_batches,
+    )
+
+
+def first_state(rule):
+    return new_state(first_params(), rule)
+
+
+@functools.cache
+def first_params():
+    make = functools.partial(init_params, encoder(0.0))
+    return jax.tree.map(np.asarray, jax.jit(make)(jax.random.key(2)))
+
+
+def trained(
+    batch,
+    *,
+    backend="jit",
+    num_devices=1,
+    fsdp=False,
+    losses=ALL,
+    dropout=0.0,
+    objective=None,
+    rule=None,
+    micro_batches=1,
+):
+    """Returns the state after three updates on `batch`, and each one's metrics."""
+    built = build_backend(backend, fsdp=fsdp, num_devices=num_devices)
+    rule = rule or optimizer()
+    objective = objective or pretraining(losses, dropout=dropout)
+    state = first_state(rule)
+    step = built.compile(step_function(rule, objective, losses, micro_batches), state)
+    state = jax.device_put(jax.tree.map(np.asarray, state), built.place(state))
+    history = []
+    for _ in range(3):
+        state, metrics = step(state, built.put_batch(batch), jax.random.key(0))
+        history.append({name: np.asarray(value) for name, value in metrics.items()})
+    return state, history
+
+
+def assert_close(found, wanted, tolerance):
+    for (path, one), other in zip(
+        jax.tree_util.tree_leaves_with_path(found),
+        jax.tree.leaves(wanted),
+        strict=True,
+    ):
+        name = jax.tree_util.keystr(path)
+        np.testing.assert_allclose(one, other, atol=tolerance, rtol=0, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def one_device(batch):
+    return trained(batch)
+
+
+def test_the_losses_move_every_parameter(one_device):
+    state, history = one_device
+    for (path, new), old in zip(
+        jax.tree_util.tree_leaves_with_path(state.params),
+        jax.tree.leaves(first_params()),
+        strict=True,
+    ):
+        moved = np.abs(np.asarray(new) - old).max()
+        name = jax.tree_util.keystr(path)
+        # What is added to every key cancels out of the softmax.
+        assert moved > 1e-4 or name.endswith("['key']['bias']"), (name, moved)
+    assert min(history[0][loss] for loss in objectives.LOSSES) > 0
+    assert history[2]["loss"] < history[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "fsdp"), [("pmap", False), ("jit", False), ("jit", True)]
+)
+def test_eight_devices_equal_one(backend, fsdp, batch, one_device):
+    state, history = trained(batch, backend=backend, fsdp=fsdp, num_devices=DEVICES)
+    assert_close(state.params, one_device[0].params, 1e-6)
+    assert_close(history, one_device[1], 2e-5)
+
+
+def test_eight_devices_that_chex_fakes_equal_one(batch, one_device):
+    step = step_function(optimizer(), pretraining(ALL), ALL)
+    with chex.fake_pmap():
+        mapped = jax.pmap(
+            functools.partial(step, axis_name=AXIS),
+            axis_name=AXIS,
+            in_axes=(None, 0, None),
+            out_axes=None,
+        )
+        step = jax.jit(mapped)
+        rows = jax.tree.map(lambda x: x.reshape(DEVICES, -1, *x.shape[1:]), batch)
+        state = first_state(optimizer())
+        for _ in range(3):
+            # A fake pmap ignores `out_axes`: every device's result is there.
+            everyones, metrics = step(state, rows, jax.random.key(0))
+            for leaf in jax.tree.leaves((everyones, metrics)):
+                assert (leaf == leaf[:1]).all(), "the devices would drift apart"
+            state = jax.tree.map(lambda x: x[0], everyones)
+    assert_close(state.params, one_device[0].params, 1e-6)
+
+
+def test_under_jit_dropout_does_not_depend_on_the_devices(batch):
+    settings = {"losses": MASKED_LM_ONLY, "dropout": 0.2}
+    wanted, _ = trained(batch, **settings)
+    for num_devices in (2, 8):
+        found, _ = trained(batch, num_devices=num_devices, **settings)
+        assert_close(found.params, wanted.params, 1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lamb"])
+def test_sharded_parameters_equal_replicated_ones(name):
+    settings = {
+        "num_devices": DEVICES,
+        "rule": optimizer(name),
+        "objective": pull,
+        "losses": MASKED_LM_ONLY,
+    }
+    whole, _ = trained(toy_objective.batch(), **settings)
+    parts, _ = trained(toy_objective.batch(), fsdp=True, **settings)
+    assert_close(parts.params, whole.params, 1e-6)
+    assert_close(parts.opt_state, whole.opt_state, 1e-6)
+    assert shares_of(whole) == {1.0}
+    assert shares_of(parts) == {1 / DEVICES}
+
+
+def shares_of(state):
+    """Returns which share of its larger arrays a device holds."""
+    return {
+        leaf.addressable_data(0).size / leaf.size
+        for leaf in jax.tree.leaves((state.params, state.opt_state))
+        if leaf.size >= DEVICES
+    }
+
+
+# Micro-batches are exact for losses that are sums over rows. Sentence alignment is
+# not one: its candidates are those of a micro-batch, so that fewer of them compete.
+def test_micro_batches_of_uneven_rows_are_exact_for_masked_lm(batch):
+    whole, wanted = trained(batch, losses=MASKED_LM_ONLY)
+    parts, found = trained(batch, losses=MASKED_LM_ONLY, micro_batches=4)
+    assert_close(parts.params, whole.params, 1e-6)
+    assert_close(found, wanted, 1e-5)
+
+
+def test_a_batch_is_spread_over_the_devices_in_order():
+    batch = {"pair": {"x": np.arange(32).reshape(16, 2)}}
+    one_by_one = build_backend("pmap", fsdp=False, num_devices=4).put_batch(batch)
+    at_once = build_backend("jit", fsdp=False, num_devices=4).put_batch(batch)
+    assert one_by_one["pair"]["x"].shape == (4, 4, 2)
+    assert at_once["pair"]["x"].shape == (16, 2)
+    for put in (one_by_one, at_once):
+        shards = sorted(
+            put["pair"]["x"].addressable_shards, key=lambda shard: shard.device.id
+        )
+        found = [np.asarray(shard.data).reshape(4, 2).tolist() for shard in shards]
+        assert found == batch["pair"]["x"].reshape(4, 4, 2).tolist()
+
+
+def test_the_widest_axis_that_divides_is_sharded():
+    place = build_backend("jit", fsdp=True, num_devices=8).place
+    shapes = {
+        "table": jnp.zeros((119, 16)),
+        "wide": jnp.zeros((16, 64)),
+        "odd": jnp.zeros((3, 5)),
+        "count": jnp.zeros(()),
+    }
+    specs = jax.tree.map(lambda sharding: sharding.spec, place(shapes))
+    assert specs == {
+        "table": PartitionSpec(None, AXIS),
+        "wide": PartitionSpec(None, AXIS),
+        "odd": PartitionSpec(),
+        "count": PartitionSpec(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "fsdp", "num_devices", "sentence"),
+    [
+        ("tpu", False, 0, "backend is 'tpu'; choose one of pmap, jit"),
+        ("jit", False, 9, "num_devices is 9 but 8 devices are visible"),
+        ("pmap", True, 0, "fsdp is true with backend pmap"),
+    ],
+)
+def test_a_back_end_that_cannot_be_is_refused(name, fsdp, num_devices, sentence):
+    with pytest.raises(UserError, match=sentence):
+        build_backend(name, fsdp=fsdp, num_devices=num_devices)
