@@ -28,17 +28,26 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         rest = flags.FLAGS(list(argv))
     except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"flags not understood: {_one_line(error)}") from error
-    except FileNotFoundError as error:
-        raise UserError(
-            f"config file not found: {error.filename or error}; "
-            "--config takes the path of a file in configs/"
-        ) from error
+    _require_loaded_config()
     if len(rest) > 1:
         raise UserError(
             f"unexpected argument {rest[1]!r}; every setting is a flag, "
             "as in --config.seed=1"
         )
     return rest
+
+
+def _require_loaded_config() -> None:
+    """Raises UserError if --config could not be loaded: its flag tells it only late."""
+    if "config" not in flags.FLAGS or flags.FLAGS["config"].value is None:
+        return
+    try:
+        flags.FLAGS["config"].value.keys()
+    except OSError as error:
+        raise UserError(
+            f"--config cannot be loaded: {_one_line(error.__cause__ or error)}; "
+            "it takes the path of a file in configs/"
+        ) from error
 
 
 def _one_line(error: Exception) -> str:

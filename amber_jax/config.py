@@ -191,6 +191,8 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield f"masking_rate is {config.masking_rate}, not between 0 and 1"
     if config.seed < 0 or config.row_multiple < 1 or config.keep_checkpoints < 2:
         yield "seed must not be negative, row_multiple not 0, keep_checkpoints not < 2"
+    if config.max_skipped_in_a_row < 1:
+        yield f"max_skipped_in_a_row is {config.max_skipped_in_a_row}, not positive"
     if not config.stages:
         yield "stages is empty; nothing would be trained"
     for number, one in enumerate(config.stages):

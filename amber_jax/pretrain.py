@@ -29,6 +29,7 @@ from amber_jax.data.pipeline import (
     HostBatch,
     batches,
     check_division,
+    import_ahead,
     rows_for_pairs,
 )
 from amber_jax.errors import UserError
@@ -40,7 +41,12 @@ from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
 from amber_jax.training.console import Console
-from amber_jax.training.metrics import MetricsLog, TensorBoardWriter
+from amber_jax.training.metrics import (
+    METRICS_FILE,
+    MetricsLog,
+    TensorBoardWriter,
+    read_metrics,
+)
 from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
 from amber_jax.training.parallel import Backend, build_backend
 from amber_jax.training.state import TrainState, new_state
@@ -175,6 +181,7 @@ def pretrain(config: ConfigDict, workdir: Path) -> TrainState:
         UserError: as `prepare`, or the run in `workdir` is another one.
     """
     run = prepare(config)
+    import_ahead()
     lead = jax.process_index() == 0
     with contextlib.ExitStack() as stack:
         stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
@@ -188,8 +195,7 @@ def pretrain(config: ConfigDict, workdir: Path) -> TrainState:
         if found is not None:
             console.note(f"resuming from {found.path}")
         if lead:
-            workdir.mkdir(parents=True, exist_ok=True)
-            checkpoints.write_json(workdir / "config.json", _as_json(config))
+            _begin_workdir(workdir, config)
         writer = checkpoints.CheckpointWriter(
             workdir / CHECKPOINTS,
             keep=config.keep_checkpoints,
@@ -202,6 +208,17 @@ def pretrain(config: ConfigDict, workdir: Path) -> TrainState:
             writer.close()
             log.close()
     return state
+
+
+def _begin_workdir(workdir: Path, config: ConfigDict) -> None:
+    try:
+        (workdir / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        checkpoints.write_json(workdir / "config.json", _as_json(config))
+    except OSError as error:
+        raise UserError(
+            f"--workdir {workdir} cannot be written: {error.filename}: "
+            f"{error.strerror}; wanted a folder, or a path where one can be made"
+        ) from error
 
 
 def _run_stages(
@@ -217,10 +234,11 @@ def _run_stages(
     with loop.StopRequest().installed() as stop:
         for stage in run.stages:
             start = int(state.step)
+            if _evaluation_is_due(run, stage, start):  # unless its record is there
+                log.evaluate(evaluations, state, stage.name)
             if start >= stage.end:
                 continue
             if start == 0:
-                log.evaluate(evaluations, state, stage.name)
                 log.save(writer, state, _run_json(run, stage))
             if start == stage.start and start > 0 and stage.settings.reset_optimizer:
                 state = _reset_optimizer(run, state)
@@ -260,10 +278,21 @@ def _run_stages(
                 ),
                 stop=stop,
             )
-            if int(state.step) < stage.end:
+            if stop.agreed(ask_others=True):
                 log.note(f"asked to stop: saved step {int(state.step)}")
                 break
     return state
+
+
+def _evaluation_is_due(run: Run, stage: Stage, step: int) -> bool:
+    """Returns whether the run has an evaluation of the stage at `step`.
+
+    One that was asked to stop there left it out.
+    """
+    if step == 0:
+        return stage.start == 0
+    regular = loop.is_due(step, run.config.evaluate_every)
+    return stage.start < step <= stage.end and (regular or step == stage.end)
 
 
 def compile_stage(run: Run, stage: Stage) -> TrainStep:
@@ -437,6 +466,7 @@ class _Log:
         self._console = console
         self._writers: list[Any] = []
         self._lead = lead
+        self._evaluated = _evaluations_until(start, workdir / METRICS_FILE)
         if lead:
             self._writers.append(MetricsLog(workdir, resume_step=start))
             if tensorboard:
@@ -452,8 +482,10 @@ class _Log:
     def evaluate(
         self, evaluations: list[RetrievalEvaluation], state: TrainState, stage: str
     ) -> None:
-        """Runs the evaluations and writes a record of each."""
+        """Runs the evaluations and writes a record of each that has none yet."""
         for evaluation in evaluations:
+            if (int(state.step), evaluation.name) in self._evaluated:
+                continue
             scores = evaluation.score(_on_one_device(state.params["encoder"]))
             record = {
                 "kind": "eval",
@@ -489,6 +521,16 @@ class _Log:
     def _write(self, record: Mapping[str, Any]) -> None:
         for writer in self._writers:
             writer.write(record)
+
+
+def _evaluations_until(step: int, path: Path) -> set[tuple[int, str]]:
+    """Returns (step, name) of the evaluations that the records already hold."""
+    records = read_metrics(path) if path.exists() else []
+    return {
+        (record["step"], record["evaluation"])
+        for record in records
+        if record.get("kind") == "eval" and record["step"] <= step
+    }
 
 
 def _on_one_device(params: Any) -> Any:
@@ -552,9 +594,11 @@ def dry_run(config: ConfigDict, note: Callable[[str], None] = print) -> None:
     """Prints what `pretrain` would do and lowers every stage's step, without training.
 
     Raises:
-        UserError: as `prepare`.
+        UserError: as `prepare`, or an evaluation cannot be run.
     """
     run = prepare(config)
+    for one in config.evaluations:
+        build_retrieval(one, run.encoder, run.tokenizer)
     note(describe(run))
     state = abstract_state(run)
     for stage in run.stages:

@@ -26,4 +26,4 @@ def get_config(arg: str | None = None) -> ConfigDict:
     # Characters beyond this share of the text are spelled in UTF-8 bytes.
     config.character_coverage = 0.9995
     config.byte_fallback = True
-    return config
+    return config.lock()

@@ -25,7 +25,7 @@ if [ -n "$quick" ]; then
   sample=(--config.sentences=10000)
   settings=(
     "--config.stages[0].num_steps=40" "--config.stages[0].warmup_steps=10"
-    --config.evaluate_every=20
+    --config.evaluate_every=40
   )
 fi
 echo "AMBER on $(nproc) CPU cores: at most $minutes minutes on two idle cores, into $folder"

@@ -125,6 +125,15 @@ def random_rows(
     )
 
 
+def retrieval(table: Path) -> ConfigDict:
+    """Returns an evaluation on the sentence pairs of a many-way table."""
+    one = settings.retrieval("toy")
+    one.path = str(table)
+    one.max_length = 16
+    one.batch_size = 8
+    return one
+
+
 def get_config(variant: str = "sa") -> ConfigDict:
     """Two stages of three steps on the rows of `write_corpus`, dropout on."""
     config = settings.pretraining()
@@ -135,8 +144,8 @@ def get_config(variant: str = "sa") -> ConfigDict:
     config.model.max_positions = 32
     first, second = settings.stage("monolingual"), settings.stage("aligned")
     first.monolingual_pairs = 16
-    second.monolingual_pairs = 8
-    second.translation_pairs = 8
+    second.monolingual_pairs = 0
+    second.translation_pairs = 16
     for one in (first, second):
         one.num_steps = 3
         one.warmup_steps = 1

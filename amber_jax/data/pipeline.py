@@ -5,6 +5,8 @@ computes which rows of the global batch are its own.
 """
 
 import dataclasses
+import importlib
+import threading
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -86,6 +88,13 @@ def _read(corpus: Corpus, stream: Stream, index: np.ndarray) -> np.ndarray:
             f"corpus {corpus.directory}: rows of {stream.name}, whole at the start, "
             f"can no longer be read ({error}); restore its shards and run again"
         ) from error
+
+
+def import_ahead() -> None:
+    """Starts importing TensorFlow, which takes seconds, while other things happen."""
+    threading.Thread(
+        target=importlib.import_module, args=("tensorflow",), daemon=True
+    ).start()
 
 
 def batches(plan: BatchPlan, *, start: int, stop: int) -> Iterator[HostBatch]:

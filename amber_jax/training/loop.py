@@ -152,8 +152,8 @@ def _check_finite(step: int, metrics: Mapping[str, float], limit: int) -> None:
         bad = [name for name, value in metrics.items() if not math.isfinite(value)]
         raise UserError(
             f"step {step}: {in_a_row} updates in a row were not finite "
-            f"({', '.join(sorted(bad)) or 'gradients'}); the parameters are those of "
-            "the last good update: lower the learning rate and run again"
+            f"({', '.join(sorted(bad)) or 'gradients'}); begin another run with a "
+            "lower learning rate, from the last checkpoint (init_checkpoint) or anew"
         )
 
 

@@ -125,6 +125,7 @@ class Reference:
         return mean / (np.sqrt(square) + EPSILON)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def three_steps(optimizer, params):
     state = optimizer.init(params)
     for step in range(3):

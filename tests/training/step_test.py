@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -204,32 +205,26 @@ BAD_ROWS = {
 }
 
 
-@pytest.mark.parametrize("what", BAD_ROWS)
 @pytest.mark.parametrize("backend", ["jit", "pmap"])
-def test_an_update_that_is_not_finite_changes_nothing_and_is_counted(backend, what):
-    field, row, value = BAD_ROWS[what]
-    good, bad = toy_objective.batch(), toy_objective.batch()
-    bad["pair"][field][row] = value
-    bad["pair"]["weight"][row] = 1.0
+def test_an_update_that_is_not_finite_changes_nothing_and_is_counted(backend):
+    good = toy_objective.batch()
     state, step = compiled(backend, num_devices=8, optimizer="adamw")
     state, _ = step(state, good)
-    before = as_numpy(state)
-    for times in (1, 2):
+    before = as_numpy((state.params, state.opt_state))
+    for times, (field, row, value) in enumerate(BAD_ROWS.values(), start=1):
+        bad = toy_objective.batch()
+        bad["pair"][field][row] = value
+        bad["pair"]["weight"][row] = 1.0
         state, metrics = step(state, bad)
-        for found, wanted in zip(
-            jax.tree.leaves((state.params, state.opt_state)),
-            jax.tree.leaves((before.params, before.opt_state)),
-            strict=True,
-        ):
-            np.testing.assert_array_equal(found, wanted)
+        chex.assert_trees_all_equal((state.params, state.opt_state), before)
         assert (int(state.skipped), int(state.skipped_in_a_row)) == (times, times)
         assert int(metrics["skipped_steps"]) == times
-    assert int(state.step) == 3, "skipped updates count as steps"
+    assert int(state.step) == 1 + len(BAD_ROWS), "skipped updates count as steps"
 
     state, metrics = step(state, good)
-    assert (int(state.skipped), int(state.skipped_in_a_row)) == (2, 0)
+    assert (int(state.skipped), int(state.skipped_in_a_row)) == (len(BAD_ROWS), 0)
     assert np.isfinite(float(metrics["loss"]))
-    assert (np.asarray(state.params["kernel"]) != before.params["kernel"]).all()
+    assert (np.asarray(state.params["kernel"]) != before[0]["kernel"]).all()
 
 
 def test_a_gradient_that_is_not_finite_is_enough():

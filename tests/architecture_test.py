@@ -1,0 +1,163 @@
+"""The rules of docs/design.md, read off the syntax trees: imports, fences, sizes."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "amber_jax"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+COMMANDS = sorted([*(ROOT / "launch").glob("*.py"), *(ROOT / "configs").glob("*.py")])
+
+# A module's room, and the rooms it may import from besides its own.
+BOTTOM = {"errors", "types", "reductions"}
+WIRING = {"pretrain", "evaluate", "loading", "report", "command_line", "config"}
+MAY_IMPORT = {
+    "errors": set(),
+    "types": set(),
+    "reductions": {"types"},
+    "model": BOTTOM,
+    "losses": BOTTOM,
+    "tokenization": {"errors"},
+    "corpora": {"errors", "tokenization"},
+    "data": {"errors", "corpora"},
+    "objectives": BOTTOM | {"model", "losses", "tokenization"},
+    "tasks": BOTTOM | {"model", "losses", "tokenization", "corpora", "objectives"},
+    "training": BOTTOM,
+}
+
+FENCES = {  # third-party package -> the only places that may import it
+    "tensorflow": {"data/pipeline.py"},
+    "orbax": {"training/checkpoint.py"},
+    "ml_collections": {"config.py", "pretrain.py", "evaluate.py"},
+    "absl": {"command_line.py"},
+    "matplotlib": {"report/figures.py", "report/panels.py"},
+    "rich": {"training/console.py", "corpora/summary.py", "report/tables.py"},
+    "torch": set(),
+    "transformers": set(),
+    "pickle": set(),
+}
+
+
+def name_of(path):
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def tree_of(path):
+    return ast.parse(path.read_text("utf-8"))
+
+
+def imports_of(path):
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            if node.module == "amber_jax":
+                yield from (f"amber_jax.{alias.name}" for alias in node.names)
+
+
+def functions_of(path):
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree_of(path)) if isinstance(node, kinds)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_run_downward(path):
+    room = room_of(path)
+    allowed = MAY_IMPORT.get(room, WIRING | set(MAY_IMPORT))
+    for module in imports_of(path):
+        parts = module.split(".")
+        if parts[0] == "amber_jax" and len(parts) > 1 and room != "__init__":
+            assert parts[1] == room or parts[1] in allowed, f"{path} imports {module}"
+
+
+def test_the_report_reads_files_only():
+    for path in (PACKAGE / "report").rglob("*.py"):
+        ours = {m.split(".")[1] for m in imports_of(path) if m.startswith("amber_jax.")}
+        assert ours <= {"errors", "report", "training"}, path
+
+
+@pytest.mark.parametrize("package", FENCES)
+def test_each_library_stays_behind_its_fence(package):
+    users = {
+        name_of(path)
+        for path in MODULES
+        if package in {module.split(".")[0] for module in imports_of(path)}
+    }
+    assert users <= FENCES[package]
+
+
+def test_text_is_prepared_without_jax():
+    for room in ("tokenization", "corpora"):
+        for path in (PACKAGE / room).rglob("*.py"):
+            found = {module.split(".")[0] for module in imports_of(path)}
+            assert not found & {"jax", "flax", "tensorflow"}, path
+
+
+def test_only_reductions_talk_to_other_devices():
+    collectives = {"psum", "pmean", "all_gather", "axis_index", "psum_scatter"}
+    for path in MODULES:
+        used = {n.attr for n in ast.walk(tree_of(path)) if isinstance(n, ast.Attribute)}
+        assert name_of(path) == "reductions.py" or not used & collectives, path
+
+
+@pytest.mark.parametrize("module", ["amber_jax", "amber_jax.pretrain"])
+def test_importing_the_package_loads_neither_tensorflow_nor_torch(module):
+    script = (
+        f"import sys, {module}; "
+        "print([m for m in ('tensorflow', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_no_function_is_longer_than_a_screen_and_a_half():
+    long = [
+        f"{path.name}:{node.name} {node.end_lineno - node.lineno + 1}"
+        for path in (*MODULES, *COMMANDS)
+        for node in functions_of(path)
+        if node.end_lineno - node.lineno + 1 > 90
+    ]
+    assert not long
+
+
+def test_no_drawer_modules():
+    banned = {"utils", "util", "helpers", "common", "misc", "manager", "base"}
+    assert not [path for path in MODULES if path.stem in banned]
+
+
+def test_nothing_can_run_foreign_code():
+    for path in (*MODULES, *COMMANDS):
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec", "__import__"}, path
+        text = path.read_text("utf-8")
+        for phrase in ("shell=True", "yaml.load(", "allow_pickle=True"):
+            assert phrase not in text, path
+
+
+def test_public_functions_say_what_they_return():
+    for path in MODULES:
+        for node in functions_of(path):
+            if not node.name.startswith("_") and node.name != "setup":
+                assert node.returns is not None, f"{path}: {node.name}"
+
+
+def test_no_setting_has_a_default_at_the_point_of_use():
+    for path in (*MODULES, *COMMANDS):
+        for node in ast.walk(tree_of(path)):
+            is_get = isinstance(node, ast.Attribute) and node.attr == "get"
+            owner = node.value if is_get else None
+            if isinstance(owner, ast.Name):
+                assert owner.id not in {"config", "settings", "one"}, path
