@@ -10,6 +10,10 @@ from absl import app, flags, logging
 from amber_jax.errors import UserError
 
 USAGE_ERROR = 2
+# What absl and ml_collections raise for flags; the last is `stages[7]` of two.
+_FLAG_MISTAKES = (
+    *(flags.Error, AttributeError, KeyError, ValueError, TypeError, IndexError),
+)
 
 
 @contextlib.contextmanager
@@ -26,7 +30,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Returns the positional arguments; flag mistakes become a `UserError`."""
     try:
         rest = flags.FLAGS(list(argv))
-    except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as error:
+    except _FLAG_MISTAKES as error:
         raise UserError(f"flags not understood: {_one_line(error)}") from error
     _require_loaded_config()
     if len(rest) > 1:
@@ -51,8 +55,9 @@ def _require_loaded_config() -> None:
 
 
 def _one_line(error: Exception) -> str:
-    text = error.args[0] if error.args else error
-    return " ".join(str(text).split())
+    text = str(error.args[0] if error.args else error)
+    # An inner KeyError's text comes quoted, with its line breaks spelled out.
+    return " ".join(text.replace("\\n", " ").replace("\\'", "'").split())
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:

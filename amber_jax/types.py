@@ -26,4 +26,4 @@ class WeightedSum(NamedTuple):
 
 
 Objective = Callable[..., dict[str, WeightedSum]]
-"""`(params, batch, key, *, step, train, axis_name) -> {name: WeightedSum}`."""
+"""`(params, batch, key, *, train, axis_name) -> {name: WeightedSum}`."""

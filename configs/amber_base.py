@@ -1,4 +1,6 @@
-"""AMBER at the size and schedule of the paper (172M there; we count 178,565,115).
+"""AMBER at the size and schedule of the paper.
+
+The paper prints 172M parameters; with mBERT's 119,547 entries we count 177,974,523.
 
 python launch/pretrain.py --config=configs/amber_base.py:sa --config.corpus=DIR \
     --config.backend=jit --config.model.dtype=bfloat16 --workdir=DIR

@@ -13,7 +13,7 @@ os.environ["XLA_FLAGS"] = " ".join(
         # A collective that hangs fails in 20 s instead of 40 s.
         "--xla_cpu_collective_call_warn_stuck_timeout_seconds=8",
         "--xla_cpu_collective_call_terminate_timeout_seconds=20",
-        # Tests compile far more than they compute: a third less time altogether.
+        # Tests compile far more than they compute.
         "--xla_backend_optimization_level=0",
     ]
 )

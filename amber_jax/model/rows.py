@@ -61,7 +61,7 @@ def swap_order(span_lengths: Array, row_length: int) -> tuple[Array, Array]:
     index = jnp.arange(row_length)[None, :]
     offset = place.position_ids - 1  # place behind [CLS]
     moved = jnp.where(offset < tgt_block, src_block, -tgt_block)
-    stays = (place.pair_ids == 0) | (place.position_ids == 0) | (tgt_block == 0)
+    stays = (place.pair_ids == 0) | (place.position_ids == 0)
     order = jnp.where(stays, index, index + moved)
     has_tgt = span_lengths[..., 1] > 0
     swapped = jnp.stack([span_lengths[..., 1] + 1, span_lengths[..., 0] - 1], axis=-1)
