@@ -1,5 +1,6 @@
 """What every command does around its main: flags in, one-sentence errors out."""
 
+import ast
 import contextlib
 import os
 import sys
@@ -10,10 +11,8 @@ from absl import app, flags, logging
 from amber_jax.errors import UserError
 
 USAGE_ERROR = 2
-# What absl and ml_collections raise for flags; the last is `stages[7]` of two.
-_FLAG_MISTAKES = (
-    *(flags.Error, AttributeError, KeyError, ValueError, TypeError, IndexError),
-)
+# What absl and ml_collections raise; the lookup may be of a key or of `stages[7]`.
+_FLAG_MISTAKES = (flags.Error, AttributeError, LookupError, ValueError, TypeError)
 
 
 @contextlib.contextmanager
@@ -56,8 +55,9 @@ def _require_loaded_config() -> None:
 
 def _one_line(error: Exception) -> str:
     text = str(error.args[0] if error.args else error)
-    # An inner KeyError's text comes quoted, with its line breaks spelled out.
-    return " ".join(text.replace("\\n", " ").replace("\\'", "'").split())
+    if text.startswith("'\\'"):  # the text of an inner KeyError, quoted once more
+        text = ast.literal_eval(text)
+    return " ".join(text.split())
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:

@@ -132,6 +132,27 @@ def test_no_function_is_longer_than_a_screen_and_a_half():
     assert not long
 
 
+# Wiring and the objective are read from top to bottom; the rest holds one idea a file.
+ROOMY = {"pretrain.py", "objectives.py"}
+
+
+def test_no_file_holds_too_much():
+    lengths = {
+        name_of(path): len(path.read_text("utf-8").split("\n")) for path in MODULES
+    }
+    assert {name for name, lines in lengths.items() if lines > 350} <= ROOMY
+
+
+def test_a_config_knows_names_and_no_machinery():
+    ours = {m for m in imports_of(PACKAGE / "config.py") if m.startswith("amber_jax.")}
+    assert ours == {
+        "amber_jax.errors",
+        "amber_jax.objectives",
+        "amber_jax.training.optimizer",
+        "amber_jax.training.parallel",
+    }
+
+
 def test_no_drawer_modules():
     banned = {"utils", "util", "helpers", "common", "misc", "manager", "base"}
     assert not [path for path in MODULES if path.stem in banned]

@@ -43,6 +43,87 @@ def told(done, *words):
         assert str(word) in lines[0]
 
 
+MAIN = """
+import pathlib
+from absl import flags
+from ml_collections import config_flags
+from amber_jax.command_line import run
+from amber_jax.errors import UserError
+
+config = config_flags.DEFINE_config_file("config")
+mistake = flags.DEFINE_string("mistake", "", "what to raise")
+
+def main(argv):
+    if mistake.value == "bug":
+        raise RuntimeError("a bug")
+    if mistake.value:
+        raise UserError(mistake.value)
+    print("seed", config.value.seed, "steps", config.value.stages[1].num_steps)
+
+run(main)
+"""
+CONFIG = """
+from ml_collections import ConfigDict
+
+def get_config():
+    stages = [ConfigDict({"num_steps": 5}), ConfigDict({"num_steps": 6})]
+    return ConfigDict({"seed": 0, "model": {"num_layers": 2}, "stages": stages}).lock()
+"""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A function: runs a command that takes a moment, because it needs no JAX."""
+    folder = tmp_path_factory.mktemp("command")
+    (folder / "main.py").write_text(MAIN)
+    (folder / "config.py").write_text(CONFIG)
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "main.py", "--config=config.py", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_settings_are_flags(small):
+    done = small("--config.seed=7", "--config.stages[1].num_steps=9")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "seed 7 steps 9\n", "")
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--config.sede=1", """'sede' Did you mean "seed" instead of "sede"?"""),
+        ("--config.model.num_layer=1", 'Did you mean "num_layers"'),
+        ("--config.stages[0].num_step=1", 'Did you mean "num_steps"'),
+        ("--config.stages[2].num_steps=1", "index out of range"),
+        ("--config.seed=many", "invalid literal for int() with base 10: 'many'"),
+        ("--config.model=3", "Failed to parse '3'"),
+        ("--misteak=x", "Unknown command line flag 'misteak'. Did you mean: mistake"),
+        ("seed=1", "unexpected argument 'seed=1'; every setting is a flag"),
+        ("--config=none.py", "'none.py'; it takes the path of a file in configs/"),
+        ("--mistake=mine", "mine"),
+    ],
+)
+def test_each_mistake_in_the_flags_is_one_sentence(small, argument, sentence):
+    done = small(argument)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert sentence in done.stderr
+
+
+def test_a_bug_of_ours_is_no_mistake_of_the_users(small):
+    done = small("--mistake=bug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
 def pretrain(*arguments):
     return command("pretrain", "--config=tests/tiny_run.py", *arguments)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from amber_jax import config as settings
+from amber_jax.corpora.sources import MosesSource, TextSource, TmxSource, TsvSource
 from amber_jax.errors import UserError
 from amber_jax.objectives import LOSSES
 
@@ -119,3 +120,29 @@ def test_all_mistakes_are_told_at_once():
     config.backend, config.masking_rate = "xmap", 2.0
     with pytest.raises(UserError, match="xmap.*masking_rate"):
         settings.validate(config)
+
+
+def test_a_folder_of_text_is_read_by_the_names_of_its_files(tmp_path):
+    for name in (
+        *("mono/fr.txt", "mono/sw.txt.xz", "mono/notes.md"),
+        *("parallel/en-fr.tsv.gz", "parallel/memory.de-en.tmx"),
+        *("parallel/MultiUN.en-ru.en.gz", "parallel/MultiUN.en-ru.ru.gz"),
+        "held_out/test.tsv",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    config = load("corpus_folder").get_config(str(tmp_path))
+    parallel = tmp_path / "parallel"
+    assert config.sources == (
+        TextSource("fr", tmp_path / "mono/fr.txt"),
+        TextSource("sw", tmp_path / "mono/sw.txt.xz"),
+        MosesSource(
+            "en",
+            "ru",
+            parallel / "MultiUN.en-ru.en.gz",
+            parallel / "MultiUN.en-ru.ru.gz",
+        ),
+        TsvSource("en", "fr", parallel / "en-fr.tsv.gz"),
+        TmxSource("de", "en", parallel / "memory.de-en.tmx"),
+    )
+    assert config.evaluation_files == (tmp_path / "held_out/test.tsv",)

@@ -26,14 +26,6 @@ TIMINGS = {"tokens_per_second", "data_wait_share"}
 RUNS = {"at the border": ("sa", "pmap", 3), "before the border": ("tlm", "jit", 4)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compiling is all that these tests wait for."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     return tiny_run.write_corpus(tmp_path_factory.mktemp("corpus"))
@@ -174,18 +166,25 @@ def command(corpus, workdir):
     ]
 
 
-ENVIRONMENT = {"PYTHONPATH": str(tiny_run.ROOT), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+@pytest.fixture
+def start():
+    """A function that starts a command; what a failed test leaves is killed."""
+    with contextlib.ExitStack() as stack:
 
+        def start(arguments):
+            process = subprocess.Popen(
+                arguments,
+                cwd=tiny_run.ROOT,
+                env={**os.environ, "PYTHONPATH": str(tiny_run.ROOT)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
 
-def start(arguments):
-    return subprocess.Popen(
-        arguments,
-        cwd=tiny_run.ROOT,
-        env={**os.environ, **ENVIRONMENT},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+        yield start
 
 
 def read_until_a_step(process):
@@ -208,7 +207,7 @@ def finished_steps(workdir):
 
 
 def test_a_command_that_is_killed_then_asked_to_stop_ends_like_an_undisturbed_one(
-    config_of, corpus, undisturbed, tmp_path
+    config_of, corpus, undisturbed, start, tmp_path
 ):
     process = start(command(corpus, tmp_path))
     read_until_a_step(process)
