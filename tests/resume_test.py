@@ -42,10 +42,11 @@ def config_of(corpus, tmp_path_factory):
         config = tiny_run.get_config(variant)
         config.corpus, config.backend = str(corpus), backend
         config.stages[0].num_steps, config.stages[1].num_steps = border, 6 - border
-        with config.unlocked():
-            config.evaluations = (tiny_run.retrieval(table),)
+        if variant == "sa":
+            with config.unlocked():
+                config.evaluations = (tiny_run.retrieval(table),)
         config.evaluate_every = 3
-        config.save_every = 2
+        config.save_every = 0  # at the start, the border and the end
         return config
 
     return config_of
@@ -128,7 +129,7 @@ def test_three_steps_a_restart_and_three_more_are_six_steps(
 
 
 def test_the_runs_have_something_to_lose(undisturbed):
-    """Dropout, two stages and evaluations are there, and every step differs."""
+    """Dropout and two stages are there, and every step differs."""
     for which in RUNS:
         workdir = undisturbed(which)
         lines = read_metrics(workdir / "metrics.jsonl")
@@ -142,7 +143,7 @@ def test_the_runs_have_something_to_lose(undisturbed):
         ]
         assert ("sentence_alignment" in train[-1]) == (variant == "sa")
         evaluated = [line["step"] for line in lines if line["kind"] == "eval"]
-        assert evaluated == sorted({0, 3, border, 6})
+        assert evaluated == ([0, 3, 6] if variant == "sa" else [])
         run = find_checkpoint(workdir).run
         assert run["config"]["model"]["hidden_dropout"] == 0.1
 

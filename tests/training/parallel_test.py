@@ -123,20 +123,24 @@ def pretraining(losses, *, dropout=0.0):
     )
 
 
+SMALL = {
+    "embedding": np.linspace(-1, 1, 80, dtype=np.float32).reshape(10, 8),
+    "layers": {
+        "kernel": np.linspace(-3, 5, 256, dtype=np.float32).reshape(2, 16, 8),
+        "bias": np.linspace(2, 3, 16, dtype=np.float32).reshape(2, 8),
+    },
+}
+
+
 def pull(params, batch, key, *, train, axis_name):
-    """A loss that costs no compilation: parameters drawn to a number of each row."""
-    weight = batch["pair"]["weight"]
-    errors = [
-        ((leaf[None] - _as_rank(batch["pair"]["y"], leaf.ndim + 1)) ** 2).mean(
-            range(1, leaf.ndim + 1)
-        )
+    """A loss that compiles in no time: every parameter drawn to each row's number."""
+    rows = batch["pair"]
+    distances = sum(
+        ((leaf.reshape(1, -1) - rows["y"][:, None]) ** 2).mean(1)
         for leaf in jax.tree.leaves(params)
-    ]
-    return {MASKED_LM: WeightedSum((sum(errors) * weight).sum(), weight.sum())}
-
-
-def _as_rank(x, rank):
-    return x.reshape(-1, *[1] * (rank - 1))
+    )
+    total = (distances * rows["weight"]).sum()
+    return {MASKED_LM: WeightedSum(total, rows["weight"].sum())}
 
 
 def step_function(rule, objective, losses, micro_batches=1):
@@ -148,10 +152,6 @@ def step_function(rule, objective, losses, micro_batches=1):
         optimizer=rule,
         micro_batches=micro_batches,
     )
-
-
-def first_state(rule):
-    return new_state(first_params(), rule)
 
 
 @functools.cache
@@ -168,16 +168,17 @@ def trained(
     fsdp=False,
     losses=ALL,
     dropout=0.0,
-    objective=None,
-    rule=None,
     micro_batches=1,
 ):
     """Returns the state after three updates on `batch`, and each one's metrics."""
+    objective = pretraining(losses, dropout=dropout)
+    step = step_function(optimizer(), objective, losses, micro_batches)
     built = build_backend(backend, fsdp=fsdp, num_devices=num_devices)
-    rule = rule or optimizer()
-    objective = objective or pretraining(losses, dropout=dropout)
-    state = first_state(rule)
-    step = built.compile(step_function(rule, objective, losses, micro_batches), state)
+    return three_updates(step, new_state(first_params(), optimizer()), built, batch)
+
+
+def three_updates(step, state, built, batch):
+    step = built.compile(step, state)
     state = jax.device_put(jax.tree.map(np.asarray, state), built.place(state))
     history = []
     for _ in range(3):
@@ -234,7 +235,7 @@ def test_eight_devices_that_chex_fakes_equal_one(batch, one_device):
         )
         step = jax.jit(mapped)
         rows = jax.tree.map(lambda x: x.reshape(DEVICES, -1, *x.shape[1:]), batch)
-        state = first_state(optimizer())
+        state = new_state(first_params(), optimizer())
         for _ in range(3):
             # A fake pmap ignores `out_axes`: every device's result is there.
             everyones, metrics = step(state, rows, jax.random.key(0))
@@ -268,18 +269,24 @@ def test_sharded_parameters_equal_one_device(batch, masked_lm_alone):
 
 @pytest.mark.parametrize("name", ["adamw", "lamb"])
 def test_optimizers_do_not_depend_on_where_parameters_are(name):
-    settings = {
-        "num_devices": DEVICES,
-        "rule": optimizer(name),
-        "objective": pull,
-        "losses": MASKED_LM_ONLY,
-    }
-    whole, _ = trained(toy_objective.batch(), **settings)
-    parts, _ = trained(toy_objective.batch(), fsdp=True, **settings)
+    rule = optimizer(name)
+    step = step_function(rule, pull, MASKED_LM_ONLY)
+    whole, parts = (
+        three_updates(
+            step,
+            new_state(SMALL, rule),
+            build_backend("jit", fsdp=fsdp, num_devices=DEVICES),
+            toy_objective.batch(),
+        )[0]
+        for fsdp in (False, True)
+    )
     assert_close(parts.params, whole.params, 1e-6)
     assert_close(parts.opt_state, whole.opt_state, 1e-6)
-    assert shares_of(whole) == {1.0}
-    assert shares_of(parts) == {1 / DEVICES}
+    assert (shares_of(whole), shares_of(parts)) == ({1.0}, {1 / DEVICES})
+    assert (
+        np.abs(whole.params["layers"]["kernel"] - SMALL["layers"]["kernel"]).max()
+        > 0.01
+    )
 
 
 def shares_of(state):
