@@ -4,7 +4,7 @@ import ast
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from absl import app, flags, logging
 
@@ -12,7 +12,10 @@ from amber_jax.errors import UserError
 
 USAGE_ERROR = 2
 # What absl and ml_collections raise; the lookup may be of a key or of `stages[7]`.
-_FLAG_MISTAKES = (flags.Error, AttributeError, LookupError, ValueError, TypeError)
+_FLAG_MISTAKES = (
+    *(flags.Error, AttributeError, LookupError, ValueError, TypeError),
+    *(SyntaxError, ImportError, NameError),  # of a config, which is Python
+)
 
 
 @contextlib.contextmanager
@@ -53,7 +56,19 @@ def _require_loaded_config() -> None:
         ) from error
 
 
+def require_keys(config: Mapping[str, object], wanted: Iterable[str]) -> None:
+    """Raises UserError if `config` lacks a setting that this command reads."""
+    missing = sorted(set(wanted) - set(config.keys()))
+    if missing:
+        raise UserError(
+            f"--config is of another command: it has no {', '.join(missing[:3])}; "
+            "the command's own header names one that fits"
+        )
+
+
 def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     text = str(error.args[0] if error.args else error)
     if text.startswith("'\\'"):  # the text of an inner KeyError, quoted once more
         text = ast.literal_eval(text)

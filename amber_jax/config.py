@@ -87,8 +87,9 @@ def stage(name: str) -> ConfigDict:
     config = ConfigDict()
     config.name = name
     config.num_steps = 1_000_000  # [paper]
-    # Sentence pairs in the global batch. Rows are packed; how many rows hold that
-    # many pairs on average follows from the corpus and is printed at the start.
+    # Sentence pairs in the global batch; a text without a neighbour counts as one.
+    # Rows are packed: how many hold that many pairs on average follows from the
+    # corpus and is printed at the start.
     config.monolingual_pairs = 8192  # neighbouring sentences of one text [paper]
     config.translation_pairs = 0
     config.micro_batches = 1  # parts in which a batch is processed, to save memory
@@ -125,7 +126,7 @@ def evaluation() -> ConfigDict:
     """Returns the defaults of launch/evaluate.py: no retrievals yet."""
     config = ConfigDict()
     config.label = ""  # name of the model in tables; empty: its path
-    config.untrained = False  # score the weights that training began with
+    config.untrained = False  # score random weights of the run's seed instead
     config.retrievals = ()  # of retrieval()
     config.probe = ConfigDict()  # what the report's pictures show
     config.probe.language = ""  # of the sentence pair; empty: no probe.npz
@@ -191,6 +192,11 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield f"masking_rate is {config.masking_rate}, not between 0 and 1"
     if config.seed < 0 or config.row_multiple < 1 or config.keep_checkpoints < 2:
         yield "seed must not be negative, row_multiple not 0, keep_checkpoints not < 2"
+    every = (config.log_every, config.save_every, config.evaluate_every)
+    if min(*every, config.optimizer.clip_norm) < 0:
+        yield "log_every, save_every, evaluate_every and clip_norm must not be negative"
+    if config.word_alignment.max_position_offset < 0:
+        yield "word_alignment.max_position_offset is negative"
     if config.max_skipped_in_a_row < 1:
         yield f"max_skipped_in_a_row is {config.max_skipped_in_a_row}, not positive"
     if not config.stages:
@@ -205,6 +211,11 @@ def _problems(config: ConfigDict) -> Iterator[str]:
 def _stage_problems(one: ConfigDict) -> Iterator[str]:
     if one.num_steps < 1 or one.micro_batches < 1:
         yield "num_steps and micro_batches must be positive"
+    late = [loss for loss in LOSSES if one[loss].start_step >= one.num_steps]
+    if late:
+        yield f"{' and '.join(late)} would start after the stage's end"
+    if one.warmup_steps < 0:
+        yield f"warmup_steps is {one.warmup_steps}, negative"
     if one.warmup_steps > one.num_steps:
         yield f"warmup_steps {one.warmup_steps} exceeds num_steps {one.num_steps}"
     if not 0 < one.peak_learning_rate < 1:
@@ -229,6 +240,12 @@ def retrieval_problems(one: ConfigDict, num_layers: int) -> Iterator[str]:
         yield (
             f"evaluation {one.name}: layer is {one.layer}; the model has "
             f"{num_layers} (0: embeddings, -1: the last)"
+        )
+    if one.batch_size < 1 or one.max_length < 3 or one.max_candidates < 0:
+        yield (
+            f"evaluation {one.name}: batch_size {one.batch_size} must be positive, "
+            f"max_length {one.max_length} at least 3 (a word and its specials), "
+            f"max_candidates {one.max_candidates} not negative"
         )
     if one.pooling not in POOLINGS:
         yield (

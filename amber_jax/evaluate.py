@@ -135,17 +135,33 @@ def evaluate(
     Raises:
         UserError: the checkpoint, a setting or the sentences cannot be used.
     """
+    if not config.retrievals:
+        raise UserError("retrievals is empty; nothing would be evaluated")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--output {output} cannot be made ({error.strerror}); wanted a folder"
+        ) from error
     model = load_model(checkpoint, untrained=config.untrained, note=note)
     evaluations = [
         build_retrieval(one, model.config, model.tokenizer) for one in config.retrievals
     ]
+    _check_probe(config.probe.language, evaluations[0])
     results = [_result(config, model, evaluation) for evaluation in evaluations]
-    output.mkdir(parents=True, exist_ok=True)
     write_json(output / RESULTS, {"results": results})
     if config.probe.language:
         arrays = probe(model, evaluations[0], **config.probe)
         np.savez(output / PROBE, **arrays)
     return results
+
+
+def _check_probe(language: str, evaluation: RetrievalEvaluation) -> None:
+    if language and language not in evaluation.pairs:
+        raise UserError(
+            f"probe.language is {language!r}, but {evaluation.name} has "
+            f"{', '.join(evaluation.pairs)}"
+        )
 
 
 def _result(
@@ -189,15 +205,7 @@ def probe(
         language: of the sentence pair whose words are shown.
         words: the pair shown is the first whose sides have about this many pieces.
         meanings: how many sentences are shown in all languages.
-
-    Raises:
-        UserError: the evaluation has no such language.
     """
-    if language not in evaluation.pairs:
-        raise UserError(
-            f"probe.language is {language!r}, but {evaluation.name} has "
-            f"{', '.join(evaluation.pairs)}"
-        )
     xx, en = evaluation.pairs[language]
     encoded = (model.tokenizer.encode_batch(side) for side in (en, xx))
     sizes = [(len(one), len(other)) for one, other in zip(*encoded, strict=True)]

@@ -61,8 +61,8 @@ def load_model(
 
     Args:
         path: a run's workdir or one of its checkpoint folders.
-        untrained: the parameters that the run started from instead: what random
-            weights already can do is the first baseline of any score.
+        untrained: random parameters of the run's seed instead: what they can do
+            already is the first baseline of any score.
         note: called with a sentence for every damaged checkpoint that is passed over.
 
     Raises:

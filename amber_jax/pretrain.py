@@ -187,7 +187,9 @@ def pretrain(config: ConfigDict, workdir: Path) -> TrainState:
         stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
         console = stack.enter_context(Console(run.stages[-1].end, stream=stream))
         found = checkpoints.newest_checkpoint(workdir / CHECKPOINTS, console.note)
-        if found is not None:
+        if found is None:
+            checkpoints.refuse_damaged(workdir / CHECKPOINTS)
+        else:
             _check_same_run(run, found)
         state = _first_state(run, found)
         start = int(state.step)
@@ -279,6 +281,7 @@ def _run_stages(
                 stop=stop,
             )
             if stop.agreed(ask_others=True):
+                writer.wait()
                 log.note(f"asked to stop: saved step {int(state.step)}")
                 break
     return state
@@ -599,6 +602,9 @@ def dry_run(config: ConfigDict, note: Callable[[str], None] = print) -> None:
     run = prepare(config)
     for one in config.evaluations:
         build_retrieval(one, run.encoder, run.tokenizer)
+    if config.init_checkpoint:
+        source = checkpoints.find_checkpoint(Path(config.init_checkpoint), note)
+        checkpoints.check_parameters(source, abstract_state(run).params)
     note(describe(run))
     state = abstract_state(run)
     for stage in run.stages:

@@ -25,19 +25,27 @@ from amber_jax.corpora.sources import (
     TmxSource,
     TsvSource,
 )
+from amber_jax.errors import UserError
 
 _COMPRESSED = r"(\.gz|\.bz2|\.xz)?$"
 _PAIR = re.compile(r"(?:.*\.)?([a-z]{2,3})-([a-z]{2,3})\.(tsv|tmx|\1)" + _COMPRESSED)
+_SECOND_SIDE = re.compile(r"(?:.*\.)?[a-z]{2,3}-([a-z]{2,3})\.\1" + _COMPRESSED)
 _TEXT = re.compile(r"([a-z]{2,3})\.txt" + _COMPRESSED)
 
 
 def _sources(folder: Path) -> Iterator[Source]:
     for path in sorted((folder / "mono").glob("*")):
-        if found := _TEXT.match(path.name):
-            yield TextSource(found[1], path)
+        if not (found := _TEXT.match(path.name)):
+            raise UserError(f"{path}: wanted a name like fr.txt or fr.txt.gz in mono/")
+        yield TextSource(found[1], path)
     for path in sorted((folder / "parallel").glob("*")):
+        if _SECOND_SIDE.match(path.name):
+            continue  # read with the first
         if not (found := _PAIR.match(path.name)):
-            continue
+            raise UserError(
+                f"{path}: wanted a name like en-fr.tsv, x.en-fr.tmx or x.en-fr.en and "
+                "x.en-fr.fr in parallel/"
+            )
         src, tgt, kind = found[1], found[2], found[3]
         if kind == "tsv":
             yield TsvSource(src, tgt, path)

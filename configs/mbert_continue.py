@@ -1,4 +1,4 @@
-"""Stage 2 alone, from the weights of a trained encoder such as mBERT.
+"""Stage 2 alone, from the weights of a trained encoder: any amber_jax checkpoint.
 
 python launch/pretrain.py --config=configs/mbert_continue.py:sa --config.corpus=DIR \
     --config.init_checkpoint=DIR --workdir=DIR

@@ -42,6 +42,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def recipe(config: ConfigDict) -> Recipe:
+    if config is not None:
+        command_line.require_keys(config, ("sources", "evaluation_files", "tokenizer"))
     if config is None or config.tokenizer is None:
         raise UserError(
             "no tokenizer or no config given; wanted --config=configs/corpus_sample.py "

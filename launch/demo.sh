@@ -3,7 +3,7 @@
 #
 #   ./launch/demo.sh [--quick] [FOLDER]    # FOLDER: demo, or demo-quick
 #
-# Running it again goes on where it stopped; what is finished is not done twice.
+# Running it again goes on where it stopped: training resumes, the rest takes seconds.
 set -euo pipefail
 
 quick= folder=
@@ -11,7 +11,8 @@ for argument in "$@"; do
   case $argument in
     --quick) quick=yes ;;
     -*) echo "error: unknown option $argument; wanted --quick or a folder" >&2; exit 2 ;;
-    *) folder=$(realpath -m "$argument") ;;
+    /*) folder=$argument ;;
+    *) folder=$PWD/$argument ;;
   esac
 done
 source "$(dirname "$0")/environment.sh" report
@@ -28,12 +29,13 @@ if [ -n "$quick" ]; then
     --config.evaluate_every=40
   )
 fi
-echo "AMBER on $(nproc) CPU cores: at most $minutes minutes on two idle cores, into $folder"
+cores=$(python -c 'import os; print(os.cpu_count())')
+echo "AMBER on $cores CPU cores: at most $minutes minutes on two idle cores, into $folder"
 
 heading() { printf '\n[%d/6] %s (%d s so far)\n' "$1" "$2" "$SECONDS"; }
 pretrain() {  # NAME VARIANT
   python launch/pretrain.py "--config=configs/amber_tiny.py:$2" \
-    --config.corpus="$folder/corpus" --workdir="$folder/$1" "${settings[@]}"
+    --config.corpus="$folder/corpus" --workdir="$folder/$1" ${settings[@]+"${settings[@]}"}
 }
 evaluate() {  # NAME RUN LABEL VARIANT FLAG...
   python launch/evaluate.py "--config=configs/sample_retrieval.py:$4" \
@@ -44,7 +46,7 @@ evaluate() {  # NAME RUN LABEL VARIANT FLAG...
 mkdir -p "$folder/results"
 heading 1 "tokenizer: one SentencePiece vocabulary for nine languages"
 python launch/train_tokenizer.py --config=configs/tokenizer.py \
-  --output="$folder/tokenizer" "${sample[@]}"
+  --output="$folder/tokenizer" ${sample[@]+"${sample[@]}"}
 heading 2 "corpus: TICO-19 translations and Common Voice sentences, packed into rows"
 python launch/build_corpus.py --config=configs/corpus_sample.py \
   --config.tokenizer="$folder/tokenizer" --output="$folder/corpus"

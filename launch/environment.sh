@@ -10,7 +10,9 @@ if ! "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))';
   echo "error: ${PYTHON:-python3} is not Python 3.11 or newer; set PYTHON to one" >&2
   exit 2
 fi
-[ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
+# Also when an earlier attempt was cut short and left no pip behind.
+.venv/bin/python -m pip --version > /dev/null 2>&1 ||
+  "${PYTHON:-python3}" -m venv --clear .venv
 stamp=.venv/installed-${extra:-base}
 if ! cmp -s setup.py "$stamp"; then
   echo "installing into .venv (about a minute; once)"

@@ -13,7 +13,7 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from amber_jax.command_line import run
+from amber_jax.command_line import require_keys, run
 from amber_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "experiment, in configs/")
@@ -28,8 +28,9 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main(_: list[str]) -> None:
     if _DISTRIBUTED.value:
         join_processes(_DISTRIBUTED.value)
-    from amber_jax import pretrain
+    from amber_jax import config, pretrain
 
+    require_keys(_CONFIG.value, config.pretraining().keys())
     if _DRY_RUN.value:
         pretrain.dry_run(_CONFIG.value)
     else:
@@ -37,17 +38,17 @@ def main(_: list[str]) -> None:
 
 
 def join_processes(who: str) -> None:
-    if who == "auto":
-        jax.distributed.initialize()
-        return
     try:
-        address, count, index = who.split(",")
-        place = {"num_processes": int(count), "process_id": int(index)}
-    except ValueError as error:
+        if who == "auto":
+            jax.distributed.initialize()
+        else:
+            address, count, index = who.split(",")
+            jax.distributed.initialize(address, int(count), int(index))
+    except (ValueError, RuntimeError) as error:
         raise UserError(
-            f"--distributed is {who!r}; wanted auto or HOST:PORT,COUNT,INDEX"
+            f"--distributed={who} found no one to join ({str(error).splitlines()[0]}); "
+            "wanted auto, on a TPU pod or under Slurm, or HOST:PORT,COUNT,INDEX"
         ) from error
-    jax.distributed.initialize(address, **place)
 
 
 if __name__ == "__main__":

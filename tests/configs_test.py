@@ -124,7 +124,7 @@ def test_all_mistakes_are_told_at_once():
 
 def test_a_folder_of_text_is_read_by_the_names_of_its_files(tmp_path):
     for name in (
-        *("mono/fr.txt", "mono/sw.txt.xz", "mono/notes.md"),
+        *("mono/fr.txt", "mono/sw.txt.xz"),
         *("parallel/en-fr.tsv.gz", "parallel/memory.de-en.tmx"),
         *("parallel/MultiUN.en-ru.en.gz", "parallel/MultiUN.en-ru.ru.gz"),
         "held_out/test.tsv",
@@ -146,3 +146,11 @@ def test_a_folder_of_text_is_read_by_the_names_of_its_files(tmp_path):
         TmxSource("de", "en", parallel / "memory.de-en.tmx"),
     )
     assert config.evaluation_files == (tmp_path / "held_out/test.tsv",)
+
+
+@pytest.mark.parametrize("name", ["mono/notes.md", "parallel/en-fr.txt"])
+def test_a_name_that_says_nothing_is_refused(tmp_path, name):
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"wanted a name like"):
+        load("corpus_folder").get_config(str(tmp_path))

@@ -26,7 +26,12 @@ from amber_jax.corpora.filters import HeldOut, held_out_sentences
 from amber_jax.corpora.planning import plan_units
 from amber_jax.corpora.processes import Mapper, Report, mapper, reported
 from amber_jax.corpora.recipe import Recipe, check_options, recipe_fingerprint
-from amber_jax.corpora.records import MANIFEST, read_manifest, write_manifest
+from amber_jax.corpora.records import (
+    MANIFEST,
+    open_corpus,
+    read_manifest,
+    write_manifest,
+)
 from amber_jax.corpora.units import BuildOptions, StreamKey, Unit, process_unit
 from amber_jax.corpora.workplace import publish, workplace
 from amber_jax.errors import UserError
@@ -161,6 +166,7 @@ def _finished(output: Path, recipe_id: str) -> dict[str, Any] | None:
         )
     manifest = read_manifest(output)
     if manifest.get("recipe_fingerprint") == recipe_id:
+        open_corpus(output, verify=True)  # names a shard that is missing or damaged
         return manifest
     raise UserError(
         f"{output}: holds a corpus of other inputs, options or tokenizer; "

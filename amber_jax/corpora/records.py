@@ -209,7 +209,7 @@ def _check_size(path: Path, size: int) -> None:
         state = "missing" if found is None else f"{found} bytes long"
         raise UserError(
             f"{path}: {state}, but the manifest says {size} bytes; "
-            "copy or build the corpus again"
+            "copy the corpus again, or remove the folder and build it again"
         )
 
 
@@ -218,7 +218,8 @@ def _check_digest(path: Path, digest: str) -> None:
     if found != digest:
         raise UserError(
             f"{path}: its sha256 is {found[:12]}..., but the manifest says "
-            f"{digest[:12]}...; the shard is corrupt, copy or build the corpus again"
+            f"{digest[:12]}...; the shard is corrupt, copy the corpus again, or remove "
+            "the folder and build it again"
         )
 
 

@@ -21,8 +21,13 @@ def workplace(output: Path) -> Iterator[Path]:
         UserError: another build holds the folder, or the disk is full.
     """
     folder = output.with_name(output.name + ".partial")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be made ({error.strerror}); choose another --output"
+        ) from error
     try:
         _take(lock, folder)
         with _cleared(folder):
@@ -66,7 +71,7 @@ def _cleared(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(
             f"{folder}: no space left on the disk; unpacked text, token rows and "

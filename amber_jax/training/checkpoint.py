@@ -135,7 +135,8 @@ class CheckpointWriter:
         folders = [self._directory / str(step) for step in _steps(self._directory)]
         # Reads what is kept back from disk: a damaged one must not push out a good one.
         for folder in [f for f in folders if damage(f) is None][self._keep :]:
-            shutil.rmtree(folder)
+            # Renamed first: what a kill leaves behind is cleared at the next start.
+            shutil.rmtree(folder.rename(folder.with_name(folder.name + _PARTIAL)))
 
     def _failure(self, step: int, error: BaseException) -> UserError:
         shutil.rmtree(self._directory / f"{step}{_PARTIAL}", ignore_errors=True)
@@ -162,6 +163,15 @@ def newest_checkpoint(directory: Path, note: Note = print) -> Checkpoint | None:
     return None
 
 
+def refuse_damaged(directory: Path) -> None:
+    """Raises UserError if there are checkpoints in `directory`; none verifies, then."""
+    if _steps(directory):
+        raise UserError(
+            f"{directory}: none of its checkpoints can be used, for the reasons above; "
+            "restore one from a copy, or move the folder away to begin anew"
+        )
+
+
 def find_checkpoint(path: Path, note: Note = print) -> Checkpoint:
     """Returns the checkpoint at `path`: a step folder, its parent, or a workdir."""
     if (path / MANIFEST).is_file():
@@ -175,8 +185,8 @@ def find_checkpoint(path: Path, note: Note = print) -> Checkpoint:
         if found is not None:
             return found
     raise UserError(
-        f"no complete checkpoint in {path}; --checkpoint takes a run's workdir "
-        "or one of the numbered folders in its checkpoints/"
+        f"no complete checkpoint in {path}; wanted a run's workdir or one of the "
+        "numbered folders in its checkpoints/"
     )
 
 
@@ -239,12 +249,15 @@ def damage(path: Path) -> str | None:
         return f"{MANIFEST} does not list {RUN}"
     for name, size, digest in entries:
         file = path / name
-        if not file.is_file():
+        try:
+            if file.stat().st_size != size:
+                return f"{name} has {file.stat().st_size} bytes, not {size}"
+            if _sha256(file) != digest:
+                return f"{name} is not what was written (sha256 differs)"
+        except FileNotFoundError:
             return f"{name} is missing"
-        if file.stat().st_size != size:
-            return f"{name} has {file.stat().st_size} bytes, not {size}"
-        if _sha256(file) != digest:
-            return f"{name} is not what was written (sha256 differs)"
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
     return None
 
 

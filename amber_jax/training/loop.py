@@ -16,6 +16,8 @@ from amber_jax.errors import UserError
 from amber_jax.training.state import TrainState
 from amber_jax.training.step import TrainStep
 
+_QUIET_BEAT = 100  # steps
+
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
@@ -100,6 +102,8 @@ def run(
         UserError: too many updates in a row were not finite.
     """
     clock = _Clock()
+    # Non-finite updates and requests to stop are looked for even without a log.
+    beat = schedule.log_every or _QUIET_BEAT
     pending: tuple[int, Any, int] | None = None
 
     def report() -> None:
@@ -108,10 +112,13 @@ def run(
         step, metrics, tokens = pending
         jax.block_until_ready(metrics)
         clock.finish_step(tokens)
-        if is_due(step, schedule.log_every) or step == end:
+        if step == start + 1:
+            clock.reset()  # the first step waits for the compiler
+        if is_due(step, beat) or step == end:
             record = {name: float(value) for name, value in metrics.items()}
             _check_finite(step, record, schedule.max_skipped_in_a_row)
-            callbacks.on_train(_record(step, record, tokens, clock.reset()))
+            if is_due(step, schedule.log_every) or step == end:
+                callbacks.on_train(_record(step, record, tokens, clock.reset()))
 
     for finished in range(start + 1, end + 1):
         with clock.waiting_for_data():
@@ -120,7 +127,7 @@ def run(
         state, metrics = train_step(state, batch, key)
         report()
         pending = (finished, metrics, callbacks.count_tokens(host_batch))
-        asked = stop.agreed(ask_others=is_due(finished, schedule.log_every))
+        asked = stop.agreed(ask_others=is_due(finished, beat))
         evaluate = is_due(finished, schedule.evaluate_every) or finished == end
         if evaluate and not asked:
             report()

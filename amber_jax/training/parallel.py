@@ -44,6 +44,11 @@ def build_backend(name: str, *, fsdp: bool, num_devices: int) -> Backend:
             f"num_devices is {num_devices} but {len(devices)} devices are visible; "
             "lower it or set it to 0 for all of them"
         )
+    if num_devices and jax.process_count() > 1:
+        raise UserError(
+            f"num_devices is {num_devices} with {jax.process_count()} processes; "
+            "set it to 0, every process takes part with all its devices"
+        )
     mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
     if name == "jit":
         return _jit_backend(mesh, fsdp)
