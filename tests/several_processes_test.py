@@ -1,0 +1,70 @@
+"""Two real processes train as one does: same batches, same masks, same numbers."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import tiny_run
+
+from amber_jax.training.checkpoint import find_checkpoint
+from amber_jax.training.metrics import read_metrics
+
+ROOT = Path(__file__).parents[1]
+
+
+def start(corpus, workdir, devices, *arguments):
+    flags = (
+        f"--xla_force_host_platform_device_count={devices} "
+        "--xla_backend_optimization_level=0"  # all of the time here is compiling
+    )
+    return subprocess.Popen(
+        [
+            *(sys.executable, "launch/pretrain.py", "--config=tests/tiny_run.py:sa"),
+            *(f"--config.corpus={corpus}", "--config.backend=jit"),
+            *(f"--workdir={workdir}", *arguments),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": flags},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def free_port():
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return opened.getsockname()[1]
+
+
+def test_two_processes_of_two_devices_equal_one_of_four(tmp_path):
+    corpus = tiny_run.write_corpus(tmp_path / "corpus")
+    address = f"127.0.0.1:{free_port()}"
+    joined = [
+        start(
+            *(corpus, tmp_path / "two", 2),
+            *("--config.fsdp=True", f"--distributed={address},2,{index}"),
+        )
+        for index in range(2)
+    ]
+    alone = start(corpus, tmp_path / "one", 4)
+    for process in (*joined, alone):
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, output
+
+    names = ("loss", "mlm", "tlm", "sentence_alignment", "word_alignment", "grad_norm")
+    one, two = (
+        [
+            [record[name] for name in names if name in record]
+            for record in read_metrics(tmp_path / folder / "metrics.jsonl")
+            if record["kind"] == "train"
+        ]
+        for folder in ("one", "two")
+    )
+    assert len(one) == len(two) == 6
+    for expected, found in zip(one, two, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert find_checkpoint(tmp_path / "two").step == 6
