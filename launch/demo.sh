@@ -25,8 +25,8 @@ if [ -n "$quick" ]; then
   minutes=2
   sample=(--config.sentences=10000)
   settings=(
-    "--config.stages[0].num_steps=40" "--config.stages[0].warmup_steps=10"
-    --config.evaluate_every=40
+    "--config.stages[0].num_steps=30" "--config.stages[0].warmup_steps=10"
+    --config.evaluate_every=30
   )
 fi
 cores=$(python -c 'import os; print(os.cpu_count())')
