@@ -64,7 +64,8 @@ class CheckpointWriter:
         self._error: BaseException | None = None
         if jax.process_index() == 0:
             directory.mkdir(parents=True, exist_ok=True)
-            for leftover in directory.glob(f"*{_PARTIAL}"):
+            # Orbax's own temporary folders are called `8.partial.orbax-...`.
+            for leftover in directory.glob(f"*{_PARTIAL}*"):
                 shutil.rmtree(leftover)
 
     def save(self, state: TrainState, run: Mapping[str, Any]) -> None:
