@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import shutil
+import textwrap
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -140,9 +141,11 @@ class CheckpointWriter:
             shutil.rmtree(folder.rename(folder.with_name(folder.name + _PARTIAL)))
 
     def _failure(self, step: int, error: BaseException) -> UserError:
-        shutil.rmtree(self._directory / f"{step}{_PARTIAL}", ignore_errors=True)
+        # Orbax's temporary folder too, or a full disk would stay full.
+        for leftover in self._directory.glob(f"{step}{_PARTIAL}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
         free = shutil.disk_usage(self._directory).free / 1e9
-        reason = " ".join(str(error).split())[:300]
+        reason = textwrap.shorten(str(error).rpartition("Failed ")[2], 300)
         return UserError(
             f"checkpoint {step} could not be written to {self._directory} "
             f"({free:.1f} GB free): {reason}; earlier checkpoints are intact"
