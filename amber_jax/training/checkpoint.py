@@ -18,7 +18,6 @@ import hashlib
 import json
 import os
 import shutil
-import textwrap
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -145,7 +144,7 @@ class CheckpointWriter:
         for leftover in self._directory.glob(f"{step}{_PARTIAL}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         free = shutil.disk_usage(self._directory).free / 1e9
-        reason = textwrap.shorten(str(error).rpartition("Failed ")[2], 300)
+        reason = " ".join(str(error).split())[:300]
         return UserError(
             f"checkpoint {step} could not be written to {self._directory} "
             f"({free:.1f} GB free): {reason}; earlier checkpoints are intact"
