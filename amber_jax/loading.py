@@ -16,6 +16,8 @@ from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.checkpoint import (
     Checkpoint,
+    abstract_params,
+    check_parameters,
     find_checkpoint,
     restore_params,
 )
@@ -26,7 +28,10 @@ TOKENIZER_FOLDER = "tokenizer"
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """A model read back from a checkpoint."""
+    """A model read back from a checkpoint.
+
+    `params` has "encoder", and "mlm_head", "pooler" or "head" where they were saved.
+    """
 
     checkpoint: Checkpoint
     config: EncoderConfig
@@ -86,10 +91,5 @@ def _params(checkpoint: Checkpoint, config: EncoderConfig, untrained: bool) -> A
     if untrained:
         return jax.jit(init_params, static_argnums=0)(config, key)
     abstract = jax.eval_shape(lambda: init_params(config, key))
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return restore_params(
-        checkpoint,
-        jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract
-        ),
-    )
+    check_parameters(checkpoint, {"encoder": abstract["encoder"]})
+    return restore_params(checkpoint, abstract_params(checkpoint))

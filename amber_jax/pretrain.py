@@ -7,8 +7,6 @@ last complete checkpoint ends.
 import contextlib
 import dataclasses
 import functools
-import importlib.metadata
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,10 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-import amber_jax
 from amber_jax import config as settings
 from amber_jax import objectives
 from amber_jax.corpora.records import Corpus, open_corpus
@@ -36,24 +32,25 @@ from amber_jax.errors import UserError
 from amber_jax.evaluate import RetrievalEvaluation, build_retrieval
 from amber_jax.loading import TOKENIZER_FOLDER, init_key, init_params
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.run_log import Evaluation, RunLog
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
 from amber_jax.training.console import Console
-from amber_jax.training.metrics import (
-    METRICS_FILE,
-    MetricsLog,
-    TensorBoardWriter,
-    read_metrics,
-)
 from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
 from amber_jax.training.parallel import Backend, build_backend
 from amber_jax.training.state import TrainState, new_state
 from amber_jax.training.step import TrainStep, train_step
 from amber_jax.types import Array
+from amber_jax.workdir import (
+    CHECKPOINTS,
+    as_json,
+    begin_workdir,
+    check_same_run,
+    versions,
+)
 
-CHECKPOINTS = "checkpoints"
 _MASK_KEY, _DROPOUT_KEY = 1, 2  # 0 is for the first parameters
 _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "corpus", "verify_corpus", "log_every"),
@@ -190,20 +187,25 @@ def pretrain(config: ConfigDict, workdir: Path) -> TrainState:
         if found is None:
             checkpoints.refuse_damaged(workdir / CHECKPOINTS)
         else:
-            _check_same_run(run, found)
+            check_same_run(
+                found,
+                as_json(run.config),
+                free_to_change=_FREE_TO_CHANGE,
+                fingerprints={"corpus_fingerprint": run.corpus.fingerprint},
+            )
         state = _first_state(run, found)
         start = int(state.step)
         console.note(describe(run))
         if found is not None:
             console.note(f"resuming from {found.path}")
         if lead:
-            _begin_workdir(workdir, config)
+            begin_workdir(workdir, as_json(config))
         writer = checkpoints.CheckpointWriter(
             workdir / CHECKPOINTS,
             keep=config.keep_checkpoints,
             write_extras=lambda path: run.tokenizer.save(path / TOKENIZER_FOLDER),
         )
-        log = _Log(workdir, console, start, lead=lead, tensorboard=config.tensorboard)
+        log = RunLog(workdir, console, start, lead=lead, tensorboard=config.tensorboard)
         try:
             state = _run_stages(run, state, writer, log)
         finally:
@@ -212,25 +214,14 @@ def pretrain(config: ConfigDict, workdir: Path) -> TrainState:
     return state
 
 
-def _begin_workdir(workdir: Path, config: ConfigDict) -> None:
-    try:
-        (workdir / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-        checkpoints.write_json(workdir / "config.json", _as_json(config))
-    except OSError as error:
-        raise UserError(
-            f"--workdir {workdir} cannot be written: {error.filename}: "
-            f"{error.strerror}; wanted a folder, or a path where one can be made"
-        ) from error
-
-
 def _run_stages(
     run: Run,
     state: TrainState,
     writer: checkpoints.CheckpointWriter,
-    log: "_Log",
+    log: RunLog,
 ) -> TrainState:
     evaluations = [
-        build_retrieval(one, run.encoder, run.tokenizer)
+        _evaluation(build_retrieval(one, run.encoder, run.tokenizer))
         for one in run.config.evaluations
     ]
     with loop.StopRequest().installed() as stop:
@@ -285,6 +276,13 @@ def _run_stages(
                 log.note(f"asked to stop: saved step {int(state.step)}")
                 break
     return state
+
+
+def _evaluation(retrieval: RetrievalEvaluation) -> Evaluation:
+    return Evaluation(
+        retrieval.name,
+        lambda params: retrieval.flat(retrieval.score(params["encoder"])),
+    )
 
 
 def _evaluation_is_due(run: Run, stage: Stage, step: int) -> bool:
@@ -403,151 +401,16 @@ def _count_tokens(batch: HostBatch) -> int:
     return own * jax.process_count()
 
 
-def _as_json(config: ConfigDict) -> dict[str, Any]:
-    return json.loads(config.to_json_best_effort())
-
-
 def _run_json(run: Run, stage: Stage) -> dict[str, Any]:
-    packages = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
     return {
-        "config": _as_json(run.config),
+        "config": as_json(run.config),
         "encoder": dataclasses.asdict(run.encoder),
         "stage": stage.name,
         "stage_index": stage.index,
         "corpus_fingerprint": run.corpus.fingerprint,
         "tokenizer_fingerprint": run.tokenizer.fingerprint,
-        "versions": {"amber_jax": amber_jax.__version__}
-        | {name: importlib.metadata.version(name) for name in packages},
+        "versions": versions(),
     }
-
-
-def _check_same_run(run: Run, found: checkpoints.Checkpoint) -> None:
-    before, now = found.run["config"], _as_json(run.config)
-    changed = [
-        f"{name} was {was!r} and is {value!r}"
-        for name, was, value in _differences(before, now)
-        if name.split(".")[0].split("[")[0] not in _FREE_TO_CHANGE
-    ]
-    if found.run["corpus_fingerprint"] != run.corpus.fingerprint:
-        changed.append("the corpus is another one")
-    if changed:
-        raise UserError(
-            f"{found.path} belongs to a run with another config: {'; '.join(changed)}; "
-            "use another --workdir, or the config that the run began with"
-        )
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
-    """Returns (dotted name, before, now) of every leaf that differs."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        found = []
-        for key in sorted(before.keys() | now.keys()):
-            inner = f"{name}.{key}" if name else key
-            found += _differences(before.get(key), now.get(key), inner)
-        return found
-    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        return [
-            difference
-            for index, (was, value) in enumerate(zip(before, now, strict=True))
-            for difference in _differences(was, value, f"{name}[{index}]")
-        ]
-    return [] if before == now else [(name, before, now)]
-
-
-class _Log:
-    """Records to metrics.jsonl, TensorBoard and the console, in one process only."""
-
-    def __init__(
-        self,
-        workdir: Path,
-        console: Console,
-        start: int,
-        *,
-        lead: bool,
-        tensorboard: bool,
-    ) -> None:
-        self._console = console
-        self._writers: list[Any] = []
-        self._lead = lead
-        self._evaluated = _evaluations_until(start, workdir / METRICS_FILE)
-        if lead:
-            self._writers.append(MetricsLog(workdir, resume_step=start))
-            if tensorboard:
-                self._writers.append(TensorBoardWriter(workdir, resume_step=start))
-
-    def train(self, stage: str, record: Mapping[str, Any]) -> None:
-        """Writes a train record."""
-        record = {"kind": "train", "stage": stage, **record}
-        self._write(record)
-        if self._lead:
-            self._console.train(record)
-
-    def evaluate(
-        self, evaluations: list[RetrievalEvaluation], state: TrainState, stage: str
-    ) -> None:
-        """Runs the evaluations and writes a record of each that has none yet."""
-        for evaluation in evaluations:
-            if (int(state.step), evaluation.name) in self._evaluated:
-                continue
-            scores = evaluation.score(_on_one_device(state.params["encoder"]))
-            record = {
-                "kind": "eval",
-                "stage": stage,
-                "step": int(state.step),
-                "evaluation": evaluation.name,
-                **evaluation.flat(scores),
-            }
-            self._write(record)
-            if self._lead:
-                self._console.evaluation(record)
-
-    def save(
-        self,
-        writer: checkpoints.CheckpointWriter,
-        state: TrainState,
-        run_json: Mapping[str, Any],
-    ) -> None:
-        """Starts a checkpoint and tells the console."""
-        writer.save(state, run_json)
-        self._console.checkpoint(int(state.step))
-
-    def note(self, text: str) -> None:
-        """Prints a sentence."""
-        if self._lead:
-            self._console.note(text)
-
-    def close(self) -> None:
-        """Closes the files."""
-        for writer in self._writers:
-            writer.close()
-
-    def _write(self, record: Mapping[str, Any]) -> None:
-        for writer in self._writers:
-            writer.write(record)
-
-
-def _evaluations_until(step: int, path: Path) -> set[tuple[int, str]]:
-    """Returns (step, name) of the evaluations that the records already hold."""
-    records = read_metrics(path) if path.exists() else []
-    return {
-        (record["step"], record["evaluation"])
-        for record in records
-        if record.get("kind") == "eval" and record["step"] <= step
-    }
-
-
-def _on_one_device(params: Any) -> Any:
-    """Returns parameters as one local device's, so that work is not done once a device.
-
-    Sharded ones are gathered first; every process takes part in that.
-    """
-
-    def whole(leaf: Array) -> NamedSharding:
-        return NamedSharding(leaf.sharding.mesh, PartitionSpec())
-
-    if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(params)):
-        params = jax.jit(lambda x: x, out_shardings=jax.tree.map(whole, params))(params)
-    return jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
 
 
 def describe(run: Run) -> str:

@@ -14,7 +14,10 @@ COMMANDS = sorted([*(ROOT / "launch").glob("*.py"), *(ROOT / "configs").glob("*.
 
 # A module's room, and the rooms it may import from besides its own.
 BOTTOM = {"errors", "types", "reductions"}
-WIRING = {"pretrain", "evaluate", "loading", "report", "command_line", "config"}
+WIRING = {
+    *("pretrain", "finetune", "evaluate", "zero_shot", "loading", "report"),
+    *("run_log", "workdir", "command_line", "config"),
+}
 MAY_IMPORT = {
     "errors": set(),
     "types": set(),
@@ -25,14 +28,18 @@ MAY_IMPORT = {
     "corpora": {"errors", "tokenization"},
     "data": {"errors", "corpora"},
     "objectives": BOTTOM | {"model", "losses", "tokenization"},
-    "tasks": BOTTOM | {"model", "losses", "tokenization", "corpora", "objectives"},
+    "tasks": BOTTOM
+    | {"model", "losses", "tokenization", "corpora", "data", "objectives"},
     "training": BOTTOM,
 }
 
 FENCES = {  # third-party package -> the only places that may import it
     "tensorflow": {"data/pipeline.py"},
     "orbax": {"training/checkpoint.py"},
-    "ml_collections": {"config.py", "pretrain.py", "evaluate.py"},
+    "ml_collections": {
+        *("config.py", "pretrain.py", "finetune.py", "evaluate.py", "zero_shot.py"),
+        "workdir.py",
+    },
     "absl": {"command_line.py"},
     "matplotlib": {"report/figures.py", "report/panels.py"},
     "rich": {"training/console.py", "corpora/summary.py", "report/tables.py"},

@@ -53,16 +53,25 @@ def pack(
 
 
 def best_fit(pairs: Sequence[Pair], *, row_length: int, max_pairs: int) -> list[Row]:
-    """Returns rows that hold every pair: longest first, into the fullest row it fits.
+    """Returns rows that hold every pair; arguments as `best_fit_places`."""
+    lengths = [sum(spans(pair)) for pair in pairs]
+    places = best_fit_places(lengths, row_length=row_length, max_pairs=max_pairs)
+    return [[pairs[i] for i in row] for row in places]
 
-    Equal inputs give equal rows. No pair may be longer than `row_length`.
+
+def best_fit_places(
+    lengths: Sequence[int], *, row_length: int, max_pairs: int
+) -> list[list[int]]:
+    """Returns which pairs stand in which row: longest first, into the fullest row.
+
+    Equal inputs give equal rows. No length may be more than `row_length`.
     """
-    order = sorted(range(len(pairs)), key=lambda i: -sum(spans(pairs[i])))
-    rows: list[Row] = []
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    rows: list[list[int]] = []
     with_room: list[list[int]] = [[] for _ in range(row_length + 1)]
     rooms = 0  # bit r is set while some row has room for exactly r tokens
     for i in order:
-        length = sum(spans(pairs[i]))
+        length = lengths[i]
         fitting = rooms >> length
         if fitting:
             room = length + (fitting & -fitting).bit_length() - 1
@@ -71,7 +80,7 @@ def best_fit(pairs: Sequence[Pair], *, row_length: int, max_pairs: int) -> list[
         else:
             room, number = row_length, len(rows)
             rows.append([])
-        rows[number].append(pairs[i])
+        rows[number].append(i)
         if len(rows[number]) < max_pairs:
             with_room[room - length].append(number)
             rooms |= 1 << (room - length)

@@ -3,7 +3,8 @@
 A checkpoint is a folder named after its step:
 
     params/         Orbax: the parameters
-    training/       Orbax: optimizer memory and counters
+    training/       Orbax: optimizer memory and counters; not in a model that is only
+                    to be used
     run.json        configuration, stage, fingerprints, versions, parameter shapes
     tokenizer/      what the writer adds, so that the model can be used alone
     MANIFEST.json   size and sha256 of every file above
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from amber_jax.errors import UserError
@@ -51,14 +53,21 @@ class CheckpointWriter:
         directory: where the step folders go.
         keep: how many of the newest checkpoints stay.
         write_extras: called with the unfinished folder to add files of its own.
+        keep_too: called for a step that stays besides the newest, or None.
     """
 
     def __init__(
-        self, directory: Path, *, keep: int, write_extras: Callable[[Path], None]
+        self,
+        directory: Path,
+        *,
+        keep: int,
+        write_extras: Callable[[Path], None],
+        keep_too: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._directory = directory
         self._keep = keep
         self._write_extras = write_extras
+        self._keep_too = keep_too
         self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -83,8 +92,7 @@ class CheckpointWriter:
         rest = {
             name: getattr(state, name) for name in state._fields if name != "params"
         }
-        shapes = {name: list(leaf.shape) for name, leaf in leaf_names(state.params)}
-        contents = {**run, "step": step, "parameters": shapes}
+        contents = {**run, "step": step, "parameters": parameter_shapes(state.params)}
         try:
             self._orbax.save(
                 partial.resolve(),
@@ -121,13 +129,7 @@ class CheckpointWriter:
             if jax.process_index() == 0:
                 write_json(partial / RUN, run)
                 self._write_extras(partial)
-                write_json(partial / MANIFEST, _file_table(partial))
-                _sync_folder(partial)
-                complete = self._directory / str(step)
-                if complete.exists():  # a damaged one, or `save` had not begun
-                    shutil.rmtree(complete)
-                partial.rename(complete)
-                _sync_folder(self._directory)
+                _complete(partial, self._directory / str(step))
                 self._prune()
         except BaseException as error:  # noqa: BLE001 - raised again by `wait`
             self._error = self._failure(step, error)
@@ -135,7 +137,8 @@ class CheckpointWriter:
     def _prune(self) -> None:
         folders = [self._directory / str(step) for step in _steps(self._directory)]
         # Reads what is kept back from disk: a damaged one must not push out a good one.
-        for folder in [f for f in folders if damage(f) is None][self._keep :]:
+        old = [folder for folder in folders if damage(folder) is None][self._keep :]
+        for folder in [f for f in old if f.name != str(self._keep_too())]:
             # Renamed first: what a kill leaves behind is cleared at the next start.
             shutil.rmtree(folder.rename(folder.with_name(folder.name + _PARTIAL)))
 
@@ -149,6 +152,55 @@ class CheckpointWriter:
             f"checkpoint {step} could not be written to {self._directory} "
             f"({free:.1f} GB free): {reason}; earlier checkpoints are intact"
         )
+
+
+def save_params(
+    path: Path,
+    params: Any,
+    run: Mapping[str, Any],
+    *,
+    write_extras: Callable[[Path], None],
+) -> None:
+    """Writes a checkpoint to use and not to train on: parameters, no optimizer memory.
+
+    Args:
+        path: the folder; what is there is replaced when the new one is complete.
+        params: the parameters.
+        run: contents of run.json, with "step".
+        write_extras: as in `CheckpointWriter`.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    partial = path.with_name(path.name + _PARTIAL)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+            writer.save(
+                partial.resolve(),
+                ocp.args.Composite(params=ocp.args.StandardSave(params)),
+                force=True,
+            )
+        write_json(partial / RUN, {**run, "parameters": parameter_shapes(params)})
+        write_extras(partial)
+        _complete(partial, path)
+    except (OSError, ValueError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"{path} could not be written: {reason}; give another folder, or make room"
+        ) from error
+
+
+def _complete(partial: Path, complete: Path) -> None:
+    """Makes a written folder appear under its own name, with its manifest."""
+    write_json(partial / MANIFEST, _file_table(partial))
+    _sync_folder(partial)
+    if complete.exists():  # a damaged one, or one that is written anew
+        shutil.rmtree(complete)
+    partial.rename(complete)
+    _sync_folder(complete.parent)
 
 
 def newest_checkpoint(directory: Path, note: Note = print) -> Checkpoint | None:
@@ -213,15 +265,44 @@ def restore_state(checkpoint: Checkpoint, abstract: TrainState) -> TrainState:
 
 
 def restore_params(checkpoint: Checkpoint, abstract: Any) -> Any:
-    """Returns the checkpoint's parameters alone; arguments as `restore_state`."""
+    """Returns parameters of the checkpoint.
+
+    Args:
+        checkpoint: a verified checkpoint.
+        abstract: ShapeDtypeStructs of the parts wanted, with shardings; parts of the
+            checkpoint that are not there, as a pooler or a head, are left out.
+
+    Raises:
+        UserError: the checkpoint lacks one, or has it in another size.
+    """
     check_parameters(checkpoint, abstract)
-    return _restore(checkpoint, params=abstract)["params"]
+    everything = dict(abstract_params(checkpoint))
+    everything.update(abstract)
+    restored = _restore(checkpoint, params=everything)["params"]
+    return {part: restored[part] for part in abstract}
+
+
+def abstract_params(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Returns all of the checkpoint's parameters as ShapeDtypeStructs, float32."""
+    tree: dict[str, Any] = {}
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    for name, shape in checkpoint.run["parameters"].items():
+        *groups, leaf = name.split("/")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[leaf] = jax.ShapeDtypeStruct(tuple(shape), jnp.float32, sharding=device)
+    return tree
 
 
 def check_parameters(checkpoint: Checkpoint, abstract: Any) -> None:
-    """Raises UserError naming the first parameter that differs in name or shape."""
-    found = checkpoint.run["parameters"]
-    wanted = {name: list(leaf.shape) for name, leaf in leaf_names(abstract)}
+    """Raises UserError naming the first wanted parameter that is absent or differs."""
+    wanted = parameter_shapes(abstract)
+    found = {
+        name: shape
+        for name, shape in checkpoint.run["parameters"].items()
+        if name.split("/")[0] in abstract
+    }
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
             raise UserError(
@@ -229,6 +310,11 @@ def check_parameters(checkpoint: Checkpoint, abstract: Any) -> None:
                 f"{name} is {found.get(name, 'absent')} there and "
                 f"{wanted.get(name, 'absent')} here; use the checkpoint's own config"
             )
+
+
+def parameter_shapes(params: Any) -> dict[str, list[int]]:
+    """Returns {name: shape}, names as in `encoder/embeddings/word/embedding`."""
+    return {name: list(leaf.shape) for name, leaf in leaf_names(params)}
 
 
 def leaf_names(tree: Any) -> list[tuple[str, Any]]:

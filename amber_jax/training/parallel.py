@@ -127,3 +127,17 @@ def _shard_widest(mesh: Mesh, x: Any) -> NamedSharding:
         return NamedSharding(mesh, PartitionSpec())
     widest = max(divisible, key=lambda axis: x.shape[axis])
     return NamedSharding(mesh, PartitionSpec(*[None] * widest, AXIS))
+
+
+def on_one_device(params: Any) -> Any:
+    """Returns parameters as one local device's, so that work is not done once a device.
+
+    Sharded ones are gathered first; every process takes part in that.
+    """
+
+    def whole(leaf: jax.Array) -> NamedSharding:
+        return NamedSharding(leaf.sharding.mesh, PartitionSpec())
+
+    if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(params)):
+        params = jax.jit(lambda x: x, out_shardings=jax.tree.map(whole, params))(params)
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
