@@ -39,6 +39,7 @@ setup(
         "optax>=0.2.8",
         "orbax-checkpoint>=0.12.8,<1",
         "rich>=13",
+        "safetensors>=0.8",
         "sentencepiece>=0.2.1",
         # The CPU build cannot take accelerator memory away from JAX; it exists for
         # this platform only, the others get the build that does exist.
@@ -48,12 +49,24 @@ setup(
         "tokenizers>=0.22",
     ],
     extras_require={
+        "faiss": ["faiss-cpu>=1.8"],
+        "hf": ["torch>=2.6"],  # reads pytorch_model.bin; older readers can run code
+        # The reference that ./launch/test_live.sh compares with.
+        "live": [
+            "huggingface_hub>=2.4",
+            "pytest>=8",
+            "sentence-transformers==6.2.*",
+            "torch==2.13.0",
+            "transformers==5.23.*",
+        ],
         "report": ["matplotlib>=3.9"],
         "test": [
             "blingfire>=0.1.8",
+            "conllu>=5",
             "hypothesis>=6.100",
             "matplotlib>=3.9",
             "pytest>=8",
+            "pyyaml>=6",
             "ruff==0.17.*",
         ],
         "tpu": ["jax[tpu]"],

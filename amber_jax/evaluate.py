@@ -1,117 +1,21 @@
 """Evaluation, wired: a checkpoint or a run's parameters in, scores by language out."""
 
-import dataclasses
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from amber_jax.config import retrieval_problems
+from amber_jax import align, retrieve, zero_shot
+from amber_jax.config import TASKS, WORD_ALIGNMENT
 from amber_jax.errors import UserError
 from amber_jax.loading import LoadedModel, init_key, init_params, load_model
-from amber_jax.model.encoder import EncoderConfig
-from amber_jax.tasks import retrieval
+from amber_jax.retrieve import RetrievalEvaluation, build_retrieval
 from amber_jax.tasks.alignment import view_pair
-from amber_jax.tasks.embedding import (
-    Embedder,
-    Pooling,
-    build_embedder,
-    embed_sentences,
-)
-from amber_jax.tasks.tatoeba import Pairs, read_many_way_pairs, read_tatoeba
-from amber_jax.tokenization.tokenizer import Tokenizer
-from amber_jax.training.checkpoint import write_json
-from amber_jax.types import Params
+from amber_jax.training.manifest import write_json
 
-Scores = dict[str, dict[str, float]]
 RESULTS, PROBE = "results.json", "probe.npz"
-
-
-@dataclasses.dataclass(frozen=True)
-class RetrievalEvaluation:
-    """Sentence retrieval between each language and a pivot, ready to run."""
-
-    name: str
-    pivot: str
-    pairs: Pairs
-    pooling: Pooling
-    centred: bool
-    max_length: int
-    batch_size: int
-    embedder: Embedder
-    tokenizer: Tokenizer
-
-    def embed(self, params: Params, sentences: list[str]) -> np.ndarray:
-        """Returns [M, D] float32 vectors under the encoder parameters `params`."""
-        return embed_sentences(
-            self.embedder,
-            params,
-            self.tokenizer,
-            sentences,
-            max_length=self.max_length,
-            batch_size=self.batch_size,
-        )
-
-    def score(self, params: Params) -> Scores:
-        """Returns the accuracies of the encoder parameters `params`, in [0, 1]."""
-        embed = functools.partial(self.embed, params)
-        return retrieval.score_languages(self.pairs, embed, centred=self.centred)
-
-    def flat(self, scores: Scores) -> dict[str, float]:
-        """Returns `scores` as one record: `de/de_to_en`, `de/en_to_de`, `average`."""
-        record = {}
-        for language, score in scores.items():
-            record[f"{language}/{language}_to_{self.pivot}"] = score["xx_to_en"]
-            record[f"{language}/{self.pivot}_to_{language}"] = score["en_to_xx"]
-        return record | {"average": retrieval.average(scores)["both"]}
-
-
-def build_retrieval(
-    one: ConfigDict, encoder: EncoderConfig, tokenizer: Tokenizer
-) -> RetrievalEvaluation:
-    """Returns the evaluation that `config.retrieval()` settings describe.
-
-    Raises:
-        UserError: a setting is wrong or the sentences cannot be read.
-    """
-    problems = list(retrieval_problems(one, encoder.num_layers))
-    if one.max_length > encoder.max_positions:
-        problems.append(
-            f"evaluation {one.name}: max_length is {one.max_length}, but the model "
-            f"has {encoder.max_positions} positions"
-        )
-    if problems:
-        raise UserError("; ".join(problems))
-    pooling = Pooling(one.layer, one.pooling, one.special_tokens)
-    return RetrievalEvaluation(
-        name=one.name,
-        pivot=one.pivot,
-        pairs=_read_pairs(one),
-        pooling=pooling,
-        centred=one.centre,
-        max_length=one.max_length,
-        batch_size=one.batch_size,
-        embedder=build_embedder(encoder, pooling),
-        tokenizer=tokenizer,
-    )
-
-
-def _read_pairs(one: ConfigDict) -> Pairs:
-    path, languages = Path(one.path), tuple(one.languages) or None
-    if not path.exists():
-        raise UserError(
-            f"evaluation {one.name}: {path} does not exist; wanted a Tatoeba v1 folder "
-            "or a many-way .tsv file"
-        )
-    if path.is_dir():
-        pairs = read_tatoeba(path, languages)
-    else:
-        pairs = read_many_way_pairs(path, pivot=one.pivot, languages=languages)
-    limit = one.max_candidates or None
-    return {name: (xx[:limit], en[:limit]) for name, (xx, en) in pairs.items()}
 
 
 def evaluate(
@@ -121,39 +25,53 @@ def evaluate(
     *,
     note: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
-    """Returns the results, one for each of `config.retrievals`.
-
-    Writes `output`/results.json and, if `config.probe.language` names a language of
-    the first retrieval, `output`/probe.npz for the report's pictures.
+    """Returns the results, and writes them to `output`/results.json.
 
     Args:
-        config: as `configs/tatoeba.py` makes it.
+        config: as `configs/tatoeba.py`, `configs/word_alignment.py` or, for a model
+            that was fine-tuned, `configs/xnli.py` makes it; its `task` says which.
         checkpoint: a run's workdir or one of its checkpoint folders.
-        output: folder for the files.
+        output: folder for the files; predictions/ and, if `config.probe.language` of
+            a retrieval is set, probe.npz for the report's pictures come there too.
         note: called with sentences worth telling.
 
     Raises:
         UserError: the checkpoint, a setting or the sentences cannot be used.
     """
-    if not config.retrievals:
-        raise UserError("retrievals is empty; nothing would be evaluated")
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"--output {output} cannot be made ({error.strerror}); wanted a folder"
         ) from error
-    model = load_model(checkpoint, untrained=config.untrained, note=note)
+    if config.task in TASKS:
+        results = zero_shot.evaluate_task(config, checkpoint, output, note=note)
+    else:
+        model = load_model(checkpoint, untrained=config.untrained, note=note)
+        if config.task == WORD_ALIGNMENT:
+            results = [align.word_alignment_result(config, model, note=note)]
+        else:
+            results = _retrievals(config, model, output)
+    write_json(output / RESULTS, {"results": results})
+    return results
+
+
+def _retrievals(
+    config: ConfigDict, model: LoadedModel, output: Path
+) -> list[dict[str, Any]]:
+    if not config.retrievals:
+        raise UserError("retrievals is empty; nothing would be evaluated")
     evaluations = [
         build_retrieval(one, model.config, model.tokenizer) for one in config.retrievals
     ]
     _check_probe(config.probe.language, evaluations[0])
-    results = [_result(config, model, evaluation) for evaluation in evaluations]
-    write_json(output / RESULTS, {"results": results})
+    _check_predictions(evaluations)
     if config.probe.language:
-        arrays = probe(model, evaluations[0], **config.probe)
-        np.savez(output / PROBE, **arrays)
-    return results
+        np.savez(output / PROBE, **probe(model, evaluations[0], **config.probe))
+    return [
+        retrieve.retrieval_result(config, model, evaluation, output)
+        for evaluation in evaluations
+    ]
 
 
 def _check_probe(language: str, evaluation: RetrievalEvaluation) -> None:
@@ -164,29 +82,13 @@ def _check_probe(language: str, evaluation: RetrievalEvaluation) -> None:
         )
 
 
-def _result(
-    config: ConfigDict, model: LoadedModel, evaluation: RetrievalEvaluation
-) -> dict[str, Any]:
-    scores = evaluation.score(model.params["encoder"])
-    pooling = evaluation.pooling
-    layer = model.config.num_layers if pooling.layer == -1 else pooling.layer
-    return {
-        "task": "retrieval",
-        "name": evaluation.name,
-        "model": config.label or str(model.checkpoint.path),
-        "checkpoint": str(model.checkpoint.path),
-        "step": 0 if config.untrained else model.checkpoint.step,
-        "layer": layer,
-        "pooling": pooling.kind,
-        "special_tokens": pooling.special_tokens,
-        "max_length": evaluation.max_length,
-        "similarity": "cosine",
-        "centred": evaluation.centred,
-        "pivot": evaluation.pivot,
-        "candidates": {name: len(xx) for name, (xx, _) in evaluation.pairs.items()},
-        "scores": scores,
-        "average": retrieval.average(scores),
-    }
+def _check_predictions(evaluations: Sequence[RetrievalEvaluation]) -> None:
+    writers = [one.name for one in evaluations if one.writes_predictions]
+    if len(writers) > 1:
+        raise UserError(
+            f"retrievals {', '.join(writers)} would all write the same predictions; "
+            "set predictions for one of them"
+        )
 
 
 def probe(
@@ -248,25 +150,8 @@ def _same_meanings(
 
 def as_table(results: Mapping[str, Any]) -> str:
     """Returns the scores of a results.json as lines of text, in percent."""
-    how = (
-        f"layer {results['layer']}, {results['pooling']} pooling "
-        f"{'with' if results['special_tokens'] else 'without'} special tokens, "
-        f"{results['similarity']}{', centred' if results['centred'] else ''}"
-    )
-    pivot = results["pivot"]
-    lines = [
-        f"{results['name']}: {results['model']}, step {results['step']}; {how}",
-        f"{'language':<10}{'candidates':>12}{f'xx -> {pivot}':>12}"
-        f"{f'{pivot} -> xx':>12}",
-    ]
-    for language, score in results["scores"].items():
-        lines.append(
-            f"{language:<10}{results['candidates'][language]:>12,}"
-            f"{100 * score['xx_to_en']:>11.1f}%{100 * score['en_to_xx']:>11.1f}%"
-        )
-    mean = results["average"]
-    lines.append(
-        f"{'average':<10}{'':>12}{100 * mean['xx_to_en']:>11.1f}%"
-        f"{100 * mean['en_to_xx']:>11.1f}%"
-    )
-    return "\n".join(lines)
+    if results["task"] in TASKS:
+        return zero_shot.as_table(results)
+    if results["task"] == WORD_ALIGNMENT:
+        return align.as_table(results)
+    return retrieve.as_table(results)

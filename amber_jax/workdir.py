@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 import amber_jax
 from amber_jax.errors import UserError
-from amber_jax.training.checkpoint import Checkpoint, write_json
+from amber_jax.training.checkpoint import Checkpoint
+from amber_jax.training.manifest import write_json
 
 CHECKPOINTS = "checkpoints"
 _VERSIONED = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")

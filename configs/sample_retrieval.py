@@ -15,10 +15,13 @@ from ml_collections import ConfigDict
 from amber_jax import config as settings
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
+VARIANTS = ("plain", "centred")
 PATHS = {"heldout": "parallel_eval.tsv.xz", "tatoeba": "tatoeba"}
 
 
 def get_config(variant: str = "plain") -> ConfigDict:
+    if variant not in VARIANTS:
+        settings.refuse_variant(variant, VARIANTS)
     config = settings.evaluation()
     retrievals = []
     for centred in (False, True) if variant == "centred" else (False,):

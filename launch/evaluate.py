@@ -1,4 +1,4 @@
-"""Scores a checkpoint on sentence retrieval.
+"""Scores a checkpoint: retrieval, word alignment, or the task it was fine-tuned on.
 
 python launch/evaluate.py --config=configs/tatoeba.py --checkpoint=DIR --output=DIR
 """
@@ -19,10 +19,10 @@ flags.mark_flags_as_required(["config", "checkpoint", "output"])
 def main(_: list[str]) -> None:
     from amber_jax import config, evaluate
 
-    require_keys(_CONFIG.value, config.evaluation().keys())
-    results = evaluate.evaluate(
-        _CONFIG.value, Path(_CHECKPOINT.value), Path(_OUTPUT.value)
-    )
+    settings = _CONFIG.value
+    require_keys(settings, ["task"])
+    require_keys(settings, config.evaluation_defaults(settings.task).keys())
+    results = evaluate.evaluate(settings, Path(_CHECKPOINT.value), Path(_OUTPUT.value))
     for result in results:
         print(evaluate.as_table(result), end="\n\n")
 

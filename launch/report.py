@@ -1,8 +1,11 @@
-"""Tables, pictures and report.md of finished runs.
+"""Tables, pictures, report.md and report.html of finished runs.
 
 python launch/report.py --workdir=runs/mlm --workdir=runs/amber \
     --results=runs/mlm/results.json --results=runs/amber/results.json \
     --probe=runs/amber/probe.npz --output=runs/report
+
+Workdirs and results are of any task and any number of models; what was measured alike
+stands in one table, the seeds of a model as mean and standard deviation.
 """
 
 from collections.abc import Sequence
@@ -11,8 +14,8 @@ from pathlib import Path
 from absl import flags
 
 from amber_jax import command_line
-from amber_jax.report.tables import print_tables
-from amber_jax.report.write import REPORT_FILE, write_report
+from amber_jax.report.terminal import print_tables
+from amber_jax.report.write import REPORT_FILE, WEB_PAGE_FILE, write_report
 
 WORKDIR = flags.DEFINE_multi_string("workdir", [], "Folder of a run; repeatable.")
 LABEL = flags.DEFINE_multi_string("label", [], "Name of the workdir in its place.")
@@ -31,7 +34,8 @@ def main(argv: Sequence[str]) -> None:
         probe=None if PROBE.value is None else Path(PROBE.value),
     )
     print_tables(tables)
-    print(f"written: {Path(OUTPUT.value) / REPORT_FILE}")
+    for name in (REPORT_FILE, WEB_PAGE_FILE):
+        print(f"written: {Path(OUTPUT.value) / name}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What stands on top of the encoder: the MLM head and mean pooling."""
+"""What stands on top of the encoder: MLM head, label head, mean pooling."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -71,6 +71,57 @@ class PretrainingModel(nn.Module):
     def encode(self, *args: Array, **switches: bool) -> EncoderOutput:
         """Returns the encoder's output alone; arguments as `Encoder.__call__`."""
         return self.encoder(*args, **switches)
+
+
+class LabellingModel(nn.Module):
+    """The encoder and a linear layer that gives chosen tokens one of a few labels.
+
+    On `[CLS]` it classifies sentences, on the first pieces of words it tags them.
+    """
+
+    config: EncoderConfig
+    num_labels: int
+    pooled: bool  # BERT's dense and tanh before the head, as it classifies sentences
+
+    def setup(self) -> None:
+        """Names the parts."""
+        self.encoder = Encoder(self.config)
+        if self.pooled:
+            self.pooler = self._dense(self.config.hidden_size)
+        self.head = self._dense(self.num_labels)
+        self.dropout = nn.Dropout(self.config.hidden_dropout)
+
+    def _dense(self, features: int) -> nn.Dense:
+        config = self.config
+        init = nn.initializers.truncated_normal(config.initializer_range)
+        return nn.Dense(features, dtype=config.dtype, kernel_init=init)
+
+    def __call__(
+        self,
+        token_ids: Array,
+        segment_ids: Array,
+        position_ids: Array,
+        mask: Array,
+        slots: Array,
+        *,
+        train: bool = False,
+    ) -> Array:
+        """Returns label logits at `slots`, [B, S, C] float32.
+
+        Args:
+            token_ids: [B, L] int32, as are the next two.
+            segment_ids: 0 or 1.
+            position_ids: from 0 in every pair.
+            mask: [B, L, L] bool.
+            slots: [B, S] int32, the tokens that get a label.
+            train: whether dropout acts.
+        """
+        output = self.encoder(token_ids, segment_ids, position_ids, mask, train=train)
+        x = jnp.take_along_axis(output.hidden_states, slots[..., None], axis=1)
+        if self.pooled:
+            x = jnp.tanh(self.pooler(x))
+        x = self.dropout(x, deterministic=not train)
+        return self.head(x).astype(jnp.float32)
 
 
 def mean_pool(hidden_states: Array, members: Array) -> Array:

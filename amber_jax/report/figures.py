@@ -1,19 +1,25 @@
 """The pictures of a report: panels arranged on pages and written as PNG files."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from amber_jax.report import panels
-from amber_jax.report.inputs import Probe, Result, Run
+from amber_jax.report import panels, score_panels
+from amber_jax.report.grouping import EvaluationSet, distinct
+from amber_jax.report.inputs import Probe, Run
+from amber_jax.report.sections import LANGUAGES
+from amber_jax.report.tables import BASELINE, Table
 
 CURVES = (
     *("loss", "mlm", "tlm", "sentence_alignment", "word_alignment"),
     *("word_alignment_column_share", "word_alignment_diagonal_share"),
 )
+TITLE_LETTERS = 9.5  # on an inch
 DOTS_PER_INCH = 160
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -28,6 +34,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "text.color": panels.INK,
+    "text.parse_math": False,  # labels come from files
     "xtick.color": panels.INK,
     "ytick.color": panels.INK,
     "xtick.major.size": 3,
@@ -38,69 +45,162 @@ STYLE = {
 }
 
 Draw = Callable[[matplotlib.axes.Axes], None]
+Panel = tuple[str, Draw]  # with its title
+Scores = Sequence[tuple[EvaluationSet, Sequence[Table]]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Panels of one size, arranged in columns."""
+
+    panels: Sequence[Panel]
+    columns: int = 2
+    size: tuple[float, float] = (5.2, 4.1)  # inches, of one panel
 
 
 def write_figures(
-    directory: Path,
-    runs: Sequence[Run],
-    results: Sequence[Result],
-    probe: Probe | None,
-) -> list[Path]:
-    """Writes the pictures there is data for and returns their paths, overview first."""
-    overview = _retrieval_panels(runs, results)[:1]
-    pages: dict[str, tuple[list[tuple[str, Draw]], int]] = {
-        "retrieval.png": (_retrieval_panels(runs, results), 2),
-        "losses.png": (_loss_panels(runs), 3),
-    }
+    directory: Path, runs: Sequence[Run], scores: Scores, probe: Probe | None
+) -> dict[str, Path]:
+    """Writes the pictures there is data for; returns {name: path}, overview first.
+
+    Args:
+        directory: an existing folder.
+        runs: pretraining and fine-tuning.
+        scores: evaluation sets with their tables; a set's picture by language is
+            named `languages` and its title.
+        probe: for the word and sentence pictures.
+    """
+    pretraining = [run for run in runs if not run.dev_metric]
+    fine_tuning = [run for run in runs if run.dev_metric]
+    retrieval = _retrieval_panels(pretraining, scores)
+    overview = retrieval[:1]
     if probe is not None:
         overview += [_heat_map_panels(probe)[1], *_vector_panels(probe)]
-        pages["alignment.png"] = (_heat_map_panels(probe), 2)
-        pages["vectors.png"] = (_vector_panels(probe), 2)
-    pages = {"overview.png": (overview, 3 if len(overview) == 3 else 2), **pages}
-    drawn = {name: page for name, page in pages.items() if page[0]}
+    pages = {
+        "overview": Page(overview, 3 if len(overview) == 3 else 2),
+        **_language_pages(scores),
+        "gap": _gap_page(scores),
+        "layers": Page(_layer_panels(scores)),
+        "retrieval": Page(retrieval),
+        "losses": Page(_loss_panels(pretraining), 3),
+        "finetuning": Page(_fine_tuning_panels(fine_tuning)),
+    }
+    if probe is not None:
+        pages["alignment"] = Page(_heat_map_panels(probe))
+        pages["vectors"] = Page(_vector_panels(probe))
+    drawn = {name: page for name, page in pages.items() if page.panels}
+    files = {
+        name: directory / f"{stem}.png"
+        for name, stem in zip(drawn, _stems(drawn), strict=True)
+    }
     with matplotlib.rc_context(STYLE):
-        for name, (page, columns) in drawn.items():
-            _write_page(directory / name, page, columns=columns)
-    return [directory / name for name in drawn]
+        for name, page in drawn.items():
+            _write_page(files[name], page)
+    return files
 
 
-def _write_page(path: Path, page: Sequence[tuple[str, Draw]], *, columns: int) -> None:
-    columns = min(columns, len(page))
-    rows = -(-len(page) // columns)
-    figure = Figure((5.2 * columns, 4.1 * rows), layout="constrained")
+def _stems(names: Iterable[str]) -> list[str]:
+    """Returns a file name for each of the names, which hold anything."""
+    plain = [re.sub(r"[^a-z0-9]+", "_", name.lower())[:60].strip("_") for name in names]
+    return [re.sub(r" \((\d+)\)", r"-\1", stem) for stem in distinct(plain)]
+
+
+def _write_page(path: Path, page: Page) -> None:
+    columns = min(page.columns, len(page.panels))
+    rows = -(-len(page.panels) // columns)
+    width, height = page.size
+    figure = Figure((width * columns, height * rows), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.05)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, (title, draw) in zip(grid, page, strict=False):
+    for axes, (title, draw) in zip(grid, page.panels, strict=False):
         draw(axes)
-        axes.set_title(title)
-    for axes in grid[len(page) :]:
+        axes.set_title(panels.drawable(title, length=int(TITLE_LETTERS * width)))
+    for axes in grid[len(page.panels) :]:
         axes.set_visible(False)
     figure.savefig(path, dpi=DOTS_PER_INCH, facecolor="white")
 
 
-def _retrieval_panels(
-    runs: Sequence[Run], results: Sequence[Result]
-) -> list[tuple[str, Draw]]:
-    names = {record["evaluation"]: None for run in runs for record in run.evaluations}
+def _language_pages(scores: Scores) -> dict[str, Page]:
+    """Returns a page for each evaluation set, wide enough for its bars."""
+    pages = {}
+    for evaluation, tables in scores:
+        with_amber = [table for table in tables if score_panels.published_amber(table)]
+        table = (with_amber or tables)[0]
+        places = score_panels.score_columns(table)
+        group = max(0.68, 0.21 * (1 + len(evaluation.entries)))
+        size = (min(16.0, max(6.4, 0.7 + group * len(places))), 4.2)
+        title = f"{table.title}, {table.measure}"
+        panel = (title, _drawing(score_panels.draw_languages, table))
+        pages[f"{LANGUAGES} {evaluation.title}"] = Page([panel], size=size)
+    return pages
 
-    def panel(name: str) -> tuple[str, Draw]:
-        return (
+
+def _drawing(draw: Callable[..., None], *arguments: object) -> Draw:
+    return lambda axes: draw(axes, *arguments)
+
+
+def _gap_page(scores: Scores) -> Page:
+    found = {tables[0].title: score_panels.gaps(tables[0]) for _, tables in scores}
+    shown = {title: gaps for title, gaps in found.items() if gaps}
+    most = max(map(len, shown.values()), default=0)
+    return Page(
+        [
+            (title, _drawing(score_panels.draw_gaps, gaps))
+            for title, gaps in shown.items()
+        ],
+        columns=1,
+        size=(7.4, 1.3 + 0.42 * most),
+    )
+
+
+def _layer_panels(scores: Scores) -> list[Panel]:
+    return [
+        (evaluation.title, _drawing(score_panels.draw_layers, evaluation))
+        for evaluation, _ in scores
+        if any(entry.results[0].layers for entry in evaluation.entries)
+    ]
+
+
+def _retrieval_panels(runs: Sequence[Run], scores: Scores) -> list[Panel]:
+    records: dict[str, list[dict]] = {}
+    for record in (record for run in runs for record in run.evaluations):
+        records.setdefault(record["evaluation"], []).append(record)
+    return [
+        (
             f"Finding translations: {name}",
-            lambda axes: panels.draw_retrieval(axes, runs, results, name),
+            _drawing(panels.draw_retrieval, runs, _levels(scores, name, of_name), name),
         )
+        for name, of_name in records.items()
+    ]
 
-    return [panel(name) for name in names]
+
+def _levels(scores: Scores, name: str, records: Sequence[dict]) -> list[panels.Level]:
+    """Returns what does not train, where it is over the languages of the records."""
+    averaged = {key.split("/")[0] for one in records for key in one if "/" in key}
+    tables = [
+        (evaluation, tables[0])
+        for evaluation, tables in scores
+        if (evaluation.task, evaluation.name) == ("retrieval", name)
+        and averaged in (set(), evaluation.shared_languages)
+    ]
+    if not tables:
+        return []
+    evaluation, table = tables[0]
+    untrained = {entry.label for entry in evaluation.entries if entry.is_untrained}
+    average = len(evaluation.languages)  # the first column after the languages
+    return [
+        panels.Level(
+            row.label,
+            row.cells[average].share,
+            ":" if row.kind == BASELINE else "--",
+        )
+        for row in table.rows
+        if row.kind == BASELINE or row.label in untrained
+        if len(row.cells) > average and row.cells[average] is not None
+    ]
 
 
-def _loss_panels(runs: Sequence[Run]) -> list[tuple[str, Draw]]:
-    def panel(index: int, name: str) -> tuple[str, Draw]:
-        def draw(axes: matplotlib.axes.Axes) -> None:
-            panels.draw_loss(axes, runs, name)
-            if index == 0:
-                axes.legend(handles=panels.run_keys(runs))
-
-        return name.replace("_", " "), draw
-
+def _loss_panels(runs: Sequence[Run]) -> list[Panel]:
     recorded = {
         name
         for run in runs
@@ -109,14 +209,47 @@ def _loss_panels(runs: Sequence[Run]) -> list[tuple[str, Draw]]:
         if value is not None
     }
     present = [name for name in CURVES if name in recorded]
-    return [panel(index, name) for index, name in enumerate(present)]
+    return [
+        (name.replace("_", " "), _loss_drawing(runs, name, keys=index == 0))
+        for index, name in enumerate(present)
+    ]
 
 
-def _heat_map_panels(probe: Probe) -> list[tuple[str, Draw]]:
+def _loss_drawing(runs: Sequence[Run], name: str, *, keys: bool) -> Draw:
+    def draw(axes: matplotlib.axes.Axes) -> None:
+        panels.draw_loss(axes, runs, name)
+        if keys:
+            axes.legend(handles=panels.run_keys(runs))
+
+    return draw
+
+
+def _fine_tuning_panels(runs: Sequence[Run]) -> list[Panel]:
+    """Returns the loss of each task, and beside it what its runs are chosen by."""
+    found: list[Panel] = []
+    for task in dict.fromkeys(run.stage for run in runs):
+        of_task = [run for run in runs if run.stage == task]
+        found.append((f"{task}: loss", _loss_drawing(of_task, "loss", keys=True)))
+        names = dict.fromkeys(
+            (record["evaluation"], run.dev_metric)
+            for run in of_task
+            for record in run.evaluations
+        )
+        found += [
+            (
+                f"{task}: {name}, {metric}",
+                _drawing(panels.draw_dev_scores, of_task, name),
+            )
+            for name, metric in names
+        ]
+    return found
+
+
+def _heat_map_panels(probe: Probe) -> list[Panel]:
     # The geometric mean is high only where both directions agree.
     agreement = np.sqrt(probe.src_to_tgt * probe.tgt_to_src.T)
 
-    def panel(title: str, values: np.ndarray) -> tuple[str, Draw]:
+    def panel(title: str, values: np.ndarray) -> Panel:
         return title, lambda axes: panels.draw_heat_map(
             axes, values, probe.src_pieces, probe.tgt_pieces
         )
@@ -127,8 +260,8 @@ def _heat_map_panels(probe: Probe) -> list[tuple[str, Draw]]:
     ]
 
 
-def _vector_panels(probe: Probe) -> list[tuple[str, Draw]]:
-    def panel(title: str, vectors: np.ndarray, *, keys: bool) -> tuple[str, Draw]:
+def _vector_panels(probe: Probe) -> list[Panel]:
+    def panel(title: str, vectors: np.ndarray, *, keys: bool) -> Panel:
         def draw(axes: matplotlib.axes.Axes) -> None:
             panels.draw_vectors(axes, vectors, probe.meaning, probe.language)
             if keys:

@@ -1,19 +1,20 @@
-"""The files a report is made of, read and checked: runs, results and a probe."""
+"""What runs leave behind, read and checked: their records, and a probe's arrays."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from amber_jax.errors import UserError
+from amber_jax.report.results import one_line
 from amber_jax.training.metrics import METRICS_FILE, read_metrics
 
-DIRECTIONS = ("xx_to_en", "en_to_xx")
+_SEEDS = "seed-*"  # folders of a fine-tuning's seeds
+_DEV_METRICS = {"f1": "F1", "accuracy": "accuracy"}  # of fine-tuning
 _RECORD_KEYS = {"train": set(), "eval": {"evaluation", "average"}}
+_WORDS = frozenset({"kind", "stage", "evaluation"})  # the other values are numbers
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,19 @@ class Run:
     train: list[dict]
     evaluations: list[dict]
 
+    @property
+    def dev_metric(self) -> str:
+        """How a fine-tuning's choice is scored, worded; empty for a pretraining."""
+        for name, word in _DEV_METRICS.items():
+            if any(name in record for record in self.evaluations):
+                return word
+        return ""
 
-@dataclass(frozen=True)
-class Result:
-    """One results.json of a retrieval evaluation; scores are shares in [0, 1]."""
-
-    name: str  # of the evaluation set
-    label: str  # of the model, with " centred" where the vectors were
-    checkpoint: str
-    step: int
-    layer: int
-    pooling: str
-    special_tokens: bool
-    candidates: dict[str, int]
-    scores: dict[str, dict[str, float]]  # language -> direction -> share
-    average: dict[str, float]  # direction or "both" -> share
+    @property
+    def stage(self) -> str:
+        """The last stage; of a fine-tuning, its task."""
+        record = next(iter(reversed([*self.evaluations, *self.train])), {})
+        return str(record["stage"]) if "stage" in record else ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,9 @@ class Probe:
 
 
 def read_runs(workdirs: Sequence[Path], labels: Sequence[str]) -> list[Run]:
-    """Returns one Run per workdir, labelled by its folder's name unless `labels` say.
+    """Returns one Run per workdir, or per seed where fine-tuning had several.
+
+    It is labelled by its folder's name unless `labels` say otherwise.
 
     Raises:
         UserError: if the labels do not match the workdirs, or a file is not readable.
@@ -68,10 +69,14 @@ def read_runs(workdirs: Sequence[Path], labels: Sequence[str]) -> list[Run]:
             "times; give one label per workdir, or none"
         )
     names = labels or [Path(workdir).resolve().name for workdir in workdirs]
-    return [
-        _read_run(Path(workdir), label)
-        for workdir, label in zip(workdirs, names, strict=True)
-    ]
+    runs = []
+    for workdir, name in zip(map(Path, workdirs), names, strict=True):
+        seeds = sorted(path.parent for path in workdir.glob(f"{_SEEDS}/{METRICS_FILE}"))
+        if seeds and not (workdir / METRICS_FILE).exists():
+            runs += [_read_run(seed, f"{name}, {seed.name}") for seed in seeds]
+        else:
+            runs.append(_read_run(workdir, name))
+    return runs
 
 
 def _read_run(workdir: Path, label: str) -> Run:
@@ -83,62 +88,24 @@ def _read_run(workdir: Path, label: str) -> Run:
             raise UserError(
                 f"{path}: the record of step {record['step']} is neither a train "
                 "record nor an eval record with an average; wanted the metrics.jsonl "
-                "of launch/pretrain.py"
+                "of launch/pretrain.py or launch/finetune.py"
             )
+        _check_record(path, record)
         by_kind[kind].append(record)
-    return Run(label, by_kind["train"], by_kind["eval"])
+    return Run(one_line(label), by_kind["train"], by_kind["eval"])
 
 
-def read_results(path: Path) -> list[Result]:
-    """Returns the evaluations in a results.json that `launch/evaluate.py` wrote.
-
-    Raises:
-        UserError: if the file is missing, is not JSON, or lacks something.
-    """
-    try:
-        content = json.loads(Path(path).read_bytes())
-        return [_to_result(one) for one in content["results"]]
-    except OSError as error:
+def _check_record(path: Path, record: Mapping[str, object]) -> None:
+    wrong = [
+        name
+        for name, value in record.items()
+        if not isinstance(value, str if name in _WORDS else (int, float, type(None)))
+    ]
+    if wrong:
         raise UserError(
-            f"{path} cannot be read ({error.strerror}); "
-            "--results takes a results.json that launch/evaluate.py wrote"
-        ) from error
-    except KeyError as error:
-        raise UserError(
-            f"{path} has no {error}; write it again with launch/evaluate.py"
-        ) from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} is not a retrieval results.json ({error}); "
-            "write it again with launch/evaluate.py"
-        ) from error
-
-
-def _to_result(content: dict[str, Any]) -> Result:
-    if content["task"] != "retrieval":
-        raise ValueError(f"its task is {content['task']!r}")
-    candidates = {name: int(content["candidates"][name]) for name in content["scores"]}
-    if not candidates or min(candidates.values()) < 1:
-        raise ValueError(f"wanted candidates for each language, found {candidates}")
-    return Result(
-        name=content["name"],
-        label=content["model"] + (" centred" if content["centred"] else ""),
-        checkpoint=str(content["checkpoint"]),
-        step=int(content["step"]),
-        layer=int(content["layer"]),
-        pooling=content["pooling"],
-        special_tokens=bool(content["special_tokens"]),
-        candidates=candidates,
-        scores={k: _shares(v, DIRECTIONS) for k, v in content["scores"].items()},
-        average=_shares(content["average"], (*DIRECTIONS, "both")),
-    )
-
-
-def _shares(scores: dict[str, float], names: Sequence[str]) -> dict[str, float]:
-    shares = {name: float(scores[name]) for name in names}
-    if not all(0 <= share <= 1 for share in shares.values()):
-        raise ValueError(f"wanted shares between 0 and 1, found {shares}")
-    return shares
+            f"{path}: the record of step {record['step']} has {record[wrong[0]]!r} as "
+            f"{wrong[0]}; wanted {'text' if wrong[0] in _WORDS else 'a number'}"
+        )
 
 
 def read_probe(path: Path) -> Probe:

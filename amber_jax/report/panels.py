@@ -5,6 +5,7 @@ them on pages. Colours are Okabe & Ito's, told apart by colour-blind readers too
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -13,51 +14,90 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from amber_jax.report.inputs import Result, Run
-from amber_jax.report.tables import chance_average
+from amber_jax.report.inputs import Run
 
 # Source: Okabe & Ito 2008, "Color Universal Design".
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*X<>ph8dH"
 INK, FAINT = "#333333", "#999999"
+LABEL_LENGTH = 36  # letters; of a path the end says more than the beginning
 SMOOTHING = 50  # a loss curve is a running mean over 1/50 of its points
 
 
+@dataclass(frozen=True)
+class Level:
+    """A score that does not change with training."""
+
+    label: str
+    share: float
+    line_style: str
+
+
 def draw_retrieval(
-    axes: Axes, runs: Sequence[Run], results: Sequence[Result], name: str
+    axes: Axes, runs: Sequence[Run], levels: Sequence[Level], name: str
 ) -> None:
     """Draws the average accuracy of evaluation `name` over steps, one line a run.
 
-    Chance, and untrained models among the results, are horizontal lines.
+    `levels`, such as chance, are horizontal lines.
     """
     for run, colour in zip(runs, run_colours(runs), strict=True):
+        draw_scores(axes, run, name, colour)
+    for level in levels:
+        axes.axhline(
+            level.share,
+            color=FAINT,
+            linestyle=level.line_style,
+            label=drawable(level.label),
+            lw=1.2,
+        )
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("sentences retrieved")
+    _finish_scores(axes)
+
+
+def draw_scores(axes: Axes, run: Run, name: str, colour: str) -> None:
+    """Draws the average of evaluation `name` over the steps of one run."""
+    points = [
+        (record["step"], record["average"])
+        for record in run.evaluations
+        if record["evaluation"] == name and record["average"] is not None
+    ]
+    if points:
+        steps, averages = zip(*points, strict=True)
+        label = drawable(run.label)
+        axes.plot(steps, averages, "o-", color=colour, label=label, ms=3.5)
+
+
+def draw_dev_scores(axes: Axes, runs: Sequence[Run], name: str) -> None:
+    """Draws evaluation `name` of fine-tuning runs; a star marks the best step of each.
+
+    The best is the first of equals, the one that fine-tuning keeps.
+    """
+    for run, colour in zip(runs, run_colours(runs), strict=True):
+        draw_scores(axes, run, name, colour)
         points = [
-            (record["step"], record["average"])
+            (-record["average"], record["step"])
             for record in run.evaluations
             if record["evaluation"] == name and record["average"] is not None
         ]
         if points:
-            steps, averages = zip(*points, strict=True)
-            axes.plot(steps, averages, "o-", color=colour, label=run.label, ms=3.5)
-    for label, average, style in _levels(results, name):
-        axes.axhline(average, color=FAINT, linestyle=style, label=label, lw=1.2)
+            best, step = min(points)
+            axes.plot(step, -best, "*", color=colour, ms=13, mec="white", mew=0.8)
+    _finish_scores(axes)
+
+
+def _finish_scores(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-    axes.set_ylim(bottom=0)
-    axes.set_ylabel("sentences retrieved")
     _finish_curve(axes)
-    axes.legend(loc="best")
-
-
-def _levels(results: Sequence[Result], name: str) -> list[tuple[str, float, str]]:
-    of_name = [result for result in results if result.name == name]
-    levels = [(r.label, r.average["both"], "--") for r in of_name if r.step == 0]
-    if of_name:
-        levels.append(("chance", chance_average(of_name[0].candidates), ":"))
-    return levels
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
 
 
 def draw_loss(axes: Axes, runs: Sequence[Run], name: str) -> None:
-    """Draws loss `name` over steps: faint as measured, strong as a running mean."""
+    """Draws loss `name` over steps: faint as measured, strong as a running mean.
+
+    Rings mark the steps at which a run was evaluated.
+    """
     for run, colour in zip(runs, run_colours(runs), strict=True):
         points = [
             (record["step"], record[name])
@@ -66,8 +106,13 @@ def draw_loss(axes: Axes, runs: Sequence[Run], name: str) -> None:
         ]
         if points:
             steps, values = np.array(points, np.float64).T
+            smooth = _running_mean(values)
             axes.plot(steps, values, color=colour, alpha=0.25, lw=0.8)
-            axes.plot(steps, _running_mean(values), color=colour, label=run.label)
+            axes.plot(steps, smooth, color=colour, label=drawable(run.label))
+            at = sorted({record["step"] for record in run.evaluations})
+            at = [step for step in at if steps[0] <= step <= steps[-1]]
+            ring = {"mfc": "white", "mec": colour, "ms": 4.5}
+            axes.plot(at, np.interp(at, steps, smooth), "o", **ring)
     _finish_curve(axes)
 
 
@@ -95,7 +140,7 @@ def run_colours(runs: Sequence[Run]) -> list[str]:
 def run_keys(runs: Sequence[Run]) -> list[Line2D]:
     """Returns the handles of a legend that names each run's colour."""
     return [
-        Line2D([], [], color=colour, label=run.label)
+        Line2D([], [], color=colour, label=drawable(run.label))
         for run, colour in zip(runs, run_colours(runs), strict=True)
     ]
 
@@ -146,6 +191,14 @@ def _printable(piece: str, place: int) -> str:
     return text if all(ord(letter) in _glyphs() for letter in text) else f"#{place + 1}"
 
 
+def drawable(label: str, *, length: int = LABEL_LENGTH) -> str:
+    """Returns a label that a picture can show: not long, of letters the font has."""
+    known = "".join(letter if ord(letter) in _glyphs() else "□" for letter in label)
+    short = known if len(known) <= length else f"…{known[1 - length :]}"
+    # Legends leave out what begins with an underscore.
+    return f" {short}" if short.startswith("_") else short
+
+
 @cache
 def _glyphs() -> frozenset[int]:
     """Returns the code points that the font of the pictures can draw."""
@@ -189,7 +242,9 @@ def language_markers(language: np.ndarray) -> dict[str, str]:
 def language_keys(language: np.ndarray) -> list[Line2D]:
     """Returns the handles of a legend that names each language's marker."""
     return [
-        Line2D([], [], linestyle="", marker=marker, color=INK, label=name, ms=6)
+        Line2D(
+            [], [], linestyle="", marker=marker, color=INK, label=drawable(name), ms=6
+        )
         for name, marker in language_markers(language).items()
     ]
 

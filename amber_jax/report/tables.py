@@ -1,124 +1,305 @@
-"""Retrieval results as a table: models down, languages and averages across."""
+"""Tables of scores: models down, languages and averages across.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+A column is a metric and a set of languages, and a row has a number in it only if it has
+one in every language of that set: no average is formed over unlike sets.
+"""
 
-import rich.box
-import rich.table
-from rich.console import Console
-from rich.markup import escape
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from amber_jax.report.inputs import DIRECTIONS, Result
+from amber_jax.report.grouping import Entry, EvaluationSet, distinct
+from amber_jax.report.notes import ABSENT, COLLAPSED, explanation, notes, warnings
+from amber_jax.report.published import PUBLISHED, comparable_languages
+from amber_jax.report.results import ALIGNMENT_METRICS, BOTH, DIRECTIONS, Scores
 
-MAX_COLUMNS = 12  # languages; with more of them the table is turned
-ABSENT = "–"
-_ANY_WIDTH = 1000  # characters; a narrow terminal folds lines, it loses none
+BASELINE, MEASURED, PUBLISHED_ROW = "baseline", "measured", "published"
+LOWER_IS_BETTER = frozenset({"aer"})
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric, averaged over a set of languages; a single one is that language."""
+
+    label: str
+    metric: str
+    languages: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A share in [0, 1]."""
+
+    share: float
+    spread: float | None = None  # sample standard deviation over the seeds
+    collapsed: bool = False  # one constant prediction in one of the languages
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model or baseline; None where there is no number."""
+
+    label: str
+    kind: str  # BASELINE, MEASURED or PUBLISHED_ROW
+    cells: list[Cell | None]
+
+    @property
+    def full_label(self) -> str:
+        """The label where nothing else tells that the row is a published one."""
+        return f"{self.label}, published" if self.kind == PUBLISHED_ROW else self.label
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of shares in [0, 1], None where there is no number."""
+    """Rows in reading order: baselines, models as they were given, published ones."""
 
     title: str
-    columns: list[str]
-    rows: dict[str, list[float | None]]  # in reading order
+    measure: str  # what the numbers are, such as "accuracy in %"
+    columns: list[Column]
+    rows: list[Row]
+    explanation: list[str] = field(default_factory=list)  # how to read it
+    notes: list[str] = field(default_factory=list)  # what its columns and signs mean
+    warnings: list[str] = field(default_factory=list)  # what to mind about the models
 
 
-def retrieval_tables(results: Sequence[Result]) -> list[Table]:
-    """Returns one table per evaluation set, chance first, then the given order.
+@dataclass(frozen=True)
+class View:
+    """One way to look at an evaluation set."""
 
-    A language's column is the mean of both directions; three averages follow.
-    """
-    names = list(dict.fromkeys(result.name for result in results))
-    return [
-        _retrieval_table(name, [result for result in results if result.name == name])
-        for name in names
+    metric: str
+    measure: str
+    averages: tuple[str, ...] = ()  # more metrics, as averages only
+    only_beside_published: bool = False
+
+
+_VIEWS = {
+    "udpos": (View("f1", "F1 in %"), View("accuracy", "token accuracy in %")),
+    "pawsx": (View("accuracy", "accuracy in %"),),
+    "xnli": (View("accuracy", "accuracy in %"),),
+    "retrieval": (
+        View(BOTH, "accuracy in %", averages=DIRECTIONS),
+        View("xx_to_en", "accuracy in %, xx→en", only_beside_published=True),
+    ),
+    "word_alignment": (
+        View(
+            "aer",
+            "error rate (AER) in %, lower is better",
+            averages=tuple(name for name in ALIGNMENT_METRICS if name != "aer"),
+        ),
+    ),
+}
+_WORDS = {"f1": "F1", "precision": "precision", "recall": "recall"}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a row's numbers come from: shares by metric and language, one a seed."""
+
+    label: str
+    kind: str
+    shares: Mapping[str, Mapping[str, Sequence[float]]]
+    printed: Mapping[frozenset[str], float] = field(default_factory=dict)
+    collapsed: frozenset[str] = frozenset()
+
+    def cell(self, column: Column) -> Cell | None:
+        """Returns the row's cell in `column`."""
+        if column.metric not in self.shares:
+            return None
+        if column.languages in self.printed:
+            return Cell(self.printed[column.languages])
+        shares = self.shares[column.metric]
+        if not column.languages <= shares.keys():
+            return None
+        by_seed = zip(*(shares[name] for name in column.languages), strict=True)
+        means = [statistics.fmean(seed) for seed in by_seed]
+        return Cell(
+            statistics.fmean(means),
+            statistics.stdev(means) if len(means) > 1 else None,
+            collapsed=bool(column.languages & self.collapsed),
+        )
+
+
+def shown(cell: Cell | None, *, with_spread: bool = True) -> str:
+    """Returns a cell as text in percent, such as `71.6`, `71.6 ± 0.4` or `33.3†`."""
+    if cell is None:
+        return ABSENT
+    is_spread = with_spread and cell.spread is not None
+    spread = f" ± {100 * cell.spread:.1f}" if is_spread else ""
+    return f"{100 * cell.share:.1f}{spread}{COLLAPSED if cell.collapsed else ''}"
+
+
+def best_cells(table: Table) -> set[tuple[int, int]]:
+    """Returns the (row, column) of each column's best number, published rows aside."""
+    best = set()
+    for column, about in enumerate(table.columns):
+        choose = min if about.metric in LOWER_IS_BETTER else max
+        shares = {
+            place: row.cells[column].share
+            for place, row in enumerate(table.rows)
+            if row.kind != PUBLISHED_ROW and row.cells[column] is not None
+        }
+        top = choose(shares.values(), default=None)
+        best |= {(place, column) for place, share in shares.items() if share == top}
+    return best
+
+
+def build_tables(evaluation: EvaluationSet) -> list[Table]:
+    """Returns the tables of an evaluation set, the one of its headline metric first."""
+    tables = (_table(evaluation, view) for view in _VIEWS[evaluation.task])
+    return [table for table in tables if table is not None]
+
+
+def _table(evaluation: EvaluationSet, view: View) -> Table | None:
+    alike = frozenset[str]()
+    if evaluation.task in PUBLISHED and (
+        PUBLISHED[evaluation.task].metric == view.metric
+    ):
+        alike = comparable_languages(
+            evaluation.task,
+            evaluation.name,
+            pivot=evaluation.pivot,
+            sizes=evaluation.sizes,
+        )
+    if view.only_beside_published and not alike:
+        return None
+    columns = _columns(evaluation, view, alike)
+    sources = [
+        *_baselines(evaluation, view),
+        *(_measured(entry) for entry in evaluation.entries),
+        *(_published(evaluation.task, alike) if alike else ()),
     ]
-
-
-def _retrieval_table(name: str, results: Sequence[Result]) -> Table:
-    languages = list(dict.fromkeys(lang for r in results for lang in r.scores))
-    rows = {"chance": _chance_row(results, languages)}
-    for result in results:
-        rows[_free_label(result.label, rows)] = _row(result, languages)
-    columns = [*languages, "average", "xx→en", "en→xx"]
-    return Table(f"Retrieval, {name}", columns, rows)
-
-
-def _free_label(label: str, rows: dict[str, list[float | None]]) -> str:
-    labels = [label, *(f"{label} ({n})" for n in range(2, len(rows) + 2))]
-    return next(free for free in labels if free not in rows)
-
-
-def _row(result: Result, languages: Sequence[str]) -> list[float | None]:
-    cells: list[float | None] = [
-        sum(result.scores[language].values()) / len(DIRECTIONS)
-        if language in result.scores
-        else None
-        for language in languages
+    rows = [
+        Row(source.label, source.kind, [source.cell(column) for column in columns])
+        for source in sources
     ]
-    return cells + [result.average[key] for key in ("both", *DIRECTIONS)]
-
-
-def _chance_row(
-    results: Sequence[Result], languages: Sequence[str]
-) -> list[float | None]:
-    candidates = {lang: n for r in results for lang, n in r.candidates.items()}
-    cells: list[float | None] = [1 / candidates[lang] for lang in languages]
-    return cells + [chance_average(candidates)] * 3
-
-
-def chance_average(candidates: dict[str, int]) -> float:
-    """Returns the mean over languages of 1 / candidates, the score of guessing."""
-    return sum(1 / n for n in candidates.values()) / len(candidates)
-
-
-def to_markdown(table: Table) -> str:
-    """Returns the table in percent, the best number of each column in bold."""
-    header, *body = _cells(table, bold="**{}**")
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def print_tables(tables: Sequence[Table]) -> None:
-    """Prints the tables to stdout at their full width, in percent, best in bold."""
-    console = Console(width=_ANY_WIDTH)
-    for table in tables:
-        console.print(_to_rich(table))
-
-
-def _to_rich(table: Table) -> rich.table.Table:
-    header, *body = _cells(table, bold="[bold]{}[/]")
-    printed = rich.table.Table(
-        title=f"{table.title}, accuracy in %",
-        title_justify="left",
-        box=rich.box.SIMPLE_HEAD,
-        pad_edge=False,
+    return Table(
+        title=evaluation.title,
+        measure=view.measure,
+        columns=columns,
+        rows=[row for row in rows if any(row.cells)],
+        explanation=explanation(evaluation, view.metric, alike),
+        notes=notes(evaluation, _averaged_sets(evaluation, alike)),
+        warnings=warnings(evaluation.entries),
     )
-    printed.add_column(header[0])
-    for name in header[1:]:
-        printed.add_column(escape(name), justify="right")
-    for line in body:
-        printed.add_row(escape(line[0]), *line[1:])
-    return printed
 
 
-def _cells(table: Table, *, bold: str) -> list[list[str]]:
-    """Returns header and rows as text; turned where there are many languages."""
-    best = [
-        max((cell for cell in column if cell is not None), default=None)
-        for column in zip(*table.rows.values(), strict=True)
+def _columns(
+    evaluation: EvaluationSet, view: View, alike: frozenset[str]
+) -> list[Column]:
+    columns = [
+        Column(language, view.metric, frozenset({language}))
+        for language in evaluation.languages
     ]
-    cells = [["", *table.columns]]
-    for label, row in table.rows.items():
-        shown = [
-            bold.format(_percent(cell)) if cell == top else _percent(cell)
-            for cell, top in zip(row, best, strict=True)
+    sets = _averaged_sets(evaluation, alike)
+    columns += [Column(label, view.metric, one) for label, one in sets.items()]
+    if sets:
+        label, shared = next(iter(sets.items()))
+        suffix = label.removeprefix("average")
+        columns += [
+            Column(_word(metric, evaluation.pivot) + suffix, metric, shared)
+            for metric in view.averages
         ]
-        cells.append([label, *shown])
-    is_wide = len(table.columns) > MAX_COLUMNS + 3
-    return [list(column) for column in zip(*cells, strict=True)] if is_wide else cells
+    return columns
 
 
-def _percent(share: float | None) -> str:
-    return ABSENT if share is None else f"{100 * share:.1f}"
+def _averaged_sets(
+    evaluation: EvaluationSet, alike: frozenset[str]
+) -> dict[str, frozenset[str]]:
+    """Returns the sets of languages that are averaged over, by their columns' labels.
+
+    First those that all models have; then, of these, those with a published number;
+    then, of these, those whose published numbers are not in doubt.
+    """
+    shared = evaluation.shared_languages
+    doubtful = PUBLISHED[evaluation.task].doubtful if alike else frozenset()
+    labels: dict[str, frozenset[str]] = {}
+    for one in (shared, shared & alike, (shared & alike) - doubtful):
+        least = 1 if one == shared else 2
+        if len(one) >= least and one not in labels.values():
+            is_all = one == frozenset(evaluation.languages)
+            labels["average" if is_all else f"average of {len(one)}"] = one
+    return labels
+
+
+def _word(metric: str, pivot: str) -> str:
+    directions = {"xx_to_en": f"xx→{pivot}", "en_to_xx": f"{pivot}→xx"}
+    return (directions | _WORDS)[metric]
+
+
+def _baselines(evaluation: EvaluationSet, view: View) -> list[_Source]:
+    """Returns a row for each baseline, and one more where models disagree on it."""
+    rows: list[tuple[str, Scores]] = []
+    for result in (one for entry in evaluation.entries for one in entry.results):
+        by_metric = {
+            metric: result.baselines[metric]
+            for metric in (view.metric, *view.averages)
+            if metric in result.baselines
+        }
+        for name in dict.fromkeys(name for of in by_metric.values() for name in of):
+            shares = {m: dict(of[name]) for m, of in by_metric.items() if name in of}
+            alike = (row for known, row in rows if known == name)
+            row = next((row for row in alike if _agree(row, shares)), None)
+            if row is None:
+                rows.append((name, shares))
+            else:
+                for metric, one in shares.items():
+                    row.setdefault(metric, {}).update(one)
+    labels = distinct([name.replace("_", " ") for name, _ in rows])
+    return [
+        _Source(label, BASELINE, {m: _one_seed(of) for m, of in shares.items()})
+        for label, (_, shares) in zip(labels, rows, strict=True)
+    ]
+
+
+def _agree(one: Scores, other: Scores) -> bool:
+    return all(
+        one[metric][language] == share
+        for metric, shares in other.items()
+        if metric in one
+        for language, share in shares.items()
+        if language in one[metric]
+    )
+
+
+def _one_seed(shares: Mapping[str, float]) -> dict[str, Sequence[float]]:
+    return {language: (share,) for language, share in shares.items()}
+
+
+def _measured(entry: Entry) -> _Source:
+    first = entry.results[0]
+    metrics = next(iter(first.scores.values()))
+    return _Source(
+        label=entry.label,
+        kind=MEASURED,
+        shares={
+            metric: {
+                language: [result.scores[language][metric] for result in entry.results]
+                for language in first.scores
+            }
+            for metric in metrics
+        },
+        collapsed=frozenset(
+            name for result in entry.results for name in result.collapsed
+        ),
+    )
+
+
+def _published(task: str, alike: frozenset[str]) -> list[_Source]:
+    """Returns the paper's models over the languages of `alike`."""
+    published = PUBLISHED[task]
+    is_whole = alike == published.languages
+    return [
+        _Source(
+            label=model,
+            kind=PUBLISHED_ROW,
+            shares={published.metric: _one_seed(_only(published.scores, model, alike))},
+            printed={published.languages: average} if is_whole else {},
+        )
+        for model, average in published.averages.items()
+    ]
+
+
+def _only(scores: Scores, model: str, languages: frozenset[str]) -> dict[str, float]:
+    if model not in scores:  # published as an average only
+        return {}
+    return {name: scores[model][name] for name in languages}

@@ -1,14 +1,16 @@
-"""Sentence pairs for retrieval: Tatoeba v1 folders and many-way tables.
+"""Sentence pairs for retrieval: Tatoeba folders, TFDS, and many-way tables.
 
-Both readers return {language: (its sentences, their English or pivot translations)};
+All readers return {language: (its sentences, their English or pivot translations)};
 row i of one list translates row i of the other.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from amber_jax.corpora.text import read_lines, read_many_way
+from amber_jax.corpora.text import read_many_way
 from amber_jax.errors import UserError
+from amber_jax.tasks import tfds_source
+from amber_jax.tasks.text_lines import numbered_lines
 
 Pairs = dict[str, tuple[list[str], list[str]]]
 
@@ -21,13 +23,15 @@ ISO_639_1 = {
     "pes": "fa", "por": "pt", "rus": "ru", "spa": "es", "swh": "sw", "tam": "ta",
     "tel": "te", "tgl": "tl", "tha": "th", "tur": "tr", "urd": "ur", "vie": "vi",
 }  # fmt: skip
-_ISO_639_3 = {two: three for three, two in ISO_639_1.items()}
 
 
 def read_tatoeba(directory: Path, languages: Sequence[str] | None = None) -> Pairs:
-    """Returns the pairs of a Tatoeba v1 folder, languages in the given order.
+    """Returns the pairs of a Tatoeba folder, languages in the given order.
 
-    Files are `tatoeba.fra-eng.fra` and `tatoeba.fra-eng.eng`, one sentence a line.
+    Files hold one sentence a line and are called `tatoeba.fra-eng.fra` and
+    `tatoeba.fra-eng.eng`, as in Tatoeba v1, or `fr-en.fr` and `fr-en.en`, as XTREME
+    calls them. XTREME sorts the English side, which hides what translates what: such
+    files are refused, they have no gold.
 
     Args:
         directory: the folder.
@@ -35,9 +39,11 @@ def read_tatoeba(directory: Path, languages: Sequence[str] | None = None) -> Pai
             languages of the folder by default, in alphabetical order.
 
     Raises:
-        UserError: if a file is missing, not UTF-8, or its lines do not pair up.
+        UserError: if a file is missing, not UTF-8, its lines do not pair up, or they
+            are sorted.
 
-    Source: github.com/facebookresearch/LASER, data/tatoeba/v1.
+    Source: github.com/facebookresearch/LASER, data/tatoeba/v1; google-research/xtreme,
+    utils_preprocess.py.
     """
     directory = Path(directory)
     present = _languages_in(directory)
@@ -46,10 +52,39 @@ def read_tatoeba(directory: Path, languages: Sequence[str] | None = None) -> Pai
     if missing or not wanted:
         raise UserError(
             f"{directory} has no Tatoeba files for {_listed(missing)}; wanted "
-            "tatoeba.LLL-eng.LLL and tatoeba.LLL-eng.eng, found the languages "
-            f"{_listed(present)}"
+            "tatoeba.LLL-eng.LLL and tatoeba.LLL-eng.eng, or LL-en.LL and LL-en.en, "
+            f"found the languages {_listed(sorted(present))}"
         )
-    return {language: _read_pair(directory, language) for language in wanted}
+    return {language: _read_pair(*present[language]) for language in wanted}
+
+
+def read_tfds_tatoeba(source: str, languages: Sequence[str]) -> Pairs:
+    """Returns the pairs of TFDS `tatoeba`.
+
+    Args:
+        source: as in `tfds_source`: "tfds:tatoeba/tatoeba_{language}:train".
+        languages: ISO 639-1 names.
+
+    Raises:
+        UserError: a data set cannot be had.
+    """
+    return {
+        language: tfds_source.read_translations(source, language=language)
+        for language in languages
+    }
+
+
+def sorted_english(english: Sequence[str]) -> list[int]:
+    """Returns the rows of the English side in the order of XTREME's file.
+
+    Line k of XTREME's predictions is the row of the other side that is nearest to row
+    `sorted_english(english)[k]`; these numbers are also its gold.
+
+        ["Yes.", "No.", "Maybe."]     [2, 1, 0]
+
+    Source: google-research/xtreme, utils_preprocess.py (by text; equal ones as before).
+    """
+    return sorted(range(len(english)), key=english.__getitem__)
 
 
 def read_many_way_pairs(
@@ -94,34 +129,42 @@ def _refuse_empty(pairs: Pairs, path: Path, pivot: str) -> None:
         )
 
 
-def _languages_in(directory: Path) -> list[str]:
-    codes = {path.name.split(".")[-1] for path in directory.glob("tatoeba.*-eng.*")}
-    names = (ISO_639_1.get(code, code) for code in codes)
-    return sorted(name for name in names if name != "eng")
+def _languages_in(directory: Path) -> dict[str, tuple[Path, Path]]:
+    """Returns {language: (its file, the English file)}, by language."""
+    found = {}
+    for english in directory.glob("*-en.en"):  # XTREME's
+        language = english.name.removesuffix("-en.en")
+        found[language] = english.with_name(f"{language}-en.{language}"), english
+    for path in directory.glob("tatoeba.*-eng.*"):
+        code = path.suffix.removeprefix(".")
+        if code == "eng":
+            continue
+        language = ISO_639_1.get(code, code)
+        found[language] = path, path.with_suffix(".eng")
+    return dict(sorted(found.items()))
 
 
-def _read_pair(directory: Path, language: str) -> tuple[list[str], list[str]]:
-    code = _ISO_639_3.get(language, language)
-    sides = [directory / f"tatoeba.{code}-eng.{side}" for side in (code, "eng")]
-    sentences, english = (_read_sentences(side) for side in sides)
+def _read_pair(path: Path, english_path: Path) -> tuple[list[str], list[str]]:
+    sentences, english = _read_sentences(path), _read_sentences(english_path)
     if len(sentences) != len(english) or not sentences:
         raise UserError(
-            f"{sides[0]} has {len(sentences)} lines and {sides[1].name} has "
+            f"{path} has {len(sentences)} lines and {english_path.name} has "
             f"{len(english)}; wanted line i to translate line i in both"
+        )
+    if english_path.suffix == ".en" and len(english) > 1 and _is_sorted(english):
+        raise UserError(
+            f"{english_path} is sorted, as XTREME ships it to hide which line "
+            "translates which; nothing can be scored, use the files of Tatoeba v1"
         )
     return sentences, english
 
 
+def _is_sorted(english: Sequence[str]) -> bool:
+    return sorted_english(english) == list(range(len(english)))
+
+
 def _read_sentences(path: Path) -> list[str]:
-    sentences = []
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            sentences.append(line.decode("utf-8-sig").strip())
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{path}, line {number} is not UTF-8; convert or download the file"
-            ) from error
-    return sentences
+    return [line.strip() for _, line in numbered_lines(path)]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -52,7 +52,7 @@ class WordPieceTokenizer:
         self.vocab_size = len(self._pieces)
         options = {"kind": KIND, "max_word": _MAX_WORD_CHARACTERS, **_NORMALIZER}
         self.fingerprint = fingerprint_of(self._content(), options)
-        self._library = _library_tokenizer(vocabulary)
+        self._library = library_tokenizer(vocabulary)
 
     def encode(self, text: str) -> list[int]:
         """Returns the ids of any `str`, without special tokens around them."""
@@ -147,7 +147,8 @@ def _special_tokens(vocabulary: Mapping[str, int], origin: str) -> SpecialTokens
     return SpecialTokens(*(vocabulary[piece] for piece in SPECIAL_PIECES))
 
 
-def _library_tokenizer(vocabulary: dict[str, int]) -> LibraryTokenizer:
+def library_tokenizer(vocabulary: dict[str, int]) -> LibraryTokenizer:
+    """Returns the Rust tokenizer of {piece: id}."""
     # No special token is registered: the text "[MASK]" is three words, not the id.
     library = LibraryTokenizer(
         models.WordPiece(

@@ -15,9 +15,7 @@ restores flipped bits without an error.
 """
 
 import dataclasses
-import hashlib
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -29,9 +27,15 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from amber_jax.errors import UserError
+from amber_jax.training.manifest import (
+    MANIFEST,
+    RUN,
+    complete_folder,
+    damage,
+    write_json,
+)
 from amber_jax.training.state import TrainState
 
-MANIFEST, RUN = "MANIFEST.json", "run.json"
 _PARTIAL = ".partial"
 
 Note = Callable[[str], None]
@@ -129,7 +133,7 @@ class CheckpointWriter:
             if jax.process_index() == 0:
                 write_json(partial / RUN, run)
                 self._write_extras(partial)
-                _complete(partial, self._directory / str(step))
+                complete_folder(partial, self._directory / str(step))
                 self._prune()
         except BaseException as error:  # noqa: BLE001 - raised again by `wait`
             self._error = self._failure(step, error)
@@ -184,23 +188,13 @@ def save_params(
             )
         write_json(partial / RUN, {**run, "parameters": parameter_shapes(params)})
         write_extras(partial)
-        _complete(partial, path)
+        complete_folder(partial, path)
     except (OSError, ValueError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"{path} could not be written: {reason}; give another folder, or make room"
         ) from error
-
-
-def _complete(partial: Path, complete: Path) -> None:
-    """Makes a written folder appear under its own name, with its manifest."""
-    write_json(partial / MANIFEST, _file_table(partial))
-    _sync_folder(partial)
-    if complete.exists():  # a damaged one, or one that is written anew
-        shutil.rmtree(complete)
-    partial.rename(complete)
-    _sync_folder(complete.parent)
 
 
 def newest_checkpoint(directory: Path, note: Note = print) -> Checkpoint | None:
@@ -325,39 +319,6 @@ def leaf_names(tree: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def damage(path: Path) -> str | None:
-    """Returns why the checkpoint folder cannot be trusted, or None if it can."""
-    try:
-        table = json.loads((path / MANIFEST).read_text("utf-8"))
-        entries = [(name, one["bytes"], one["sha256"]) for name, one in table.items()]
-    except FileNotFoundError:
-        return f"it has no {MANIFEST}"
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        return f"{MANIFEST} is not readable ({error})"
-    if RUN not in table:
-        return f"{MANIFEST} does not list {RUN}"
-    for name, size, digest in entries:
-        file = path / name
-        try:
-            if file.stat().st_size != size:
-                return f"{name} has {file.stat().st_size} bytes, not {size}"
-            if _sha256(file) != digest:
-                return f"{name} is not what was written (sha256 differs)"
-        except FileNotFoundError:
-            return f"{name} is missing"
-        except OSError as error:
-            return f"{name} cannot be read ({error.strerror})"
-    return None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as readable JSON and forces it to disk."""
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _restore(checkpoint: Checkpoint, **abstract: Any) -> Mapping[str, Any]:
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
         return reader.restore(
@@ -374,27 +335,3 @@ def _steps(directory: Path) -> list[int]:
         return []
     names = [path.name for path in directory.iterdir()]
     return sorted((int(n) for n in names if n.isdecimal()), reverse=True)
-
-
-def _file_table(path: Path) -> dict[str, dict[str, Any]]:
-    return {
-        file.relative_to(path).as_posix(): {
-            "bytes": file.stat().st_size,
-            "sha256": _sha256(file),
-        }
-        for file in sorted(path.rglob("*"))
-        if file.is_file()
-    }
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

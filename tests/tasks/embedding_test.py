@@ -1,9 +1,19 @@
 import string
 
+import jax
+import jax.extend
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from amber_jax.tasks.embedding import Pooling, build_embedder, embed_sentences
+from amber_jax.tasks.embedding import (
+    Pooling,
+    build_embedder,
+    embed_sentences,
+    padded_width,
+    plan_batches,
+)
 from amber_jax.tokenization import load_tokenizer
 
 WORDS = Pooling(-1, "mean", special_tokens=False)
@@ -113,19 +123,111 @@ def test_special_tokens_stand_for_a_sentence_without_words(embed, directly, pool
     np.testing.assert_allclose(vectors[0], directly("", pooling), atol=1e-5)
 
 
-def test_few_shapes_are_compiled_for_many_lengths(params, tokenizer):
-    shapes = []
+@pytest.mark.parametrize("pooling", POOLINGS[::2])
+def test_one_pass_gives_the_vectors_of_every_layer(
+    embed, params, encoder_config, tokenizer, directly, pooling
+):
+    embedder = build_embedder(encoder_config, pooling, every_layer=True)
+    vectors = embed_sentences(
+        embedder,
+        params["encoder"],
+        tokenizer,
+        SENTENCES,
+        max_length=MAX_LENGTH,
+        batch_size=4,
+    )
+    assert vectors.shape == (len(SENTENCES), 3, 16) and vectors.dtype == np.float32
+    for layer in range(3):
+        expected = [directly(s, pooling._replace(layer=layer)) for s in SENTENCES if s]
+        found = [one[layer] for one, s in zip(vectors, SENTENCES, strict=True) if s]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(vectors[:, pooling.layer], embed(SENTENCES, pooling))
+
+
+def test_states_of_one_layer_at_a_time_are_held(params, encoder_config):
+    """A curve's largest arrays are those of a single layer, not of all of them."""
+    rows, width = 16, 32
+    arguments = (
+        params["encoder"],
+        jax.ShapeDtypeStruct((rows, width), np.int32),
+        jax.ShapeDtypeStruct((rows,), np.int32),
+    )
+    sizes = [
+        max(sizes_in(jax.make_jaxpr(embedder)(*arguments).jaxpr))
+        for embedder in (
+            build_embedder(encoder_config, WORDS, every_layer=every_layer)
+            for every_layer in (False, True)
+        )
+    ]
+    assert sizes[0] == sizes[1]
+
+
+def sizes_in(jaxpr):
+    for equation in jaxpr.eqns:
+        yield from (variable.aval.size for variable in equation.outvars)
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            yield from sizes_in(inner)
+
+
+@pytest.mark.parametrize("every_layer", [False, True])
+def test_no_sentences_are_no_vectors_of_the_usual_size(
+    params, encoder_config, tokenizer, every_layer
+):
+    vectors = embed_sentences(
+        build_embedder(encoder_config, WORDS, every_layer=every_layer),
+        params["encoder"],
+        tokenizer,
+        [],
+        max_length=MAX_LENGTH,
+        batch_size=4,
+    )
+    assert vectors.shape == ((0, 3, 16) if every_layer else (0, 16))
+    assert vectors.dtype == np.float32
+
+
+def test_few_shapes_are_compiled_and_progress_is_told(params, tokenizer):
+    shapes, progress = [], []
 
     def embedder(params, token_ids, lengths):
         shapes.append(token_ids.shape)
         return np.zeros((len(lengths), 1))
 
-    embed_sentences(
+    sentences = ["a " * count for count in range(34)]
+    vectors = embed_sentences(
         embedder,
         params["encoder"],
         tokenizer,
-        ["a " * count for count in range(34)],
+        sentences,
         max_length=MAX_LENGTH,
-        batch_size=4,
+        batch_size=8,
+        on_progress=lambda *counts: progress.append(counts),
     )
-    assert shapes == [(4, 32)] * 7 + [(4, 64)] * 2
+    assert vectors.shape == (34, 1)
+    # 8 sentences of 36 tokens, padded to 48, are 384 tokens. The first call asks for
+    # the vectors' shape only.
+    assert shapes[1:] == [(8, 48), (12, 32), (16, 16)]
+    assert progress == [(8, 34), (20, 34), (34, 34)]
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.integers(2, 512), max_size=300), st.sampled_from([1, 100, 2048, 8192])
+)
+def test_batches_hold_every_sentence_once_within_their_tokens(lengths, tokens):
+    batches = plan_batches(lengths, tokens)
+    chosen = [place for batch in batches for place in batch.chosen]
+    assert sorted(chosen) == list(range(len(lengths)))
+    for batch in batches:
+        rows, width = batch.shape
+        assert len(batch.chosen) <= rows
+        assert rows == 1 or rows * width <= tokens
+        assert max(lengths[place] for place in batch.chosen) <= width
+    full = {batch.shape for batch in batches[:-1]}
+    assert len(full) == len({width for _, width in full})  # one shape a width
+
+
+def test_widths_are_few_and_waste_less_than_a_third():
+    widths = {padded_width(length) for length in range(2, 513)}
+    assert sorted(widths) == [8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
+    for length in range(16, 513):
+        assert length <= padded_width(length) < 1.5 * length

@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from amber_jax.errors import UserError
-from amber_jax.tasks.tatoeba import ISO_639_1, read_many_way_pairs, read_tatoeba
+from amber_jax.tasks.tatoeba import (
+    ISO_639_1,
+    read_many_way_pairs,
+    read_tatoeba,
+    sorted_english,
+)
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
@@ -124,3 +129,32 @@ def test_the_sample_table_pairs_every_language_with_english():
     pairs = read_many_way_pairs(SAMPLE / "parallel_eval.tsv.xz")
     counts = {len(english) for _, english in pairs.values()}
     assert len(counts) == 1 and counts.pop() >= 100
+
+
+def write_xtreme(directory, code, sentences, english):
+    (directory / f"{code}-en.{code}").write_text("\n".join(sentences) + "\n")
+    (directory / f"{code}-en.en").write_text("\n".join(english) + "\n")
+
+
+def test_xtremes_names_are_read_if_the_english_side_is_in_order(tmp_path):
+    write_xtreme(tmp_path, "fr", ["Oui.", "Non."], ["Yes.", "No."])
+    write_xtreme(tmp_path, "zh", ["是。"], ["Yes."])
+    assert read_tatoeba(tmp_path) == {
+        "fr": (["Oui.", "Non."], ["Yes.", "No."]),
+        "zh": (["是。"], ["Yes."]),
+    }
+
+
+def test_a_sorted_english_side_has_no_gold_and_is_refused(tmp_path):
+    write_xtreme(tmp_path, "fr", ["Oui.", "Non.", "Si."], ["No.", "Yes.", "Yes."])
+    with pytest.raises(UserError, match=r"fr-en\.en is sorted, .* nothing can be"):
+        read_tatoeba(tmp_path)
+
+
+def test_xtremes_order_is_by_text_and_keeps_equal_ones(tmp_path):
+    english = ["Yes.", "No.", "Yes.", "A."]
+    order = sorted_english(english)
+    assert order == [3, 1, 0, 2]
+    write_xtreme(tmp_path, "fr", ["a", "b", "c", "d"], [english[i] for i in order])
+    with pytest.raises(UserError, match="is sorted"):
+        read_tatoeba(tmp_path)

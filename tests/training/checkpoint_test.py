@@ -11,14 +11,13 @@ import pytest
 
 from amber_jax.errors import UserError
 from amber_jax.training.checkpoint import (
-    MANIFEST,
-    RUN,
     CheckpointWriter,
     find_checkpoint,
     newest_checkpoint,
     restore_params,
     restore_state,
 )
+from amber_jax.training.manifest import MANIFEST, RUN
 from amber_jax.training.parallel import build_backend
 from amber_jax.training.state import new_state
 

@@ -1,7 +1,5 @@
-"""Every setting of a pretraining run, once, with its unit, its source and a default.
+"""Settings of a pretraining run.
 
-Configs are locked: assigning a key that is not here fails with a suggestion. An
-experiment is one file of `configs/` that starts from `pretraining()` and `stage()`.
 Marks: [paper] Hu et al. 2021; [BERT] google-research/bert; [ours] not in the paper.
 """
 
@@ -9,13 +7,12 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from amber_jax.config.evaluation import retrieval_problems
+from amber_jax.config.variants import VARIANTS, refuse_variant
 from amber_jax.errors import UserError
 from amber_jax.objectives import LOSSES
 from amber_jax.training.optimizer import OPTIMIZERS
 from amber_jax.training.parallel import BACKENDS
-
-POOLINGS = ("mean", "first")
-VARIANTS = ("mlm", "tlm", "wa", "sa")
 
 
 def pretraining() -> ConfigDict:
@@ -105,36 +102,6 @@ def stage(name: str) -> ConfigDict:
     return config.lock()
 
 
-def retrieval(name: str) -> ConfigDict:
-    """Returns the defaults of a sentence-retrieval evaluation."""
-    config = ConfigDict()
-    config.name = name
-    config.path = ""  # Tatoeba v1 folder, or a many-way .tsv file
-    config.pivot = "en"  # the language that all others are paired with
-    config.languages = ()  # empty: all that are there
-    config.max_candidates = 0  # first rows of each language; 0: all
-    config.layer = -1  # -1: the last; 0: embeddings; n: output of layer n
-    config.pooling = "mean"  # or "first", the vector of [CLS]
-    config.special_tokens = False  # whether [CLS] and [SEP] count in the mean
-    config.centre = False  # subtract each language's mean vector first
-    config.max_length = 128  # tokens of a sentence, specials included
-    config.batch_size = 64  # sentences
-    return config.lock()
-
-
-def evaluation() -> ConfigDict:
-    """Returns the defaults of launch/evaluate.py: no retrievals yet."""
-    config = ConfigDict()
-    config.label = ""  # name of the model in tables; empty: its path
-    config.untrained = False  # score random weights of the run's seed instead
-    config.retrievals = ()  # of retrieval()
-    config.probe = ConfigDict()  # what the report's pictures show
-    config.probe.language = ""  # of the sentence pair; empty: no probe.npz
-    config.probe.words = 12  # pieces that its sides should have
-    config.probe.meanings = 6  # sentences shown in all languages
-    return config.lock()
-
-
 def as_variant(second: ConfigDict, variant: str) -> ConfigDict:
     """Returns stage 2 as one of the paper's four rows; each adds to the one before.
 
@@ -142,10 +109,7 @@ def as_variant(second: ConfigDict, variant: str) -> ConfigDict:
     translation pairs, `wa` the word-alignment and `sa` the sentence-alignment loss.
     """
     if variant not in VARIANTS:
-        raise UserError(
-            f"config variant {variant!r} is unknown; choose one of "
-            f"{', '.join(VARIANTS)}, as in --config=configs/amber_base.py:sa"
-        )
+        refuse_variant(variant, VARIANTS)
     with second.unlocked():
         if variant == "mlm":
             second.monolingual_pairs += second.translation_pairs
@@ -230,25 +194,3 @@ def _stage_problems(one: ConfigDict) -> Iterator[str]:
     aligned = [loss for loss in LOSSES if loss != "masked_lm" and weights[loss]]
     if aligned and not one.translation_pairs:
         yield f"{' and '.join(aligned)} needs translation_pairs, which is 0"
-
-
-def retrieval_problems(one: ConfigDict, num_layers: int) -> Iterator[str]:
-    """Yields what is wrong with a retrieval evaluation of a model of that depth."""
-    if not one.path:
-        yield f"evaluation {one.name}: path is empty"
-    if not -1 <= one.layer <= num_layers:
-        yield (
-            f"evaluation {one.name}: layer is {one.layer}; the model has "
-            f"{num_layers} (0: embeddings, -1: the last)"
-        )
-    if one.batch_size < 1 or one.max_length < 3 or one.max_candidates < 0:
-        yield (
-            f"evaluation {one.name}: batch_size {one.batch_size} must be positive, "
-            f"max_length {one.max_length} at least 3 (a word and its specials), "
-            f"max_candidates {one.max_candidates} not negative"
-        )
-    if one.pooling not in POOLINGS:
-        yield (
-            f"evaluation {one.name}: pooling is {one.pooling!r}, "
-            f"not one of {', '.join(POOLINGS)}"
-        )

@@ -1,0 +1,469 @@
+"""Fine-tuning, wired: a checkpoint and English examples in, zero-shot scores out.
+
+The same step, back ends, loop and checkpoints as pretraining. The step is chosen by
+English dev alone; running the same command again goes on where it stopped.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from amber_jax import config as settings
+from amber_jax import zero_shot
+from amber_jax.data.labelled import steps_per_epoch, training_batches
+from amber_jax.errors import UserError
+from amber_jax.evaluate import RESULTS
+from amber_jax.loading import TOKENIZER_FOLDER, LoadedModel, load_model
+from amber_jax.model.heads import LabellingModel
+from amber_jax.run_log import Evaluation, RunLog
+from amber_jax.tasks.labelling import (
+    CROSS_ENTROPY,
+    init_labelling,
+    labelling_objective,
+)
+from amber_jax.tasks.task import TASKS, Task, refuse_unknown_labels
+from amber_jax.training import checkpoint as checkpoints
+from amber_jax.training import loop
+from amber_jax.training.console import Console
+from amber_jax.training.manifest import MANIFEST, write_json
+from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
+from amber_jax.training.parallel import Backend, build_backend, on_one_device
+from amber_jax.training.state import TrainState, new_state
+from amber_jax.training.step import train_step
+from amber_jax.types import Params
+from amber_jax.workdir import (
+    CHECKPOINTS,
+    as_json,
+    begin_workdir,
+    check_same_run,
+    versions,
+)
+
+DEV = "dev"
+_HEAD_KEY, _DROPOUT_KEY = 0, 2
+_FREE_TO_CHANGE = (
+    *("backend", "num_devices", "fsdp", "log_every", "tensorboard", "label", "seeds"),
+    *("languages", "test", "data", "stand_in", "max_skipped_in_a_row"),
+)
+Note = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """What a task is trained, chosen and tested on."""
+
+    train: Sequence[Any]
+    dev: Sequence[Any]
+    tests: Mapping[str, Sequence[Any]]  # language -> examples
+    files: Sequence[str]  # of train
+    dropped: Mapping[str, int]  # reason -> rows left out, of all files
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of what training and choosing see."""
+        digest = hashlib.sha256()
+        for example in (*self.train, None, *self.dev):
+            digest.update(json.dumps(example).encode() + b"\n")
+        return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What all seeds of a fine-tuning share."""
+
+    config: ConfigDict
+    task: Task
+    pretrained: LoadedModel
+    model: LabellingModel
+    labeller: zero_shot.Labeller
+    examples: Examples
+    backend: Backend
+    optimizer: Any
+
+    @property
+    def num_steps(self) -> int:
+        """Updates of one seed."""
+        of_epoch = steps_per_epoch(len(self.examples.train), self.config.batch_size)
+        return self.config.num_epochs * of_epoch
+
+
+def finetune(
+    config: ConfigDict, checkpoint: Path, workdir: Path, *, note: Note = print
+) -> list[dict[str, Any]]:
+    """Returns one result per seed; [] if SIGTERM or SIGINT asked to stop before.
+
+    Each seed has a folder of its own in `workdir`, with its log, checkpoints, the
+    best one as `best`, and predictions; results.json holds them all.
+
+    Args:
+        config: as `configs/xnli.py` makes it.
+        checkpoint: the pretrained model: a run's workdir or one of its checkpoints.
+        workdir: the folder.
+        note: called with sentences worth telling.
+
+    Raises:
+        UserError: a setting, the checkpoint or the data cannot be used.
+    """
+    setup = prepare(config, checkpoint, note=note)
+    note(describe(setup))
+    results = []
+    for seed in config.seeds:
+        folder = workdir / f"seed-{seed}"
+        if not _train(setup, seed, folder):
+            return []
+        results.append(_test(setup, seed, folder))
+        note("\n" + zero_shot.as_table(results[-1]))
+    write_json(workdir / RESULTS, {"results": results})
+    if len(results) > 1:
+        note("\n" + spread(results))
+    return results
+
+
+def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
+    """Returns everything that a fine-tuning needs, checked.
+
+    Raises:
+        UserError: as `finetune`.
+    """
+    problems = list(settings.finetuning_problems(config))
+    if problems:
+        raise UserError("config: " + "; ".join(problems))
+    task = TASKS[config.task](config.syntactic_words)
+    pretrained = load_model(checkpoint, untrained=config.untrained, note=note)
+    encoder = dataclasses.replace(
+        pretrained.config,
+        hidden_dropout=config.dropout,
+        attention_dropout=config.dropout,
+        dtype=config.dtype or pretrained.config.dtype,
+    )
+    if config.max_length > encoder.max_positions:
+        raise UserError(
+            f"max_length is {config.max_length}, but {checkpoint} has "
+            f"{encoder.max_positions} positions; lower --config.max_length"
+        )
+    model = zero_shot.build_model(task, encoder)
+    return Setup(
+        config=config,
+        task=task,
+        pretrained=pretrained,
+        model=model,
+        labeller=zero_shot.build_labeller(
+            task, model, pretrained.tokenizer, max_length=config.max_length
+        ),
+        examples=read_examples(config, task),
+        backend=build_backend(
+            config.backend, fsdp=config.fsdp, num_devices=config.num_devices
+        ),
+        optimizer=build_optimizer(**config.optimizer),
+    )
+
+
+def read_examples(config: ConfigDict, task: Task) -> Examples:
+    """Returns the task's examples of all languages.
+
+    Raises:
+        UserError: a file is missing or wrong, or training labels are unknown.
+    """
+    tests, reads = zero_shot.read_tests(config, task)
+
+    def read(pattern: str) -> Any:
+        place = zero_shot.source(config, pattern)
+        reads.append(task.read(place, config.train_language))
+        return reads[-1]
+
+    training = read(config.train)
+    train = training.examples[: config.max_train_examples or None]
+    if config.dev:
+        dev = read(config.dev).examples
+    else:
+        kept = len(train) - max(1, round(config.dev_share * len(train)))
+        train, dev = train[:kept], train[kept:]
+    if not train or not dev:
+        raise UserError(
+            f"{', '.join(training.files)}: {len(train)} examples to train on and "
+            f"{len(dev)} to choose by; wanted at least one of each"
+        )
+    refuse_unknown_labels(task, train, training.files)
+    dropped: dict[str, int] = {}
+    for one in reads:
+        for reason, count in one.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+    return Examples(train, dev, tests, training.files, dropped)
+
+
+def describe(setup: Setup) -> str:
+    """Returns what will be done: examples, steps and size, in lines."""
+    config, examples = setup.config, setup.examples
+    dropped = ", ".join(f"{n:,} {why}" for why, n in sorted(examples.dropped.items()))
+    lines = [
+        f"{config.task}: {len(examples.train):,} {config.train_language} examples to "
+        f"train on, {len(examples.dev):,} to choose by; "
+        f"tests in {len(examples.tests)} languages"
+        + (f"; left out: {dropped}" if dropped else ""),
+        f"{setup.num_steps:,} steps of {config.batch_size} examples "
+        f"({config.num_epochs} epochs), dev every {config.evaluate_every:,} steps, "
+        f"from {setup.pretrained.checkpoint.path}"
+        + (" (random weights instead)" if config.untrained else ""),
+    ]
+    if config.stand_in:
+        lines.append(f"stand-in training set: {config.stand_in}")
+    return "\n".join(lines)
+
+
+def _train(setup: Setup, seed: int, folder: Path) -> bool:
+    """Trains one seed and writes its best checkpoint; returns False if stopped."""
+    config = setup.config
+    with Console(setup.num_steps) as console:
+        found = checkpoints.newest_checkpoint(folder / CHECKPOINTS, console.note)
+        if found is None:
+            checkpoints.refuse_damaged(folder / CHECKPOINTS)
+        else:
+            _check_same(setup, seed, found)
+            console.note(f"resuming from {found.path}")
+        state = _first_state(setup, seed, found)
+        begin_workdir(folder, _seed_config(setup, seed))
+        log = RunLog(
+            folder, console, int(state.step), lead=True, tensorboard=config.tensorboard
+        )
+        writer = checkpoints.CheckpointWriter(
+            folder / CHECKPOINTS,
+            keep=2,
+            write_extras=_write_extras(setup),
+            keep_too=lambda: best_step(log.evaluated),
+        )
+        try:
+            state = _run_steps(setup, seed, state, writer, log)
+            writer.wait()
+        finally:
+            writer.close()
+            log.close()
+        if int(state.step) < setup.num_steps:
+            log.note(f"asked to stop: saved step {int(state.step)}")
+            return False
+        step = best_step(log.evaluated)
+        _keep_best(setup, seed, folder, log.evaluated[step, DEV])
+    return True
+
+
+def best_step(evaluated: Mapping[tuple[int, str], Mapping[str, Any]]) -> int | None:
+    """Returns the step with the best dev score, the first of equals; None: no score."""
+    scores = {
+        step: record["average"]
+        for (step, name), record in evaluated.items()
+        if name == DEV
+    }
+    return max(scores, key=lambda step: (scores[step], -step)) if scores else None
+
+
+def _run_steps(
+    setup: Setup,
+    seed: int,
+    state: TrainState,
+    writer: checkpoints.CheckpointWriter,
+    log: RunLog,
+) -> TrainState:
+    config, task = setup.config, setup.task
+    start, end = int(state.step), setup.num_steps
+    if start == end:
+        return state
+    encoded = task.encode(
+        setup.examples.train,
+        setup.pretrained.tokenizer,
+        task.label_ids,
+        max_length=config.max_length,
+    )
+    rate = linear_warmup_and_decay(
+        config.peak_learning_rate, warmup_steps=config.warmup_steps, num_steps=end
+    )
+    step = functools.partial(
+        train_step,
+        objective=labelling_objective(setup.model),
+        loss_weights=lambda _: {CROSS_ENTROPY: jnp.float32(1.0)},
+        learning_rate=rate,
+        optimizer=setup.optimizer,
+    )
+    run_json = _run_json(setup, seed)
+    dev = Evaluation(DEV, lambda params: _score_dev(setup, params, log))
+    with loop.StopRequest().installed() as stop:
+        return loop.run(
+            state,
+            train_step=setup.backend.compile(step, _abstract_state(setup)),
+            batches=training_batches(
+                encoded,
+                setup.labeller.shape,
+                batch_size=config.batch_size,
+                seed=seed,
+                start=start,
+                stop=end,
+                multiple=math.lcm(config.row_multiple, setup.backend.num_devices),
+            ),
+            put_batch=setup.backend.put_batch,
+            key=jax.random.fold_in(jax.random.key(seed), _DROPOUT_KEY),
+            start=start,
+            end=end,
+            schedule=loop.Schedule(
+                log_every=config.log_every,
+                save_every=config.evaluate_every,
+                evaluate_every=config.evaluate_every,
+                max_skipped_in_a_row=config.max_skipped_in_a_row,
+            ),
+            callbacks=loop.Callbacks(
+                on_train=functools.partial(log.train, config.task),
+                evaluate=lambda state, _: log.evaluate([dev], state, config.task),
+                save=lambda state: log.save(writer, state, run_json),
+                count_tokens=lambda batch: int(batch["labelled"]["span_lengths"].sum()),
+            ),
+            stop=stop,
+        )
+
+
+def _score_dev(setup: Setup, params: Params, log: RunLog) -> dict[str, float]:
+    dev = setup.examples.dev
+    predicted = setup.labeller.predict(params, dev)
+    if zero_shot.is_constant(predicted):
+        log.note("dev: every prediction is the same label; the training has collapsed")
+    scores = setup.task.score(dev, predicted)
+    return scores | {"average": scores[setup.task.metric]}
+
+
+def _first_state(
+    setup: Setup, seed: int, found: checkpoints.Checkpoint | None
+) -> TrainState:
+    if found is not None:
+        return checkpoints.restore_state(found, _abstract_state(setup))
+    key = jax.random.fold_in(jax.random.key(seed), _HEAD_KEY)
+    params = init_labelling(setup.model, setup.pretrained.params, key)
+    shardings = setup.backend.place(_new_state_shapes(setup))
+    # Copied, because the step gives its input's memory away and seeds share the start.
+    return jax.jit(
+        lambda tree: new_state(jax.tree.map(jnp.copy, tree), setup.optimizer),
+        out_shardings=shardings,
+    )(jax.tree.map(np.asarray, params))
+
+
+def _new_state_shapes(setup: Setup) -> TrainState:
+    def build() -> TrainState:
+        key = jax.random.key(0)
+        params = init_labelling(setup.model, setup.pretrained.params, key)
+        return new_state(params, setup.optimizer)
+
+    return jax.eval_shape(build)
+
+
+def _abstract_state(setup: Setup) -> TrainState:
+    shapes = _new_state_shapes(setup)
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        shapes,
+        setup.backend.place(shapes),
+    )
+
+
+def _write_extras(setup: Setup) -> Callable[[Path], None]:
+    return lambda path: setup.pretrained.tokenizer.save(path / TOKENIZER_FOLDER)
+
+
+def _seed_config(setup: Setup, seed: int) -> dict[str, Any]:
+    return as_json(setup.config) | {"seed": seed}
+
+
+def _run_json(setup: Setup, seed: int) -> dict[str, Any]:
+    return {
+        "config": _seed_config(setup, seed),
+        "encoder": dataclasses.asdict(setup.model.config),
+        "task": {
+            "name": setup.config.task,
+            "labels": list(setup.task.labels),
+            "max_length": setup.config.max_length,
+        },
+        "pretrained": {
+            "path": str(setup.pretrained.checkpoint.path),
+            "step": 0 if setup.config.untrained else setup.pretrained.checkpoint.step,
+        },
+        **_fingerprints(setup),
+        "tokenizer_fingerprint": setup.pretrained.tokenizer.fingerprint,
+        "versions": versions(),
+    }
+
+
+def _fingerprints(setup: Setup) -> dict[str, str]:
+    manifest = setup.pretrained.checkpoint.path / MANIFEST
+    return {
+        "pretrained_fingerprint": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+        "examples_fingerprint": setup.examples.fingerprint,
+    }
+
+
+def _check_same(setup: Setup, seed: int, found: checkpoints.Checkpoint) -> None:
+    check_same_run(
+        found,
+        _seed_config(setup, seed),
+        free_to_change=_FREE_TO_CHANGE,
+        fingerprints=_fingerprints(setup),
+    )
+
+
+def _keep_best(
+    setup: Setup, seed: int, folder: Path, record: Mapping[str, Any]
+) -> None:
+    """Writes the parameters of the best dev record to `folder`/best; reruns too."""
+    step, config, examples = record["step"], setup.config, setup.examples
+    state = checkpoints.restore_state(
+        checkpoints.find_checkpoint(folder / CHECKPOINTS / str(step)),
+        _abstract_state(setup),
+    )
+    selection = {
+        "metric": setup.task.metric,
+        "score": record["average"],
+        "step": step,
+    }
+    train = {
+        "files": [Path(file).name for file in examples.files],
+        "examples": len(examples.train),
+        "stand_in": config.stand_in,
+    }
+    checkpoints.save_params(
+        folder / zero_shot.BEST,
+        on_one_device(state.params),
+        _run_json(setup, seed) | {"step": step, "selection": selection, "train": train},
+        write_extras=_write_extras(setup),
+    )
+
+
+def _test(setup: Setup, seed: int, folder: Path) -> dict[str, Any]:
+    result = zero_shot.test_model(
+        setup.labeller,
+        load_model(folder / zero_shot.BEST),
+        setup.examples.tests,
+        train=setup.examples.train,
+        label=setup.config.label,
+        output=folder,
+    )
+    write_json(folder / RESULTS, {"results": [result]})
+    return result
+
+
+def spread(results: Sequence[Mapping[str, Any]]) -> str:
+    """Returns mean and standard deviation over the seeds, by language, in lines."""
+    metric = results[0]["metric"]
+    columns = {
+        language: [result["scores"][language][metric] for result in results]
+        for language in results[0]["scores"]
+    }
+    columns["average"] = [result["average"][metric] for result in results]
+    lines = [f"{results[0]['name']}, {metric} in %, {len(results)} seeds: mean ± s.d."]
+    for name, values in columns.items():
+        mean, deviation = statistics.mean(values), statistics.stdev(values)
+        lines.append(f"{name:<10}{100 * mean:>8.1f} ± {100 * deviation:.1f}")
+    return "\n".join(lines)

@@ -1,0 +1,178 @@
+"""Which results stand in one table, and which of them are one model's seeds."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from amber_jax.report.published import AMBER, PUBLISHED
+from amber_jax.report.results import TASKS, Result
+
+TASK_TITLES = {
+    "udpos": "Part-of-speech tagging",
+    "pawsx": "Paraphrases (PAWS-X)",
+    "xnli": "Inference (XNLI)",
+    "retrieval": "Retrieval",
+    "word_alignment": "Word alignment",
+}
+# The paper lists the languages of every other task by letter.
+_XNLI_ORDER = list(PUBLISHED["xnli"].scores[AMBER])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model in one table: its results, more than one where seeds were repeated."""
+
+    label: str
+    results: tuple[Result, ...]  # over the same languages
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """The languages that every one of the results was evaluated on."""
+        return frozenset(self.results[0].scores)
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the parameters are the initial ones."""
+        return self.results[0].step == 0
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """The models that were evaluated on the same examples of one task."""
+
+    task: str
+    name: str
+    title: str
+    pivot: str
+    languages: tuple[str, ...]  # of any of the models, in the paper's order
+    sizes: dict[str, int]  # language -> examples or candidates
+    entries: tuple[Entry, ...]  # in the given order, labels distinct
+
+    @property
+    def shared_languages(self) -> frozenset[str]:
+        """The languages that all of the models were evaluated on."""
+        return frozenset.intersection(*(entry.languages for entry in self.entries))
+
+
+def group_results(results: Sequence[Result]) -> list[EvaluationSet]:
+    """Returns the evaluation sets by task, each with its models.
+
+    Results stand together if task, name and pivot are equal and no language has
+    another number of examples: among 300 candidates is not among 1,000.
+    """
+    groups: list[list[Result]] = []
+    for result in sorted(results, key=lambda one: TASKS.index(one.task)):
+        alike = (group for group in groups if _same_examples(group, result))
+        group = next(alike, None)
+        if group is None:
+            groups.append([result])
+        else:
+            group.append(result)
+    titles = distinct([_title(group[0]) for group in groups])
+    return [
+        _evaluation_set(group, title)
+        for group, title in zip(groups, titles, strict=True)
+    ]
+
+
+def _same_examples(group: Sequence[Result], result: Result) -> bool:
+    return all(
+        (other.task, other.name, other.pivot)
+        == (result.task, result.name, result.pivot)
+        and all(
+            other.sizes[language] == size
+            for language, size in result.sizes.items()
+            if language in other.sizes
+        )
+        for other in group
+    )
+
+
+def _title(result: Result) -> str:
+    title = TASK_TITLES[result.task]
+    return title if result.name == result.task else f"{title}, {result.name}"
+
+
+def _evaluation_set(results: Sequence[Result], title: str) -> EvaluationSet:
+    first = results[0]
+    sizes = {name: size for one in results for name, size in one.sizes.items()}
+    return EvaluationSet(
+        task=first.task,
+        name=first.name,
+        title=title,
+        pivot=first.pivot,
+        languages=tuple(in_order(sizes, task=first.task)),
+        sizes=sizes,
+        entries=tuple(_with_distinct_labels(_join_seeds(results))),
+    )
+
+
+def in_order(languages: Iterable[str], *, task: str) -> list[str]:
+    """Returns the languages by letter; XNLI's as its table lists them, others last."""
+    order = _XNLI_ORDER if task == "xnli" else []
+
+    def place(language: str) -> tuple[int, str]:
+        is_listed = language in order
+        return (order.index(language) if is_listed else len(order), language)
+
+    return sorted(languages, key=place)
+
+
+def _join_seeds(results: Sequence[Result]) -> list[Entry]:
+    """Returns one entry for the different seeds of a model, in the given order.
+
+    A seed that comes again is another entry: it must not narrow the spread.
+    """
+    entries: list[Entry] = []
+    for result in results:
+        places = [i for i, entry in enumerate(entries) if _is_new_seed(entry, result)]
+        if places:
+            entry = entries[places[0]]
+            entries[places[0]] = replace(entry, results=(*entry.results, result))
+        else:
+            entries.append(Entry(result.label, (result,)))
+    return entries
+
+
+def _is_new_seed(entry: Entry, result: Result) -> bool:
+    first = entry.results[0]
+    return (
+        (first.label, first.settings) == (result.label, result.settings)
+        and first.scores.keys() == result.scores.keys()
+        and first.trained_on == result.trained_on
+        and result.seed not in {None, *(one.seed for one in entry.results)}
+    )
+
+
+def _with_distinct_labels(entries: Sequence[Entry]) -> list[Entry]:
+    """Returns the entries, those of equal labels told apart by their settings."""
+    told = [_told_apart(entry, entries) for entry in entries]
+    return [
+        replace(entry, label=label)
+        for entry, label in zip(entries, distinct(told), strict=True)
+    ]
+
+
+def _told_apart(entry: Entry, entries: Sequence[Entry]) -> str:
+    namesakes = [one.results[0] for one in entries if one.label == entry.label]
+    differing = []
+    for name, value in entry.results[0].settings.items():
+        others = {one.settings[name] for one in namesakes if name in one.settings}
+        if len(others) > 1:
+            is_word = value[:1].isalpha() and " " not in value
+            differing.append(value if is_word else f"{name} {value}")
+    return ", ".join([entry.label, *differing])
+
+
+def distinct(labels: Sequence[str]) -> list[str]:
+    """Returns the labels, the second of two equal ones with " (2)", and so on."""
+    taken: Counter[str] = Counter()
+    told = []
+    for label in labels:
+        free = label
+        while free in taken:
+            taken[label] += 1
+            free = f"{label} ({taken[label]})"
+        taken[free] += 1
+        told.append(free)
+    return told

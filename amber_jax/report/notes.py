@@ -1,0 +1,144 @@
+"""The sentences under a table: how to read it, and what to mind about its numbers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from amber_jax.report.grouping import Entry, EvaluationSet, in_order
+from amber_jax.report.published import PUBLISHED
+from amber_jax.report.results import BOTH
+
+ABSENT, COLLAPSED = "–", "†"
+_MEANING = {
+    ("retrieval", BOTH): "A language's number is the mean of both directions; the last "
+    "two columns are the averages of each direction.",
+    ("retrieval", "xx_to_en"): "One direction only, the one that the paper measures.",
+    ("udpos", "f1"): "F1 of runs of equal tags, as XTREME's seqeval counts them.",
+    ("udpos", "accuracy"): "The share of words with the right tag.",
+    ("word_alignment", "aer"): "Links found against gold links; F1, precision and "
+    "recall are averages over the same languages.",
+}
+_BASELINES = {
+    "chance": "chance picks any candidate",
+    "majority": "majority always gives the test's own most frequent label",
+    "frequent_tag": "frequent tag gives each word its most frequent tag of the "
+    "training set",
+    "diagonal": "diagonal links words at the same place of their sentences",
+}
+
+
+def explanation(
+    evaluation: EvaluationSet, metric: str, alike: frozenset[str]
+) -> list[str]:
+    """Returns how to read the table of `metric`.
+
+    Args:
+        evaluation: what the table shows.
+        metric: of its headline.
+        alike: the languages that stand beside published numbers.
+    """
+    found = {
+        name
+        for entry in evaluation.entries
+        for result in entry.results
+        if metric in result.baselines
+        for name in result.baselines[metric]
+    }
+    meaning = (evaluation.task, metric)
+    told = [text for name, text in _BASELINES.items() if name in found]
+    return [
+        *([_MEANING[meaning]] if meaning in _MEANING else []),
+        _sizes(evaluation),
+        *([f"Baselines: {'; '.join(told)}."] if told else []),
+        *_published(evaluation, metric, alike),
+    ]
+
+
+def _sizes(evaluation: EvaluationSet) -> str:
+    what = "Candidates" if evaluation.task == "retrieval" else "Test examples"
+    by_size: dict[int, list[str]] = {}
+    for language in evaluation.languages:
+        by_size.setdefault(evaluation.sizes[language], []).append(language)
+    if len(by_size) == 1:
+        return f"{what} in each language: {next(iter(by_size)):,}."
+    told = (f"{size:,} ({', '.join(names)})" for size, names in by_size.items())
+    return f"{what}: {', '.join(told)}."
+
+
+def _published(
+    evaluation: EvaluationSet, metric: str, alike: frozenset[str]
+) -> list[str]:
+    if not alike:
+        return []
+    published = PUBLISHED[evaluation.task]
+    unlike = in_order(
+        (published.languages & evaluation.sizes.keys()) - alike, task=evaluation.task
+    )
+    left_out = (
+        f"Published numbers stand beside test sets of the published size only, so not "
+        f"in {', '.join(unlike)}."
+    )
+    return [*published.caveats, *([left_out] if unlike else [])]
+
+
+def notes(
+    evaluation: EvaluationSet, averaged: Mapping[str, frozenset[str]]
+) -> list[str]:
+    """Returns what the columns and signs of an evaluation set's tables mean.
+
+    Args:
+        evaluation: what the table shows.
+        averaged: the label of each column of averages, and its languages.
+    """
+    return [*_sets(evaluation, averaged), *_spread(evaluation.entries)]
+
+
+def warnings(entries: Sequence[Entry]) -> list[str]:
+    """Returns what is wrong with models, or with what they were trained on."""
+    return [*_collapsed(entries), *_stand_ins(entries)]
+
+
+def _sets(
+    evaluation: EvaluationSet, averaged: Mapping[str, frozenset[str]]
+) -> Iterable[str]:
+    everything = frozenset(evaluation.languages)
+    for label, languages in averaged.items():
+        left_out = in_order(everything - languages, task=evaluation.task)
+        if left_out:
+            names = ", ".join(in_order(languages, task=evaluation.task))
+            few = len(left_out) < len(languages)
+            yield f"{label}: {'all but ' + ', '.join(left_out) if few else names}."
+    if evaluation.shared_languages != everything:
+        lacking = [
+            entry.label for entry in evaluation.entries if entry.languages != everything
+        ]
+        yield (
+            f"{ABSENT}: {', '.join(lacking)} was not evaluated there; averages are "
+            "over languages that all models have."
+        )
+
+
+def _spread(entries: Iterable[Entry]) -> Iterable[str]:
+    repeated = [entry for entry in entries if len(entry.results) > 1]
+    if repeated:
+        counts = ", ".join(f"{one.label} {len(one.results)}" for one in repeated)
+        yield f"±: sample standard deviation over fine-tuning seeds ({counts})."
+
+
+def _collapsed(entries: Iterable[Entry]) -> Iterable[str]:
+    for entry in entries:
+        for result in entry.results:
+            if result.collapsed:
+                seed = "" if result.seed is None else f" (seed {result.seed})"
+                yield (
+                    f"{COLLAPSED} {entry.label}{seed} has collapsed: one constant "
+                    f"prediction in {', '.join(result.collapsed)}."
+                )
+
+
+def _stand_ins(entries: Iterable[Entry]) -> Iterable[str]:
+    by_sentence: dict[str, list[str]] = {}
+    for entry in entries:
+        for sentence in dict.fromkeys(one.stand_in for one in entry.results):
+            if sentence:
+                by_sentence.setdefault(sentence, []).append(entry.label)
+    for sentence, labels in by_sentence.items():
+        yield f"Stand-in training set ({', '.join(labels)}): {sentence.rstrip('.')}."

@@ -1,0 +1,83 @@
+"""Sentence pairs with one label each: XNLI and PAWS-X."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from amber_jax.data.labelled import MAX_PAIRS, Labelled
+from amber_jax.tasks import scores
+from amber_jax.tasks.examples import LabelledPair
+from amber_jax.tokenization.tokenizer import Tokenizer
+
+_SPECIAL_TOKENS = 3  # [CLS] x [SEP] y [SEP]
+_FIRST = [0]  # the place of [CLS], whose vector is classified
+
+
+def encode_pairs(
+    pairs: Sequence[LabelledPair],
+    tokenizer: Tokenizer,
+    label_ids: Mapping[str, int],
+    *,
+    max_length: int,
+) -> list[Labelled]:
+    """Returns the pairs as ids, cut to `max_length` tokens, the longer side first.
+
+    A label that is not in `label_ids` becomes 0: it can be predicted, not trained on.
+
+    Source: google-research/bert, `_truncate_seq_pair` of run_classifier.py.
+    """
+    sides = [text for pair in pairs for text in (pair.first, pair.second)]
+    encoded = tokenizer.encode_batch(sides)
+    room = max_length - _SPECIAL_TOKENS
+    return [
+        Labelled(*cut_longest(first, second, room), _FIRST, [label_ids.get(label, 0)])
+        for (_, _, label), first, second in zip(
+            pairs, encoded[::2], encoded[1::2], strict=True
+        )
+    ]
+
+
+def cut_longest(
+    first: list[int], second: list[int], room: int
+) -> tuple[list[int], list[int]]:
+    """Returns both lists with at most `room` elements together.
+
+    One by one, the last element of the longer list goes; of the second, if equal.
+
+        [1, 2, 3, 4], [5, 6], room 4     [1, 2], [5, 6]
+        [1, 2, 3], [4, 5, 6], room 3     [1, 2], [4]
+    """
+    surplus = max(0, len(first) + len(second) - room)
+    longer = min(surplus, abs(len(first) - len(second)))
+    shared = surplus - longer  # after this many, both are equally long
+    from_first = (longer if len(first) > len(second) else 0) + shared // 2
+    from_second = surplus - from_first
+    return first[: len(first) - from_first], second[: len(second) - from_second]
+
+
+def decode_pairs(
+    predicted: Sequence[Sequence[int]], labels: Sequence[str]
+) -> list[str]:
+    """Returns the label of each pair."""
+    return [labels[one] for (one,) in predicted]
+
+
+def score_pairs(
+    pairs: Sequence[LabelledPair], predicted: Sequence[str]
+) -> dict[str, float]:
+    """Returns {"accuracy": share}."""
+    return {"accuracy": scores.accuracy([pair.label for pair in pairs], predicted)}
+
+
+def baselines(
+    train: Sequence[LabelledPair], test: Sequence[LabelledPair]
+) -> dict[str, list[str]]:
+    """Returns what knows nothing of a text: the test's own most frequent label."""
+    del train
+    most_frequent = Counter(pair.label for pair in test).most_common(1)[0][0]
+    return {"majority": [most_frequent] * len(test)}
+
+
+def num_slots(row_length: int) -> int:
+    """Returns how many labels a row holds at most."""
+    del row_length
+    return MAX_PAIRS

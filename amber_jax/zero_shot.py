@@ -1,0 +1,269 @@
+"""A fine-tuned model on the test sets of every language: predictions, scores, table."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from amber_jax.config import finetuning_problems
+from amber_jax.data.labelled import RowShape
+from amber_jax.errors import UserError
+from amber_jax.loading import LoadedModel, load_model
+from amber_jax.model.encoder import EncoderConfig
+from amber_jax.model.heads import LabellingModel
+from amber_jax.tasks import xtreme
+from amber_jax.tasks.examples import Read
+from amber_jax.tasks.labelling import Predictor, build_predictor, predict_labels
+from amber_jax.tasks.task import TASKS, Task
+from amber_jax.tokenization.tokenizer import Tokenizer
+from amber_jax.types import Params
+
+BEST, PREDICTIONS = "best", "predictions"
+
+
+@dataclasses.dataclass(frozen=True)
+class Labeller:
+    """Texts in, labels out, with whatever parameters are given."""
+
+    task: Task
+    tokenizer: Tokenizer
+    shape: RowShape
+    predictor: Predictor
+
+    def predict(self, params: Params, examples: Sequence[Any]) -> list[Any]:
+        """Returns a label per example, or a list of them per sentence of words."""
+        encoded = self.task.encode(
+            examples,
+            self.tokenizer,
+            self.task.label_ids,
+            max_length=self.shape.row_length,
+        )
+        predicted = predict_labels(self.predictor, params, encoded, self.shape)
+        return self.task.decode(examples, predicted, self.task.labels)
+
+
+def build_model(task: Task, encoder: EncoderConfig) -> LabellingModel:
+    """Returns the encoder with the task's head."""
+    return LabellingModel(encoder, num_labels=len(task.labels), pooled=task.pooled)
+
+
+def row_shape(task: Task, tokenizer: Tokenizer, max_length: int) -> RowShape:
+    """Returns the sizes of the task's packed rows of `max_length` tokens."""
+    return RowShape(max_length, task.num_slots(max_length), tokenizer.special)
+
+
+def build_labeller(
+    task: Task, model: LabellingModel, tokenizer: Tokenizer, *, max_length: int
+) -> Labeller:
+    """Returns what predicts the task's labels."""
+    shape = row_shape(task, tokenizer, max_length)
+    return Labeller(task, tokenizer, shape, build_predictor(model))
+
+
+def test_model(
+    labeller: Labeller,
+    best: LoadedModel,
+    tests: Mapping[str, Sequence[Any]],
+    *,
+    train: Sequence[Any],
+    label: str,
+    output: Path,
+) -> dict[str, Any]:
+    """Returns the result of a fine-tuned model; writes its predictions.
+
+    Args:
+        labeller: of the model's task.
+        best: the model, with what its run.json says of training and choice.
+        tests: {language: examples}.
+        train: the examples that the model was trained on, for one baseline; may be
+            empty, then the baseline is left out.
+        label: name of the model in tables; empty: the pretrained checkpoint's path.
+        output: predictions go to `output`/predictions/TASK/test-XX.tsv.
+    """
+    run, path = best.checkpoint.run, str(best.checkpoint.path)
+    name = run["task"]["name"]
+    tested = {
+        language: _test_language(labeller, best.params, examples, train)
+        for language, examples in tests.items()
+    }
+    for language, one in tested.items():
+        folder = output / PREDICTIONS
+        xtreme.write_predictions(folder, name, language, one.pop("predicted"))
+    columns = {
+        key: {language: one[key] for language, one in tested.items()}
+        for key in ("scores", "examples", "baselines", "baseline_accuracy")
+    }
+    return {
+        "task": name,
+        "name": name,
+        "model": label or run["pretrained"]["path"],
+        "checkpoint": path,
+        "step": best.checkpoint.step,
+        "seed": run["config"]["seed"],
+        "train": run["train"],
+        "selection": run["selection"],
+        "metric": labeller.task.metric,
+        **columns,
+        "average": average(columns["scores"]),
+        "collapsed": [name for name, one in tested.items() if one["collapsed"]],
+    }
+
+
+def _test_language(
+    labeller: Labeller, params: Params, examples: Sequence[Any], train: Sequence[Any]
+) -> dict[str, Any]:
+    task = labeller.task
+    predicted = labeller.predict(params, examples)
+    knowing_little = {
+        name: task.score(examples, answers)
+        for name, answers in task.baselines(train, examples).items()
+    }
+    return {
+        "predicted": predicted,
+        "scores": task.score(examples, predicted),
+        "examples": len(examples),
+        "baselines": {n: score[task.metric] for n, score in knowing_little.items()},
+        "baseline_accuracy": {n: one["accuracy"] for n, one in knowing_little.items()},
+        "collapsed": is_constant(predicted),
+    }
+
+
+def evaluate_task(
+    config: ConfigDict,
+    checkpoint: Path,
+    output: Path,
+    *,
+    note: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:
+    """Returns the results of fine-tuned models on the config's test files.
+
+    Args:
+        config: as `configs/xnli.py` makes it; only what says of tests is used.
+        checkpoint: a workdir of launch/finetune.py (all its seeds) or a `best` folder.
+        output: predictions are written here.
+        note: called with sentences worth telling.
+
+    Raises:
+        UserError: the model is of no or another task, or the tests cannot be read.
+    """
+    problems = list(finetuning_problems(config))
+    if problems:
+        raise UserError("config: " + "; ".join(problems))
+    task = TASKS[config.task](config.syntactic_words)
+    found = sorted(checkpoint.glob(f"seed-*/{BEST}")) or [checkpoint]
+    models = [load_model(path, note=note) for path in found]
+    for model in models:
+        _check_task(model, config.task)
+    tests, _ = read_tests(config, task)
+    return [_evaluate_one(config, task, model, tests, output) for model in models]
+
+
+def _evaluate_one(
+    config: ConfigDict,
+    task: Task,
+    model: LoadedModel,
+    tests: Mapping[str, Sequence[Any]],
+    output: Path,
+) -> dict[str, Any]:
+    labeller = build_labeller(
+        task,
+        build_model(task, model.config),
+        model.tokenizer,
+        max_length=model.checkpoint.run["task"]["max_length"],
+    )
+    folder = output / f"seed-{model.checkpoint.run['config']['seed']}"
+    return test_model(
+        labeller, model, tests, train=(), label=config.label, output=folder
+    )
+
+
+def _check_task(model: LoadedModel, wanted: str) -> None:
+    found = model.checkpoint.run["task"]["name"] if "head" in model.params else None
+    if found != wanted:
+        raise UserError(
+            f"checkpoint {model.checkpoint.path} is "
+            f"{'fine-tuned on ' + found if found else 'not fine-tuned'}; wanted one of "
+            f"launch/finetune.py --config=configs/{wanted}.py"
+        )
+
+
+def read_tests(
+    config: ConfigDict, task: Task
+) -> tuple[dict[str, Sequence[Any]], list[Read]]:
+    """Returns {language: examples} of the config's tests, and what was read."""
+    reads = {
+        language: task.read(source(config, config.test), language)
+        for language in config.languages
+    }
+    tests = {language: one.examples for language, one in reads.items()}
+    return tests, list(reads.values())
+
+
+def source(config: ConfigDict, pattern: str) -> str:
+    """Returns where a reader finds the files of `pattern`."""
+    if pattern.startswith("tfds:"):
+        return f"{pattern}@{config.data}" if config.data else pattern
+    return str(Path(config.data) / pattern)
+
+
+def average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Returns every metric's mean over the languages."""
+    metrics = next(iter(scores.values()))
+    return {
+        metric: sum(score[metric] for score in scores.values()) / len(scores)
+        for metric in metrics
+    }
+
+
+def is_constant(predicted: Sequence[Any]) -> bool:
+    """Returns whether all predictions are one label: training has collapsed."""
+    flat = {
+        label
+        for one in predicted
+        for label in (one if isinstance(one, list) else [one])
+    }
+    return len(flat) == 1 and len(predicted) > 1
+
+
+def as_table(result: Mapping[str, Any]) -> str:
+    """Returns a result's scores and baselines as lines of text, in percent."""
+    chosen, metrics = result["selection"], list(result["average"])
+    baselines = list(next(iter(result["baselines"].values())))
+    lines = [
+        f"{result['name']}: {result['model']}, seed {result['seed']}, step "
+        f"{result['step']} (best {chosen['metric']} on English dev: "
+        f"{100 * chosen['score']:.1f}%)"
+    ]
+    if result["train"]["stand_in"]:
+        lines.append(f"stand-in training set: {result['train']['stand_in']}")
+    cells = [*metrics, *(f"{name} acc." for name in baselines)]
+    widths = [max(10, len(cell) + 2) for cell in cells]
+    head = functools.partial(_row, widths)
+    lines.append(f"{'language':<10}{'examples':>10}" + head(cells))
+    for language, score in result["scores"].items():
+        knowing_little = result["baseline_accuracy"][language]
+        numbers = [*score.values(), *knowing_little.values()]
+        lines.append(
+            f"{language:<10}{result['examples'][language]:>10,}"
+            + head([f"{100 * number:.1f}%" for number in numbers])
+        )
+    means = [
+        *result["average"].values(),
+        *average(result["baseline_accuracy"]).values(),
+    ]
+    lines.append(
+        f"{'average':<10}{'':>10}" + head([f"{100 * number:.1f}%" for number in means])
+    )
+    if result["collapsed"]:
+        lines.append(
+            f"collapsed: one constant prediction in {', '.join(result['collapsed'])}; "
+            "try another seed, warm-up steps or a lower learning rate"
+        )
+    return "\n".join(lines)
+
+
+def _row(widths: Sequence[int], cells: Sequence[str]) -> str:
+    return "".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))

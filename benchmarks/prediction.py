@@ -1,0 +1,138 @@
+"""Where the time goes when 10,000 sentence pairs are read and labelled.
+
+python benchmarks/prediction.py [--source=PATTERN --language=en] [--hidden_size=768]
+
+Reads an XNLI file (or makes one of the sample's sentences), and labels its first
+10,000 rows with a random encoder. Printed: seconds of every part, and how many of the
+positions that the model computes are real tokens, in packed rows and as padding would
+have it. Everything but the model should be a small share of the whole.
+"""
+
+import functools
+import lzma
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import flags
+
+from amber_jax import command_line
+from amber_jax.data.labelled import packed
+from amber_jax.model.encoder import EncoderConfig
+from amber_jax.tasks.labelling import build_predictor, init_labelling, predict_labels
+from amber_jax.tasks.task import TASKS
+from amber_jax.tokenization import load_tokenizer
+from amber_jax.zero_shot import build_model, row_shape
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "data" / "sample" / "mono" / "en.txt.xz"
+VOCABULARY = ROOT / "tests" / "data" / "mbert_vocab.txt.xz"
+ROWS, MAX_LENGTH, BATCH = 10_000, 128, 32
+
+SOURCE = flags.DEFINE_string("source", None, "An XNLI file; {language} stands in it.")
+LANGUAGE = flags.DEFINE_string("language", "en", "Of the source.")
+LAYERS = flags.DEFINE_integer("num_layers", 2, "Of the encoder.")
+WIDTH = flags.DEFINE_integer("hidden_size", 128, "Of the encoder.")
+
+
+def rows_of_the_sample(folder: Path) -> str:
+    """Returns an XNLI file of neighbouring sentences with labels in turn."""
+    with lzma.open(SAMPLE, "rt", encoding="utf-8") as file:
+        lines = file.read().split("\n")
+    sentences = [line.replace("\t", " ").replace('"', "'") for line in lines if line]
+    labels = TASKS["xnli"](False).labels
+    rows = [
+        f"{sentences[i % len(sentences)]}\t{sentences[(i + 1) % len(sentences)]}"
+        f"\t{labels[i % len(labels)]}\n"
+        for i in range(ROWS)
+    ]
+    path = folder / "test-en.tsv"
+    path.write_text("".join(rows), "utf-8")
+    return str(path)
+
+
+def vocabulary(folder: Path) -> Path:
+    """Returns mBERT's vocab.txt, unpacked."""
+    path = folder / "vocab.txt"
+    with lzma.open(VOCABULARY) as file:
+        path.write_bytes(file.read())
+    return path
+
+
+def encoder_config(vocab_size: int) -> EncoderConfig:
+    """Returns BERT's proportions at the size that the flags ask for."""
+    return EncoderConfig(
+        vocab_size=vocab_size,
+        num_layers=LAYERS.value,
+        hidden_size=WIDTH.value,
+        num_heads=max(1, WIDTH.value // 64),
+        intermediate_size=4 * WIDTH.value,
+        max_positions=MAX_LENGTH,
+        num_segments=2,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        initializer_range=0.02,
+        dtype="float32",
+        remat=False,
+    )
+
+
+def padded_share(lengths: np.ndarray) -> float:
+    """Returns the real share of batches in file order, padded to their longest."""
+    batches = [lengths[i : i + BATCH] for i in range(0, len(lengths), BATCH)]
+    return lengths.sum() / sum(len(batch) * batch.max() for batch in batches)
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    task = TASKS["xnli"](False)
+    seconds = {}
+
+    def timed(name: str, work):
+        begin = time.perf_counter()
+        result = work()
+        seconds[name] = time.perf_counter() - begin
+        return result
+
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = load_tokenizer(vocabulary(Path(folder)))
+        source = SOURCE.value or rows_of_the_sample(Path(folder))
+        read = timed("reading", lambda: task.read(source, LANGUAGE.value))
+    pairs = read.examples[:ROWS]
+    encode = functools.partial(
+        task.encode, pairs, tokenizer, task.label_ids, max_length=MAX_LENGTH
+    )
+    encoded = timed("tokenising", encode)
+    shape = row_shape(task, tokenizer, MAX_LENGTH)
+    rows, _ = timed("packing", lambda: packed(encoded, shape, multiple=BATCH))
+    model = build_model(task, encoder_config(tokenizer.vocab_size))
+    params = init_labelling(model, {}, jax.random.key(0))
+    predictor = build_predictor(model)
+    predict_labels(predictor, params, encoded[:64], shape)  # compiles
+    whole = timed(
+        "packing and model",
+        lambda: predict_labels(predictor, params, encoded, shape),
+    )
+    lengths = np.array([len(x) + len(y) + 3 for x, y, *_ in encoded])
+    real = int(lengths.sum())
+    print(f"{len(whole):,} pairs, {real:,} real tokens")
+    for name, value in seconds.items():
+        print(f"{name:<20}{value:>8.2f} s")
+    model_seconds = seconds["packing and model"] - seconds["packing"]
+    total = seconds["reading"] + seconds["tokenising"] + seconds["packing and model"]
+    print(f"the model's share   {model_seconds / total:>8.0%}")
+    shares = {
+        "packed rows": real / rows["token_ids"].size,
+        "padded to the batch's longest": padded_share(lengths),
+        f"padded to {MAX_LENGTH}": real / (len(lengths) * MAX_LENGTH),
+    }
+    for name, share in shares.items():
+        print(f"real tokens, {name:<31}{share:>6.1%}")
+    best, longest, _ = shares.values()
+    print(f"packed / padded to the batch's longest {best / longest:.2f}x")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,68 @@
+"""What a loaded BERT computes on padded rows, under the reference library's names."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amber_jax.losses.masked_lm import masked_lm
+from amber_jax.model.heads import PretrainingModel
+
+IGNORED = -100  # the label of tokens that are not predicted
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(config, params, batch):
+    model = PretrainingModel(config)
+    tokens = batch["input_ids"]
+    places = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+    real = batch["attention_mask"] > 0
+    mask = jnp.broadcast_to(real[:, None, :], (*tokens.shape, tokens.shape[1]))
+    parts = {"encoder": params["encoder"]}
+    output = model.apply(
+        {"params": parts},
+        tokens,
+        batch["token_type_ids"],
+        places,
+        mask,
+        keep_hidden_states=True,
+        method="encode",
+    )
+    found = {"hidden_states": output.all_hidden_states}
+    if "pooler" in params:
+        first = output.hidden_states[:, 0] @ params["pooler"]["kernel"]
+        found["pooler_output"] = jnp.tanh(first + params["pooler"]["bias"][None])
+    if "mlm_head" in params:
+        _, found["mlm_logits"] = model.apply(
+            {"params": parts | {"mlm_head": params["mlm_head"]}},
+            tokens,
+            batch["token_type_ids"],
+            places,
+            mask,
+            places,
+        )
+    return found
+
+
+def bert_outputs(config, params, batch):
+    """Returns {"hidden_states": [N + 1, B, L, D], "pooler_output": [B, D],
+    "mlm_logits": [B, L, V]}, the last two if the model has the parts.
+
+    `batch` has input_ids, token_type_ids and attention_mask, each [B, L].
+    """
+    rows = {name: np.asarray(value, np.int32) for name, value in batch.items()}
+    return jax.tree.map(np.asarray, _apply(config, params, rows))
+
+
+def mlm_loss_and_gradient(config, params, batch, labels):
+    """Returns the mean loss over labels other than IGNORED, and its gradient."""
+    labels = np.asarray(labels)
+    targets, weights = np.maximum(labels, 0), (labels != IGNORED).astype(np.float32)
+    rows = {name: np.asarray(value, np.int32) for name, value in batch.items()}
+
+    def loss(params):
+        total = masked_lm(_apply(config, params, rows)["mlm_logits"], targets, weights)
+        return total.total / total.weight
+
+    return jax.jit(jax.value_and_grad(loss))(params)

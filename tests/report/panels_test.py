@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from report_files import fine_tuned, write_results
+
+from amber_jax.report.grouping import group_results
+from amber_jax.report.panels import drawable, principal_components
+from amber_jax.report.published import AMBER
+from amber_jax.report.results import read_results
+from amber_jax.report.score_panels import gaps
+from amber_jax.report.tables import build_tables
+
+
+def table_of(folder, *results):
+    read = read_results(write_results(folder / "results.json", *results))
+    (evaluation,) = group_results(read)
+    return build_tables(evaluation)[0]
+
+
+def test_gaps_are_english_minus_the_mean_of_the_others(tmp_path):
+    scores = {"en": 0.8, "de": 0.6, "xx": 0.5}
+    (gap,) = gaps(table_of(tmp_path, fine_tuned(scores=scores, size=9)))
+    assert (gap.label, gap.english) == ("AMBER", 0.8)
+    assert gap.others == pytest.approx(0.55)
+
+
+def test_gaps_beside_the_published_one_are_over_the_same_languages(tmp_path):
+    scores = {"en": 0.8, "de": 0.6, "xx": 0.5}
+    ours, published = gaps(table_of(tmp_path, fine_tuned(scores=scores)))
+    assert (ours.english, ours.others) == (0.8, 0.6)
+    assert published.label == f"{AMBER}, published"
+    assert published.english - published.others == pytest.approx(0.847 - 0.742)
+
+
+@pytest.mark.parametrize("scores", [{"en": 0.8}, {"de": 0.8, "fr": 0.2}])
+def test_there_is_no_gap_without_english_and_another(tmp_path, scores):
+    assert gaps(table_of(tmp_path, fine_tuned(scores=scores, size=9))) == []
+
+
+def test_labels_are_made_such_that_legends_show_them():
+    assert drawable("_x") == " _x"
+    assert drawable("a病") == "a□"
+    assert drawable("0123456789", length=5) == "…6789"
+
+
+def test_principal_components_keep_the_distances_of_flat_vectors():
+    random = np.random.default_rng(0)
+    flat = random.normal(size=(20, 2)) @ np.linalg.qr(random.normal(size=(8, 2)))[0].T
+    points = principal_components(flat + 5)
+    np.testing.assert_allclose(
+        np.linalg.norm(points[:, None] - points, axis=-1),
+        np.linalg.norm(flat[:, None] - flat, axis=-1),
+        atol=1e-9,
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (5, 1), (1, 1)])
+def test_principal_components_of_too_few_numbers_are_still_two(shape):
+    assert principal_components(np.ones(shape)).shape == (shape[0], 2)

@@ -1,0 +1,112 @@
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_files import fine_tuned, report, retrieval, word_alignment, write_results
+
+from amber_jax.errors import UserError
+from amber_jax.report.results import read_results
+
+
+def text_of(*results):
+    return json.dumps({"results": results})
+
+
+def without(result, key):
+    return {name: value for name, value in result.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "results.json"),
+        ("[]", "results.json"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"results": []}', "holds no results"),
+        ('{"task": "retrieval"}', "has no 'results'"),
+        ('{"results": [{"task": "retrieval"}]}', "has no 'scores'"),
+        (text_of(retrieval(task="mlqa")), "'mlqa', wanted one of udpos, pawsx"),
+        (text_of(retrieval(scores={"es": (50.0, 60.0)})), "between 0 and 1"),
+        (text_of(retrieval(scores={"es": (float("nan"), 0.1)})), "between 0 and 1"),
+        (text_of(retrieval() | {"candidates": {"es": 3}}), "has no 'ru'"),
+        (text_of(retrieval() | {"scores": []}), "results.json"),
+        (text_of(retrieval() | {"scores": {}, "candidates": {}}), "by language"),
+        (text_of(retrieval(scores={"e\ns": (0.1, 0.1)})), "by language"),
+        (text_of(retrieval(candidates=0)), "candidates of es"),
+        (text_of(without(retrieval(), "pivot")), "has no 'pivot'"),
+        (text_of(retrieval(model=3)), "wanted text as model"),
+        (text_of(retrieval(step=-1)), "whole number"),
+        (text_of(retrieval(centred="no")), "wanted true or false as centred"),
+        (text_of(retrieval(layers={"x": {"both": 0.5}})), "results.json"),
+        (text_of(retrieval(layers={"0": {}})), "has no 'both'"),
+        (text_of(fine_tuned(metric="f1")), "its metric is 'f1', wanted 'accuracy'"),
+        (text_of(without(fine_tuned(), "train")), "has no 'train'"),
+        (text_of(without(fine_tuned(), "selection")), "has no 'selection'"),
+        (text_of(without(fine_tuned(), "collapsed")), "has no 'collapsed'"),
+        (text_of(fine_tuned(baselines={"en": {"majority": 33.3}})), "baseline of en"),
+        (text_of(fine_tuned(seed="one")), "seed"),
+        (text_of(without(word_alignment(), "baselines")), "has no 'baselines'"),
+        (text_of(word_alignment(threshold="low")), "low"),
+    ],
+)
+def test_malformed_results_are_told_with_their_file(tmp_path, text, reason):
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"bad\.json") as caught:
+        report(tmp_path / "out", results=[path])
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"absent\.json cannot be read"):
+        read_results(tmp_path / "absent.json")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    result=st.sampled_from([retrieval(), fine_tuned("udpos"), word_alignment()]),
+    data=st.data(),
+)
+def test_any_value_in_any_place_is_read_or_refused(tmp_path_factory, result, data):
+    key = data.draw(st.sampled_from(sorted(result)))
+    path = tmp_path_factory.mktemp("any") / "results.json"
+    write_results(path, result | {key: data.draw(JSON)})
+    try:
+        read_results(path)
+    except UserError as error:
+        assert "results.json" in str(error) and "\n" not in str(error)
+
+
+def test_words_that_cannot_be_printed_are_left_out(tmp_path):
+    name = "A\x1b[31m\n\u202eB\ud800 C"
+    path = write_results(tmp_path / "r.json", retrieval(name))
+    assert read_results(path)[0].label == "A[31m B C"
+
+
+def test_settings_and_details_tell_where_numbers_come_from(tmp_path):
+    path = write_results(
+        tmp_path / "r.json", retrieval(), fine_tuned(), word_alignment()
+    )
+    found, tuned, aligned = read_results(path)
+    assert found.settings == {
+        "layer": "2",
+        "pooling": "mean",
+        "special tokens": "left out",
+        "similarity": "cosine",
+    }
+    assert tuned.details["selected by"] == "accuracy 71.0 at step 400"
+    assert tuned.details["training examples"] == "900"
+    assert aligned.settings["threshold"] == "0"
