@@ -63,6 +63,7 @@ setup(
         "test": [
             "blingfire>=0.1.8",
             "conllu>=5",
+            "faiss-cpu>=1.8",
             "hypothesis>=6.100",
             "matplotlib>=3.9",
             "pytest>=8",

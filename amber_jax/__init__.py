@@ -5,4 +5,27 @@ Reading order for a newcomer: `types`, `model/rows`, `losses/`, `model/encoder`,
 `data/order`, `data/pipeline`, `pretrain`, then one file of `configs/`.
 """
 
+from os import PathLike
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from amber_jax.library import Model
+
 __version__ = "0.1.0"
+
+
+def load(path: str | PathLike[str]) -> "Model":
+    """Returns the model of a run's workdir or checkpoint, see `library.Model`.
+
+        import amber_jax
+
+        model = amber_jax.load("runs/amber")
+        vectors = model.encode(["A house.", "Ein Haus."], normalize=True)
+        print(vectors @ vectors.T)
+
+    Raises:
+        UserError: there is no usable checkpoint.
+    """
+    from amber_jax import library  # only now JAX and what is built on it
+
+    return library.load(path)

@@ -13,14 +13,14 @@ from amber_jax.config import retrieval_problems
 from amber_jax.errors import UserError
 from amber_jax.loading import LoadedModel
 from amber_jax.model.encoder import EncoderConfig
-from amber_jax.tasks import retrieval, xtreme
+from amber_jax.tasks import faiss_index, retrieval, xtreme
 from amber_jax.tasks.embedding import (
     Embedder,
     Pooling,
     build_embedder,
     embed_sentences,
 )
-from amber_jax.tasks.nearest import DEFAULT_NEIGHBOURS
+from amber_jax.tasks.nearest import DEFAULT_NEIGHBOURS, EXACT
 from amber_jax.tasks.tatoeba import (
     Pairs,
     read_many_way_pairs,
@@ -141,6 +141,8 @@ def build_retrieval(
         )
     if problems:
         raise UserError("; ".join(problems))
+    if one.index != EXACT:
+        faiss_index.library()  # whether it is there is known before encoding
     layer = encoder.num_layers if one.layer == -1 else one.layer
     pooling = Pooling(layer, one.pooling, one.special_tokens)
     return RetrievalEvaluation(

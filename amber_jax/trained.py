@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from amber_jax.config.evaluation import POOLINGS
 from amber_jax.convert.bert import SentenceVector
 from amber_jax.corpora.records import read_manifest
 from amber_jax.errors import UserError
+from amber_jax.tasks.embedding import Pooling
 
 
 def trained_vector(run: Mapping[str, Any]) -> SentenceVector:
@@ -22,6 +24,39 @@ def trained_vector(run: Mapping[str, Any]) -> SentenceVector:
         return SentenceVector("mean", special_tokens=False)
     special_tokens = settings["sentence_alignment"]["special_tokens"]
     return SentenceVector("mean", bool(special_tokens))
+
+
+def trained_pooling(run: Mapping[str, Any], num_layers: int) -> Pooling:
+    """Returns the same with its layer, which is the last."""
+    vector = trained_vector(run)
+    return Pooling(num_layers, vector.pooling, vector.special_tokens)
+
+
+def changed_pooling(
+    trained: Pooling,
+    *,
+    layer: int | None,
+    kind: str | None,
+    special_tokens: bool | None,
+    num_layers: int,
+) -> Pooling:
+    """Returns `trained` with what is not None in its place; -1 is the last layer.
+
+    Raises:
+        UserError: the model has no such layer, or there is no such pooling.
+    """
+    if layer is not None and not -1 <= layer <= num_layers:
+        raise UserError(
+            f"layer is {layer}; the model has {num_layers} "
+            "(0: embeddings, -1: the last)"
+        )
+    if kind is not None and kind not in POOLINGS:
+        raise UserError(f"pooling is {kind!r}, not one of {', '.join(POOLINGS)}")
+    return Pooling(
+        num_layers if layer in (None, -1) else layer,
+        trained.kind if kind is None else kind,
+        trained.special_tokens if special_tokens is None else special_tokens,
+    )
 
 
 def trained_languages(run: Mapping[str, Any]) -> tuple[str, ...]:

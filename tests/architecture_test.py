@@ -17,6 +17,7 @@ BOTTOM = {"errors", "types", "reductions"}
 WIRING = {
     *("pretrain", "finetune", "evaluate", "zero_shot", "loading", "report"),
     *("align", "conversion", "retrieve", "run_log", "workdir", "command_line"),
+    *("embed", "library", "mine", "progress", "trained"),
     "config",
 }
 MAY_IMPORT = {
@@ -53,7 +54,10 @@ FENCES = {  # third-party package -> the only places that may import it
     "matplotlib": {
         *("report/figures.py", "report/panels.py", "report/score_panels.py"),
     },
-    "rich": {"training/console.py", "corpora/summary.py", "report/terminal.py"},
+    "rich": {
+        *("training/console.py", "corpora/summary.py", "report/terminal.py"),
+        "progress.py",
+    },
     "faiss": {"tasks/faiss_index.py"},
     "tensorflow_datasets": {"tasks/tfds_source.py"},
     "safetensors": {"convert/weights.py"},
@@ -138,7 +142,7 @@ def test_only_reductions_talk_to_other_devices():
 def test_importing_the_package_loads_neither_tensorflow_nor_torch():
     script = (
         "import sys, amber_jax, amber_jax.pretrain; "
-        "import amber_jax.tasks.readers; "
+        "import amber_jax.library, amber_jax.mine, amber_jax.tasks.readers; "
         "heavy = ('tensorflow', 'tensorflow_datasets', 'torch'); "
         "print([m for m in heavy if m in sys.modules])"
     )

@@ -12,6 +12,7 @@ from amber_jax import evaluate
 from amber_jax.errors import UserError
 from amber_jax.loading import load_model
 from amber_jax.retrieve import build_retrieval
+from amber_jax.tasks import nearest
 from amber_jax.tasks.embedding import Pooling, build_embedder, embed_sentences
 from amber_jax.tasks.retrieval import Search, accuracy, find_translations
 from amber_jax.training.checkpoint import save_params
@@ -86,7 +87,7 @@ def test_a_result_says_how_it_was_made_and_what_it_is(config, checkpoint, tmp_pa
     assert 0 <= result["average"]["both"] <= 1
 
 
-@pytest.mark.parametrize("similarity", settings.SIMILARITIES)
+@pytest.mark.parametrize("similarity", ["cosine", "margin"])
 def test_a_curve_holds_the_scores_of_each_layer_alone(
     config, checkpoint, tmp_path, similarity
 ):
@@ -94,7 +95,7 @@ def test_a_curve_holds_the_scores_of_each_layer_alone(
     one.similarity = similarity
     one.layer_curve = True
     (curve,) = run(config, checkpoint, tmp_path / "curve")
-    assert curve["neighbours"] == {"csls": 10, "margin": 4}.get(similarity, 0)
+    assert curve["neighbours"] == {"cosine": 0, "margin": 4}[similarity]
     one.layer_curve = False
     for layer in range(3):
         one.layer = layer
@@ -139,10 +140,10 @@ def test_predictions_are_in_xtremes_order_and_score_the_same(
         )
         for side in SIDES["deu"]
     ]
-    nearest = find_translations(*vectors, Search()).tgt_to_src
+    found = find_translations(*vectors, Search())
     lines = (tmp_path / "predictions" / "tatoeba" / "test-de.tsv").read_text("ascii")
-    assert lines == "".join(f"{nearest[row]}\n" for row in (3, 0, 1, 2))
-    assert accuracy(find_translations(*vectors, Search())) == result["scores"]["de"]
+    assert lines == "".join(f"{found.tgt_to_src[row]}\n" for row in (3, 0, 1, 2))
+    assert accuracy(found) == result["scores"]["de"]
 
 
 def test_vectors_are_those_of_the_layer_scored_with_a_curve_or_without(
@@ -189,10 +190,20 @@ def test_each_mistake_is_told(config, checkpoint, tmp_path, name, value, reason)
     assert reason in str(caught.value)
 
 
+def test_an_index_is_refused_for_what_is_no_inner_product(config, checkpoint, tmp_path):
+    config.retrievals[0].index, config.retrievals[0].similarity = "Flat", "margin"
+    with pytest.raises(UserError, match="index 'Flat' cannot find .* by margin"):
+        evaluate.evaluate(config, checkpoint, tmp_path)
+
+
 def test_two_retrievals_cannot_write_the_same_predictions(config, checkpoint, tmp_path):
     config.retrievals = config.retrievals * 2
     with pytest.raises(UserError, match="tatoeba, tatoeba would all write the same"):
         evaluate.evaluate(config, checkpoint, tmp_path)
+
+
+def test_a_config_knows_the_similarities_that_there_are():
+    assert settings.SIMILARITIES == nearest.SIMILARITIES
 
 
 def test_the_configs_are_the_protocols_they_name():

@@ -93,6 +93,11 @@ def retrieval_problems(one: ConfigDict, num_layers: int) -> Iterator[str]:
             f"evaluation {one.name}: similarity is {one.similarity!r}, "
             f"not one of {', '.join(SIMILARITIES)}"
         )
+    if one.index != "exact" and one.similarity not in ("cosine", "dot"):
+        yield (
+            f"evaluation {one.name}: index {one.index!r} cannot find neighbours by "
+            f"{one.similarity}; use index 'exact', or similarity cosine or dot"
+        )
     if one.neighbours < 0:
         yield f"evaluation {one.name}: neighbours is {one.neighbours}, negative"
     if one.predictions and (one.pivot != "en" or one.max_candidates):

@@ -37,7 +37,7 @@ def search(
     Raises:
         UserError: faiss is not there, or does not know or cannot build the index.
     """
-    faiss = _library()
+    faiss = library()
     try:
         built = faiss.index_factory(
             candidates.shape[1], index, faiss.METRIC_INNER_PRODUCT
@@ -62,7 +62,12 @@ def search(
     return scores, np.take_along_axis(indices, order, axis=1).astype(np.int32)
 
 
-def _library() -> Any:
+def library() -> Any:
+    """Returns the faiss module.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
         import faiss
     except ImportError as error:

@@ -146,7 +146,7 @@ def test_one_pass_gives_the_vectors_of_every_layer(
 
 def test_states_of_one_layer_at_a_time_are_held(params, encoder_config):
     """A curve's largest arrays are those of a single layer, not of all of them."""
-    rows, width = 16, 32
+    rows, width = 64, 8  # hidden states are larger than the attention
     arguments = (
         params["encoder"],
         jax.ShapeDtypeStruct((rows, width), np.int32),

@@ -70,7 +70,7 @@ def test_blocks_find_what_sorting_every_score_finds(
     np.testing.assert_array_equal(alone.scores, found[0].scores)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(
     *(st.integers(1, 150), st.integers(1, 150)),
     *(st.sampled_from([1, 3]), st.sampled_from([32, 64]), st.integers(0, 2**32)),
