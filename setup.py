@@ -67,6 +67,7 @@ setup(
             "hypothesis>=6.100",
             "matplotlib>=3.9",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "pyyaml>=6",
             "ruff==0.17.*",
         ],

@@ -1,12 +1,16 @@
-"""Stage 2 alone, from the weights of a trained encoder: any amber_jax checkpoint.
+"""Stage 2 alone, from the weights of a trained encoder, mBERT's for one.
 
-python launch/pretrain.py --config=configs/mbert_continue.py:sa --config.corpus=DIR \
-    --config.init_checkpoint=DIR --workdir=DIR
+python launch/convert.py --from=hf:bert-base-multilingual-cased --to=amber:mbert
+python launch/build_corpus.py --config=configs/corpus_folder.py:FOLDER \
+    --config.tokenizer=mbert/tokenizer --output=corpus
+python launch/pretrain.py --config=configs/mbert_continue.py:sa --config.corpus=corpus \
+    --config.init_checkpoint=mbert --workdir=DIR
 
 The cheap way to an AMBER, and not the paper's: there stage 1 is one million steps of
-8,192 pairs by the authors themselves, and stage 2 another million; here the start is
-given and 50,000 steps follow, with a lower peak rate so that what the start knows
-is kept. The corpus must be built with the vocabulary of the given weights.
+8,192 pairs by the authors themselves, without next-sentence prediction as far as is
+known, and stage 2 another million; here the start is given and 50,000 steps follow,
+with a lower peak rate so that what the start knows is kept. The corpus must be built
+with the vocabulary of the given weights; a pooler and a next-sentence head stay behind.
 """
 
 from ml_collections import ConfigDict

@@ -1,0 +1,108 @@
+"""Google's folder of a BERT: bert_model.ckpt, bert_config.json, vocab.txt."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amber_jax.convert import tokenizer_files
+from amber_jax.convert.bert import Bert, SentenceVector
+from amber_jax.convert.bert_config import as_bert_config, read_encoder_config
+from amber_jax.convert.json_files import write_json
+from amber_jax.convert.names import from_params, left_behind, to_params
+from amber_jax.convert.weights import as_float32
+from amber_jax.errors import UserError
+from amber_jax.tokenization import wordpiece
+
+CONFIG, CHECKPOINT = "bert_config.json", "bert_model.ckpt"
+_INDEX = ".index"
+
+
+def read(folder: Path) -> Bert:
+    """Returns the model in a folder.
+
+    Raises:
+        UserError: something is missing, damaged or of another architecture.
+    """
+    config = read_encoder_config(folder / CONFIG)
+    prefix = _find_checkpoint(folder)
+    tensors, notes = _read_tensors(prefix)
+    params = to_params(tensors, config, "tf1", origin=str(prefix))
+    tokenizer = tokenizer_files.read(folder, vocab_size=config.vocab_size)
+    return Bert(config, params, tokenizer, SentenceVector("mean", False), notes)
+
+
+def write(folder: Path, bert: Bert) -> None:
+    """Writes the model into an existing folder.
+
+    Raises:
+        UserError: its tokenizer is not a WordPiece, and the format has no other.
+    """
+    import tensorflow as tf
+
+    if not isinstance(bert.tokenizer, wordpiece.WordPieceTokenizer):
+        raise UserError(
+            "tf1 folders hold a WordPiece vocab.txt, and this model's tokenizer is a "
+            "SentencePiece; convert it to hf or sentence-transformers"
+        )
+    tensors = from_params(bert.params, bert.config, "tf1")
+    tf.raw_ops.SaveV2(
+        prefix=str(folder / CHECKPOINT),
+        tensor_names=list(tensors),
+        shape_and_slices=[""] * len(tensors),
+        tensors=list(tensors.values()),
+    )
+    write_json(folder / CONFIG, as_bert_config(bert.config))
+    tokenizer_files.write_vocabulary(folder, bert.tokenizer)
+
+
+def _find_checkpoint(folder: Path) -> Path:
+    if (folder / (CHECKPOINT + _INDEX)).is_file():
+        return folder / CHECKPOINT
+    found = sorted(folder.glob(f"*{_INDEX}"))
+    if len(found) != 1:
+        raise UserError(
+            f"{folder}: has {len(found)} TensorFlow checkpoints (*{_INDEX}) and none "
+            f"called {CHECKPOINT}; wanted that one, or one alone"
+        )
+    return found[0].with_name(found[0].name.removesuffix(_INDEX))
+
+
+def _read_tensors(prefix: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    import tensorflow as tf
+
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        shapes = reader.get_variable_to_shape_map()
+        _require_enough_bytes(prefix, shapes)
+        names = sorted(shapes)
+        dropped = left_behind(names, "tf1")
+        tensors = {name: _tensor(reader, name) for name in names if name not in dropped}
+    except (tf.errors.OpError, RuntimeError, ValueError, LookupError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{prefix}: is not a readable TensorFlow checkpoint ({reason}); use an "
+            "intact copy"
+        ) from error
+    floats, cast = as_float32(tensors, origin=str(prefix))
+    kinds = sorted(set(dropped.values()))
+    left = (
+        [f"left behind: {len(dropped)} arrays ({', '.join(kinds)})"] if dropped else []
+    )
+    return floats, (*left, *([cast] if cast else []))
+
+
+def _require_enough_bytes(prefix: Path, shapes: Mapping[str, list[int]]) -> None:
+    """Refuses shapes that the files cannot hold, before memory is asked for them."""
+    files = prefix.parent.glob(f"{prefix.name}.data-*")
+    if sum(map(math.prod, shapes.values())) > sum(f.stat().st_size for f in files):
+        raise ValueError("its shapes are larger than its files")
+
+
+def _tensor(reader: Any, name: str) -> np.ndarray:
+    array = reader.get_tensor(name)
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name} is no array")
+    return array
