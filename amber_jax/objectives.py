@@ -11,6 +11,7 @@ encoder gives that sentence at retrieval time.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -88,15 +89,14 @@ def pretraining_objective(
         vocabulary: special ids and punctuation.
         losses: which of `LOSSES` to compute; passes that no loss needs are not run.
         masking_rate: share of the tokens to predict; probability.
-        mask_key: the stage's key for masks and position offsets. Masks depend on it
-            and on a row's identity only, never on devices or on dropout.
+        mask_key: the stage's key for masks and position offsets, which depend on it
+            and on a row's identity only.
         sentence_alignment: options.
         word_alignment: options.
 
     Returns:
-        `objective(params, batch, key, *, train, axis_name)` giving WeightedSums named
-        as the losses, and beside them what is worth watching: `mlm` and `tlm` apart,
-        accuracies, and the two shares of `losses/word_alignment.py`.
+        A function that gives WeightedSums named as the losses, and what is worth
+        watching: `mlm` and `tlm` apart, accuracies, and the shares of word alignment.
     """
     model = PretrainingModel(config)
     directed = bool(losses & {SENTENCES, WORDS})
@@ -107,23 +107,20 @@ def pretraining_objective(
         mono_key, pair_key, src_key, tgt_key = jax.random.split(key, 4)
         terms = {}
         if MASKED_LM in losses:
+            masked_pass = functools.partial(
+                _masked_pass,
+                model,
+                params,
+                vocabulary,
+                rate=masking_rate,
+                mask_key=mask_key,
+                train=train,
+            )
             keys = {"mono": mono_key, "pair": pair_key}
-            outcomes = {
-                kind: _masked_pass(
-                    model,
-                    params,
-                    batch[kind],
-                    vocabulary,
-                    rate=masking_rate,
-                    mask_key=mask_key,
-                    dropout_key=keys[kind],
-                    train=train,
-                )
-                for kind in sorted(batch)
-            }
-            terms |= _masked_lm_terms(outcomes)
-        if directed and "pair" in batch:
-            pair = batch["pair"]
+            terms |= _masked_lm_terms(
+                {kind: masked_pass(batch[kind], keys[kind]) for kind in sorted(batch)}
+            )
+        if directed and (pair := batch.get("pair")):
             forward, backward, order = directed_passes(
                 model,
                 params,
@@ -160,12 +157,12 @@ def pretraining_objective(
 def _masked_pass(
     model: PretrainingModel,
     params: Params,
-    batch: dict[str, Array],
     vocabulary: Vocabulary,
+    batch: dict[str, Array],
+    dropout_key: Array,
     *,
     rate: float,
     mask_key: Array,
-    dropout_key: Array,
     train: bool,
 ) -> tuple[WeightedSum, WeightedSum]:
     """Returns the masked-LM loss and hits of one kind of rows."""

@@ -157,7 +157,7 @@ def test_no_function_is_longer_than_a_screen_and_a_half():
         f"{path.name}:{node.name} {node.end_lineno - node.lineno + 1}"
         for path in (*MODULES, *COMMANDS)
         for node in functions_of(path)
-        if node.end_lineno - node.lineno + 1 > 90
+        if node.end_lineno - node.lineno + 1 > 80
     ]
     assert not long
 
