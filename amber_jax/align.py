@@ -134,8 +134,8 @@ def _opened(output: str) -> Iterator[TextIO]:
         return
     partial = Path(f"{output}.partial")
     try:
-        if Path(output).is_dir():
-            raise IsADirectoryError(0, "it is a folder")
+        if Path(output).exists() and not Path(output).is_file():
+            raise OSError(0, "it is no file")
         with partial.open("w", encoding="ascii", newline="\n") as file:
             yield file
         partial.replace(output)
@@ -145,7 +145,8 @@ def _opened(output: str) -> Iterator[TextIO]:
             "wanted the path of a file"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # said above already
+            partial.unlink(missing_ok=True)
 
 
 def oddities(cut: int, unspaced: int, max_positions: int) -> Iterator[str]:

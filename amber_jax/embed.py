@@ -140,8 +140,8 @@ def appearing(output: str) -> Iterator[BinaryIO]:
     """
     partial = Path(f"{output}.partial")
     try:
-        if Path(output).is_dir():
-            raise IsADirectoryError(0, "it is a folder")
+        if Path(output).exists() and not Path(output).is_file():
+            raise OSError(0, "it is no file")
         with partial.open("wb") as file:
             yield file
         partial.replace(output)
@@ -151,4 +151,5 @@ def appearing(output: str) -> Iterator[BinaryIO]:
             "wanted the path of a file, and room there"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # said above already
+            partial.unlink(missing_ok=True)

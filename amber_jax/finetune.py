@@ -137,6 +137,8 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
         UserError: as `finetune`.
     """
     problems = list(settings.finetuning_problems(config))
+    if jax.process_count() > 1:
+        problems.append(f"fine-tuning is for one process, not {jax.process_count()}")
     if problems:
         raise UserError("config: " + "; ".join(problems))
     task = TASKS[config.task](config.syntactic_words)
@@ -248,11 +250,10 @@ def _train(setup: Setup, seed: int, folder: Path) -> bool:
         finally:
             writer.close()
             log.close()
-        if int(state.step) < setup.num_steps:
+        if int(state.step) < setup.num_steps or best_step(log.evaluated) is None:
             log.note(f"asked to stop: saved step {int(state.step)}")
             return False
-        step = best_step(log.evaluated)
-        _keep_best(setup, seed, folder, log.evaluated[step, DEV])
+        _keep_best(setup, seed, folder, log.evaluated[best_step(log.evaluated), DEV])
     return True
 
 
@@ -275,6 +276,10 @@ def _run_steps(
 ) -> TrainState:
     config, task = setup.config, setup.task
     start, end = int(state.step), setup.num_steps
+    dev = Evaluation(DEV, lambda params: _score_dev(setup, params, log))
+    if start == end or (start and loop.is_due(start, config.evaluate_every)):
+        # A run that was asked to stop there left it out.
+        log.evaluate([dev], state, config.task)
     if start == end:
         return state
     encoded = task.encode(
@@ -294,7 +299,6 @@ def _run_steps(
         optimizer=setup.optimizer,
     )
     run_json = _run_json(setup, seed)
-    dev = Evaluation(DEV, lambda params: _score_dev(setup, params, log))
     with loop.StopRequest().installed() as stop:
         return loop.run(
             state,
@@ -419,9 +423,9 @@ def _keep_best(
 ) -> None:
     """Writes the parameters of the best dev record to `folder`/best; reruns too."""
     step, config, examples = record["step"], setup.config, setup.examples
-    state = checkpoints.restore_state(
+    params = checkpoints.restore_params(
         checkpoints.find_checkpoint(folder / CHECKPOINTS / str(step)),
-        _abstract_state(setup),
+        _abstract_state(setup).params,
     )
     selection = {
         "metric": setup.task.metric,
@@ -435,7 +439,7 @@ def _keep_best(
     }
     checkpoints.save_params(
         folder / zero_shot.BEST,
-        on_one_device(state.params),
+        on_one_device(params),
         _run_json(setup, seed) | {"step": step, "selection": selection, "train": train},
         write_extras=_write_extras(setup),
     )

@@ -153,8 +153,11 @@ def evaluate_task(
     if problems:
         raise UserError("config: " + "; ".join(problems))
     task = TASKS[config.task](config.syntactic_words)
-    found = sorted(checkpoint.glob(f"seed-*/{BEST}")) or [checkpoint]
-    models = [load_model(path, note=note) for path in found]
+    if config.untrained:
+        raise UserError("untrained is for launch/finetune.py; here a model is tested")
+    places = [*sorted(checkpoint.glob(f"seed-*/{BEST}")), checkpoint / BEST, checkpoint]
+    found = [path for path in places if path.name == BEST and path.is_dir()]
+    models = [load_model(path, note=note) for path in found or [checkpoint]]
     for model in models:
         _check_task(model, config.task)
     tests, _ = read_tests(config, task)
@@ -181,12 +184,13 @@ def _evaluate_one(
 
 
 def _check_task(model: LoadedModel, wanted: str) -> None:
-    found = model.checkpoint.run["task"]["name"] if "head" in model.params else None
+    run = model.checkpoint.run
+    found = run["task"]["name"] if "selection" in run else None
     if found != wanted:
+        what = f"fine-tuned on {found}" if found else "not the best of a fine-tuning"
         raise UserError(
-            f"checkpoint {model.checkpoint.path} is "
-            f"{'fine-tuned on ' + found if found else 'not fine-tuned'}; wanted one of "
-            f"launch/finetune.py --config=configs/{wanted}.py"
+            f"checkpoint {model.checkpoint.path} is {what}; "
+            f"wanted a workdir of launch/finetune.py --config=configs/{wanted}.py"
         )
 
 

@@ -6,9 +6,9 @@ python launch/pretrain.py --config=configs/amber_base.py:sa --config.corpus=DIR 
     --config.backend=jit --config.model.dtype=bfloat16 --workdir=DIR
 
 Variants are the paper's four rows, each adding to the one before: mlm, tlm, wa, sa.
-Marks as in amber_jax/config.py; what is neither [paper] nor [BERT] is our choice,
-because the paper does not say. The corpus decides row length and language rates:
-configs/corpus_folder.py packs rows of 256 tokens at exponent 0.7.
+Marks as in amber_jax/config/pretraining.py; what is neither [paper] nor [BERT] is our
+choice, because the paper does not say. The corpus decides row length and language
+rates: configs/corpus_folder.py packs rows of 256 tokens at exponent 0.7.
 """
 
 from ml_collections import ConfigDict

@@ -8,7 +8,7 @@ mean. Both write XTREME's predictions beside the scores.
 
 Reads the sample's Tatoeba folder; any Tatoeba v1 folder or many-way .tsv file does:
 --config.retrievals[0].path=PATH. Of other ways to look for translations, see
-`retrieval` in amber_jax/config.py: --config.retrievals[0].similarity=csls,
+`retrieval` in amber_jax/config/evaluation.py: --config.retrievals[0].similarity=csls,
 --config.retrievals[0].layer_curve=True.
 """
 

@@ -17,6 +17,7 @@ from amber_jax.errors import UserError
 from amber_jax.loading import load_model
 from amber_jax.tasks.labelling import init_labelling
 from amber_jax.training.checkpoint import find_checkpoint
+from amber_jax.training.console import Console
 from amber_jax.training.metrics import read_metrics
 
 TIMINGS = {"tokens_per_second", "data_wait_share"}
@@ -243,6 +244,27 @@ def test_a_killed_run_that_is_started_again_ends_with_the_same_scores(
     assert found[0] == found[1]
 
 
+def test_a_run_that_is_asked_to_stop_at_its_last_step_is_finished_by_the_next(
+    config_of, pretrained, tmp_path, monkeypatch, capsys
+):
+    config = config_of("xnli").copy_and_resolve_references()
+    config.num_epochs = 1
+    show = Console.train
+
+    def train(console, record):
+        show(console, record)
+        # Records of a step are written when the next one has been dispatched.
+        if record["step"] == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Console, "train", train)
+        assert finetune.finetune(config, pretrained, tmp_path, note=quietly) == []
+    assert "asked to stop: saved step 8" in capsys.readouterr().out
+    (result,) = finetune.finetune(config, pretrained, tmp_path, note=quietly)
+    assert result["step"] == 8
+
+
 def refused(config, pretrained, workdir, *words):
     with pytest.raises(UserError) as caught:
         finetune.finetune(config, pretrained, workdir, note=quietly)
@@ -289,7 +311,7 @@ def test_each_mistake_is_one_sentence(change, words, config_of, pretrained, tmp_
 def test_a_checkpoint_that_is_not_of_the_task_is_refused(
     config_of, pretrained, tmp_path
 ):
-    with pytest.raises(UserError, match="not fine-tuned"):
+    with pytest.raises(UserError, match="not the best of a fine-tuning"):
         zero_shot.evaluate_task(config_of("xnli"), pretrained, tmp_path, note=quietly)
 
 

@@ -172,13 +172,19 @@ def _read_bin(path: Path) -> Tensors:
             f"{path}: is not a file of named tensors, as a model's weights are; use "
             "the file that PyTorch's state_dict was saved to"
         )
-    return {
-        # NumPy has no bfloat16 of its own: the bits travel as integers.
-        name: value.view(torch.int16).numpy().view(jnp.bfloat16)
-        if value.dtype == torch.bfloat16
-        else value.numpy()
-        for name, value in tensors.items()
-    }
+    try:
+        return {
+            # NumPy has no bfloat16 of its own: the bits travel as integers.
+            name: value.detach().view(torch.int16).numpy().view(jnp.bfloat16)
+            if value.dtype == torch.bfloat16
+            else value.detach().numpy()
+            for name, value in tensors.items()
+        }
+    except (RuntimeError, TypeError) as error:  # sparse, quantised, or without data
+        raise UserError(
+            f"{path}: holds tensors that are no plain arrays "
+            f"({str(error).splitlines()[0]}); save them dense, in float32"
+        ) from error
 
 
 def _refuse_foreign_paths(path: Path) -> None:

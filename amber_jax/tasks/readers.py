@@ -101,6 +101,12 @@ def matching_files(source: str, language: str) -> list[Path]:
         paths = [path for path in names if path.is_file()]
     except (OSError, ValueError):  # a name no file can have
         paths = []
+    plain = {path.with_suffix("") if _is_compressed(path) else path for path in paths}
+    if len(plain) < len(paths):
+        raise UserError(
+            f"{source}: finds a file both packed and unpacked among "
+            f"{', '.join(sorted(path.name for path in paths))}; remove one of the two"
+        )
     if not paths:
         raise UserError(
             f"{source}: no file {pattern} for the language {language!r}; correct the "
@@ -135,7 +141,11 @@ def _tags(sentences: Iterable[TaggedSentence]) -> set[str]:
 
 
 def _plain_suffix(path: Path) -> str:
-    return Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
+    return Path(path.stem).suffix if _is_compressed(path) else path.suffix
+
+
+def _is_compressed(path: Path) -> bool:
+    return path.suffix in _COMPRESSED
 
 
 def _add(read: Read, path: Path, found: list, dropped: dict[str, int]) -> None:

@@ -23,7 +23,9 @@ def encode_words(
 
     A sentence longer than `max_length` tokens becomes several, cut between words, so
     that every word gets a prediction. A word that is itself too long is cut, one
-    without any piece is [UNK]. A tag that is not in `label_ids` becomes 0: it can be
+    without any piece is [UNK]. SentencePiece's bare word mark is left out where other
+    pieces follow: languages without spaces never have it inside a sentence, and no tag
+    can be told from it. A tag that is not in `label_ids` becomes 0: it can be
     predicted, not trained on.
 
     Source: google-research/xtreme, utils_preprocess.py (cut sentences, [UNK]).
@@ -31,7 +33,7 @@ def encode_words(
     vocabulary = sorted({word for sentence in sentences for word in sentence.words})
     unknown = [tokenizer.special.unk]
     pieces = {
-        word: ids or unknown
+        word: _without_mark(ids, tokenizer) or unknown
         for word, ids in zip(
             vocabulary, tokenizer.encode_batch(vocabulary), strict=True
         )
@@ -48,6 +50,11 @@ def encode_words(
             room,
         )
     ]
+
+
+def _without_mark(ids: list[int], tokenizer: Tokenizer) -> list[int]:
+    bare = len(ids) > 1 and not tokenizer.decode(ids[:1])
+    return ids[1:] if bare else ids
 
 
 Word = tuple[list[int], int]

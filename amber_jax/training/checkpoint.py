@@ -108,8 +108,9 @@ class CheckpointWriter:
             )
         except (OSError, ValueError) as error:
             raise self._failure(step, error) from error
+        # Asked now: a better one that comes meanwhile is not on disk yet.
         self._thread = threading.Thread(
-            target=self._finish, args=(step, partial, contents)
+            target=self._finish, args=(step, partial, contents, self._keep_too())
         )
         self._thread.start()
 
@@ -127,22 +128,24 @@ class CheckpointWriter:
         self.wait()
         self._orbax.close()
 
-    def _finish(self, step: int, partial: Path, run: Mapping[str, Any]) -> None:
+    def _finish(
+        self, step: int, partial: Path, run: Mapping[str, Any], kept_too: int | None
+    ) -> None:
         try:
             self._orbax.wait_until_finished()
             if jax.process_index() == 0:
                 write_json(partial / RUN, run)
                 self._write_extras(partial)
                 complete_folder(partial, self._directory / str(step))
-                self._prune()
+                self._prune(kept_too)
         except BaseException as error:  # noqa: BLE001 - raised again by `wait`
             self._error = self._failure(step, error)
 
-    def _prune(self) -> None:
+    def _prune(self, kept_too: int | None) -> None:
         folders = [self._directory / str(step) for step in _steps(self._directory)]
         # Reads what is kept back from disk: a damaged one must not push out a good one.
         old = [folder for folder in folders if damage(folder) is None][self._keep :]
-        for folder in [f for f in old if f.name != str(self._keep_too())]:
+        for folder in [f for f in old if f.name != str(kept_too)]:
             # Renamed first: what a kill leaves behind is cleared at the next start.
             shutil.rmtree(folder.rename(folder.with_name(folder.name + _PARTIAL)))
 

@@ -160,7 +160,7 @@ def _check_finite(step: int, metrics: Mapping[str, float], limit: int) -> None:
         raise UserError(
             f"step {step}: {in_a_row} updates in a row were not finite "
             f"({', '.join(sorted(bad)) or 'gradients'}); begin another run with a "
-            "lower learning rate, from the last checkpoint (init_checkpoint) or anew"
+            "lower learning rate, from the last checkpoint or anew"
         )
 
 

@@ -20,6 +20,9 @@ class Letters:
     def encode_batch(self, texts):
         return [[ord(letter) for letter in text if letter != " "] for text in texts]
 
+    def decode(self, ids):
+        return "".join(map(chr, ids)).replace("_", "")
+
 
 def encode(*sentences, max_length):
     return tagging.encode_words(sentences, Letters(), IDS, max_length=max_length)
@@ -38,6 +41,11 @@ def test_a_word_without_a_piece_is_unknown_and_still_tagged():
     (one,) = encode(sentence("a| |b", "ABC"), max_length=12)
     assert one.src_ids == [97, 1, 98]
     assert one.slots == [1, 2, 3]
+
+
+def test_a_bare_word_mark_is_left_out_unless_it_is_all_there_is():
+    (one,) = encode(sentence("_ab|c|_", "ABC"), max_length=12)
+    assert one == ([97, 98, 99, 95], [], [1, 3, 4], [0, 1, 2])
 
 
 def test_a_long_sentence_is_cut_between_words():
