@@ -89,6 +89,8 @@ def convert(
         UserError: the model cannot be read or has no such form; nothing is written.
     """
     _require_room(target.path)
+    if target.format == "amber" and (options.results or options.licence):
+        raise UserError("--results and --license are for a model card; amber has none")
     scores = _scores(options.results)
     bert, run = _read(source, note)
     bert = first_layers(bert, options.layer)

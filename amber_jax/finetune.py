@@ -446,7 +446,7 @@ def _keep_best(
 
 
 def _test(setup: Setup, seed: int, folder: Path) -> dict[str, Any]:
-    result = zero_shot.test_model(
+    result = zero_shot.score_model(
         setup.labeller,
         load_model(folder / zero_shot.BEST),
         setup.examples.tests,

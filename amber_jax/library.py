@@ -279,9 +279,9 @@ def load(path: str | PathLike[str]) -> Model:
     """Returns the model of a checkpoint, as `amber_jax.load` does.
 
     Args:
-        path: a run's workdir or one of its checkpoint folders, of pretraining,
-            fine-tuning or launch/convert.py. A warning names every damaged checkpoint
-            that is passed over.
+        path: a run's workdir or one of its checkpoint folders, of pretraining or
+            launch/convert.py; of fine-tuning, the `best` folder of a seed. A warning
+            names every damaged checkpoint that is passed over.
 
     Raises:
         UserError: there is no usable checkpoint.

@@ -63,7 +63,7 @@ def build_labeller(
     return Labeller(task, tokenizer, shape, build_predictor(model))
 
 
-def test_model(
+def score_model(
     labeller: Labeller,
     best: LoadedModel,
     tests: Mapping[str, Sequence[Any]],
@@ -178,7 +178,7 @@ def _evaluate_one(
         max_length=model.checkpoint.run["task"]["max_length"],
     )
     folder = output / f"seed-{model.checkpoint.run['config']['seed']}"
-    return test_model(
+    return score_model(
         labeller, model, tests, train=(), label=config.label, output=folder
     )
 
@@ -245,21 +245,21 @@ def as_table(result: Mapping[str, Any]) -> str:
         lines.append(f"stand-in training set: {result['train']['stand_in']}")
     cells = [*metrics, *(f"{name} acc." for name in baselines)]
     widths = [max(10, len(cell) + 2) for cell in cells]
-    head = functools.partial(_row, widths)
-    lines.append(f"{'language':<10}{'examples':>10}" + head(cells))
+    row = functools.partial(_row, widths)
+    lines.append(f"{'language':<10}{'examples':>10}" + row(cells))
     for language, score in result["scores"].items():
         knowing_little = result["baseline_accuracy"][language]
         numbers = [*score.values(), *knowing_little.values()]
         lines.append(
             f"{language:<10}{result['examples'][language]:>10,}"
-            + head([f"{100 * number:.1f}%" for number in numbers])
+            + row([f"{100 * number:.1f}%" for number in numbers])
         )
     means = [
         *result["average"].values(),
         *average(result["baseline_accuracy"]).values(),
     ]
     lines.append(
-        f"{'average':<10}{'':>10}" + head([f"{100 * number:.1f}%" for number in means])
+        f"{'average':<10}{'':>10}" + row([f"{100 * number:.1f}%" for number in means])
     )
     if result["collapsed"]:
         lines.append(

@@ -1,6 +1,6 @@
 """Stage 2 alone, from the weights of a trained encoder, mBERT's for one.
 
-python launch/convert.py --from=hf:bert-base-multilingual-cased --to=amber:mbert
+python launch/convert.py --from=hf:DIR --to=amber:mbert
 python launch/build_corpus.py --config=configs/corpus_folder.py:FOLDER \
     --config.tokenizer=mbert/tokenizer --output=corpus
 python launch/pretrain.py --config=configs/mbert_continue.py:sa --config.corpus=corpus \

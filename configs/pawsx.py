@@ -6,7 +6,8 @@ python launch/finetune.py --config=configs/pawsx.py --config.data=DIR \
 DIR holds XTREME's files, plain or compressed: train-en.tsv, dev-en.tsv and test-XX.tsv
 with labels; the original layout is `original` (XX/translated_train.tsv and so on).
 `dev_en` stands in where the 49,401 training pairs are not to be had: it trains on
-nine tenths of the English dev set and chooses by the last tenth.
+nine tenths of the English dev set and chooses by the last tenth. Its tests may lie in
+folders, XX/test_2k.tsv, as in the original.
 """
 
 from ml_collections import ConfigDict
@@ -18,6 +19,7 @@ LANGUAGES = ("de", "en", "es", "fr", "zh")  # XTREME has ja and ko too
 
 def get_config(variant: str = "xtreme") -> ConfigDict:
     config = settings.finetuning("pawsx")
+    config.seeds = (42,)  # XTREME's
     config.train, config.dev = "train-{language}.tsv*", "dev-{language}.tsv*"
     config.test = "test-{language}.tsv*"
     config.languages = LANGUAGES

@@ -22,6 +22,7 @@ LANGUAGES = (
 
 def get_config(variant: str = "xtreme") -> ConfigDict:
     config = settings.finetuning("xnli")
+    config.seeds = (42,)  # XTREME's
     config.train, config.dev = "train-{language}.tsv*", "dev-{language}.tsv*"
     config.test = "test-{language}.tsv*"
     config.languages = LANGUAGES

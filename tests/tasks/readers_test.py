@@ -195,6 +195,9 @@ def test_any_bytes_give_examples_or_an_error_that_names_the_file(
             read()
         except UserError as error:
             assert str(path.parent) in str(error)
+            whole_file = ("cannot be read", "no examples", "every label", "has no")
+            told = str(error)
+            assert "line" in told or any(words in told for words in whole_file), told
 
 
 @given(st.text(max_size=12), st.text(max_size=4))
