@@ -200,6 +200,7 @@ def arguments(data, pretrained, workdir, *others):
         *(sys.executable, "launch/finetune.py", "--config=configs/xnli.py"),
         *(f"--config.data={data / 'xnli'}", f"--checkpoint={pretrained}"),
         *(f"--workdir={workdir}", "--config.languages=('en','fr')"),
+        "--config.seeds=(1,)",
         *("--config.max_length=16", "--config.batch_size=4", "--config.num_epochs=3"),
         *("--config.evaluate_every=10", "--config.log_every=1"),
         *("--config.peak_learning_rate=1e-2", "--config.tensorboard=False", *others),
