@@ -173,11 +173,21 @@ def batch(in_pairs, small_vocabulary):
 
 
 @pytest.fixture
-def labels(batch):
-    """Every seventh real token is predicted."""
-    ids = batch["input_ids"]
-    chosen = (torch.arange(ids.numel()).reshape(ids.shape) % 7 == 3) & (ids > 4)
-    return torch.where(chosen, ids, -100)
+def every_seventh():
+    """A function: MLM labels that ask for every seventh real token of a batch."""
+
+    def every_seventh(batch):
+        ids = batch["input_ids"]
+        chosen = (torch.arange(ids.numel()).reshape(ids.shape) % 7 == 3) & (ids > 4)
+        return torch.where(chosen, ids, -100)
+
+    return every_seventh
+
+
+@pytest.fixture
+def labels(batch, every_seventh):
+    """What is to be predicted of `batch`."""
+    return every_seventh(batch)
 
 
 @pytest.fixture

@@ -85,21 +85,26 @@ def test_the_mlm_loss_and_its_gradient_agree(
     model_and_folder, brought_in, batch, labels, tmp_path
 ):
     model, folder = model_and_folder
+    ours = brought_in(f"hf:{folder}", tmp_path / "amber")
+    assert_gradients_agree(model, ours, batch, labels)
+
+
+def assert_gradients_agree(model, ours, batch, labels):
     logits = model(**batch).prediction_logits
     wanted = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=-100
     )
     wanted.backward()
-    ours = brought_in(f"hf:{folder}", tmp_path / "amber")
     trained = {part: ours.params[part] for part in ("encoder", "mlm_head")}
     loss, gradient = mlm_loss_and_gradient(ours.config, trained, batch, labels)
     assert abs(float(loss) - wanted.item()) < CLOSE
     gradients = from_params(gradient, ours.config, "hf")
-    differences = {}
     named = dict(model.named_parameters())
     assert len(gradients) == sum(p.grad is not None for p in named.values())
-    for name, found in gradients.items():
-        differences[name] = np.abs(found - named[name].grad.numpy()).max()
+    differences = {
+        name: np.abs(found - named[name].grad.numpy()).max()
+        for name, found in gradients.items()
+    }
     print(f"gradient: largest difference {max(differences.values()):.1e}")
     assert max(differences.values()) < CLOSE, differences
 
@@ -201,6 +206,7 @@ def test_mbert_at_its_real_size(
     in_pairs,
     convert,
     brought_in,
+    every_seventh,
     weight_warnings,
     tmp_path,
 ):
@@ -210,6 +216,8 @@ def test_mbert_at_its_real_size(
     rows = {name: value[::4] for name, value in in_pairs(mbert_vocabulary).items()}
     found = bert_outputs(ours.config, ours.params, rows)
     assert_close(found, reference_outputs(model, rows))
+    few = {name: value[:2] for name, value in rows.items()}
+    assert_gradients_agree(model, ours, few, every_seventh(few))
     convert(f"amber:{tmp_path / 'amber'}", f"hf:{tmp_path / 'out'}")
     back = load_silently("BertForPreTraining", tmp_path / "out", weight_warnings)
     for name, parameter in model.state_dict().items():
