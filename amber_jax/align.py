@@ -1,18 +1,17 @@
 """Word alignment, wired: sentence pairs in, Pharaoh lines or scores out."""
 
-import contextlib
 import itertools
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from amber_jax.config import alignment_problems, word_alignment_problems
-from amber_jax.corpora.text import LINE_CAP_BYTES, read_lines, split_lines
+from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.errors import UserError
+from amber_jax.line_files import appearing, lines_of
 from amber_jax.loading import LoadedModel, load_model
 from amber_jax.tasks.examples import AlignedPair
 from amber_jax.tasks.scores import alignment_scores
@@ -28,10 +27,8 @@ from amber_jax.tasks.word_links import (
     diagonal_links,
 )
 
-STANDARD = "-"  # stdin or stdout in place of a file
 METRICS = ("precision", "recall", "f1", "aer")
 _WINDOW = 4096  # lines in memory together
-_CHUNK_BYTES = 1 << 20
 
 Note = Callable[[str], None]
 
@@ -49,8 +46,8 @@ def align_file(
 
     Args:
         checkpoint: a run's workdir or one of its checkpoint folders.
-        source: path of the file, or `STANDARD`.
-        output: path of the file to write, or `STANDARD`; it appears when complete.
+        source: path of the file, or `line_files.STANDARD`.
+        output: path of the file to write, or the same; it appears when complete.
         alignment: how words are aligned.
         note: called with sentences worth telling.
 
@@ -63,10 +60,11 @@ def align_file(
     align = build_word_aligner(model.config, model.tokenizer, alignment)
     rejects: dict[str, int] = {}
     lines = cut = unspaced = 0
-    with _opened(output) as file:
+    with appearing(output) as file:
         for window in _windows(map(split_line, lines_of(source))):
             found = align(model.params, [pair for pair, _ in window])
-            file.writelines(f"{format_pharaoh(links)}\n" for links in found.links)
+            for links in found.links:
+                file.write(f"{format_pharaoh(links)}\n".encode("ascii"))
             for reason in (reason for _, reason in window if reason):
                 rejects[reason] = rejects.get(reason, 0) + 1
             lines += len(window)
@@ -111,42 +109,12 @@ def split_line(raw: bytes) -> tuple[WordPair, str | None]:
     return (sides[0], sides[1]), None
 
 
-def lines_of(source: str) -> Iterator[bytes]:
-    """Returns the lines of a file that `corpora.text` reads, or of stdin."""
-    if source != STANDARD:
-        return read_lines(Path(source))
-    return split_lines(iter(lambda: sys.stdin.buffer.read(_CHUNK_BYTES), b""))
-
-
 def _windows(
     lines: Iterable[tuple[WordPair, str | None]],
 ) -> Iterator[list[tuple[WordPair, str | None]]]:
     remaining = iter(lines)
     while window := list(itertools.islice(remaining, _WINDOW)):
         yield window
-
-
-@contextlib.contextmanager
-def _opened(output: str) -> Iterator[TextIO]:
-    """Opens a file that takes its name when it is complete."""
-    if output == STANDARD:
-        yield sys.stdout
-        return
-    partial = Path(f"{output}.partial")
-    try:
-        if Path(output).exists() and not Path(output).is_file():
-            raise OSError(0, "it is no file")
-        with partial.open("w", encoding="ascii", newline="\n") as file:
-            yield file
-        partial.replace(output)
-    except OSError as error:
-        raise UserError(
-            f"--output {output} cannot be written ({error.strerror}); "
-            "wanted the path of a file"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # said above already
-            partial.unlink(missing_ok=True)
 
 
 def oddities(cut: int, unspaced: int, max_positions: int) -> Iterator[str]:

@@ -17,11 +17,10 @@ from amber_jax.convert import huggingface, sentence_transformers, tensorflow_ber
 from amber_jax.convert.bert import Bert, first_layers, without_heads
 from amber_jax.convert.model_card import Facts, Score, Stream, model_card
 from amber_jax.convert.names import known_parts
-from amber_jax.corpora.records import read_manifest
 from amber_jax.errors import UserError
 from amber_jax.loading import TOKENIZER_FOLDER, load_model
 from amber_jax.report.results import Result, read_results
-from amber_jax.trained import trained_languages, trained_vector
+from amber_jax.trained import trained_languages, trained_streams, trained_vector
 from amber_jax.training.checkpoint import save_params
 from amber_jax.workdir import versions
 
@@ -225,13 +224,7 @@ def _facts(
 
 def _data(run: Mapping[str, Any]) -> tuple[Stream, ...]:
     """Returns what the corpus holds, if it is still where it was in training."""
-    try:
-        manifest = read_manifest(Path(run["config"]["corpus"]))
-    except UserError:
-        return ()
-    if manifest["fingerprint"] != run["corpus_fingerprint"]:
-        return ()
-    streams = manifest["streams"]
+    streams = trained_streams(run)
     return tuple(
         Stream(_KINDS[kind], name, facts["pairs"], facts["real_tokens"])
         for kind in streams

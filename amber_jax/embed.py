@@ -1,6 +1,5 @@
 """Files of sentences to files of vectors, wired: bounded memory, however long."""
 
-import contextlib
 import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -9,10 +8,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from amber_jax.align import STANDARD, lines_of
 from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line
-from amber_jax.errors import UserError
 from amber_jax.library import Model, load
+from amber_jax.line_files import STANDARD, appearing, lines_of
 from amber_jax.progress import is_watched, progress_bar
 
 _WINDOW = 1 << 15  # sentences in memory together, and sorted by length together
@@ -46,7 +44,8 @@ def embed_file(
 
     Args:
         checkpoint: a run's workdir or one of its checkpoint folders.
-        source: path of a plain, .gz, .bz2 or .xz file, or `align.STANDARD` for stdin.
+        source: path of a plain, .gz, .bz2 or .xz file, or
+            `line_files.STANDARD` for stdin.
         output: path of the .npy; it appears when complete.
         wanted: which vectors.
         note: called with sentences worth telling.
@@ -73,7 +72,7 @@ def clean_lines(source: str, rejects: dict[str, int]) -> Iterator[str | None]:
     """Yields the lines as `corpora.text.clean_line` cleans them, None for unusable.
 
     Args:
-        source: a path, or `align.STANDARD` for stdin.
+        source: a path, or `line_files.STANDARD` for stdin.
         rejects: where the reasons are counted.
     """
     for raw in lines_of(source):
@@ -129,27 +128,3 @@ def _npy_header(rows: int, width: int) -> bytes:
     facts = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
     np.lib.format.write_array_header_1_0(head, facts)
     return head.getvalue()
-
-
-@contextlib.contextmanager
-def appearing(output: str) -> Iterator[BinaryIO]:
-    """Opens a file that takes the name `output` when it is complete.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    partial = Path(f"{output}.partial")
-    try:
-        if Path(output).exists() and not Path(output).is_file():
-            raise OSError(0, "it is no file")
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(output)
-    except OSError as error:
-        raise UserError(
-            f"--output {output} cannot be written ({error.strerror}); "
-            "wanted the path of a file, and room there"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # said above already
-            partial.unlink(missing_ok=True)

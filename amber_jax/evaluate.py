@@ -14,8 +14,9 @@ from amber_jax.loading import LoadedModel, init_key, init_params, load_model
 from amber_jax.retrieve import RetrievalEvaluation, build_retrieval
 from amber_jax.tasks.alignment import view_pair
 from amber_jax.training.manifest import write_json
+from amber_jax.workdir import RESULTS
 
-RESULTS, PROBE = "results.json", "probe.npz"
+PROBE = "probe.npz"
 
 
 def evaluate(

@@ -21,9 +21,8 @@ from ml_collections import ConfigDict
 
 from amber_jax import config as settings
 from amber_jax import zero_shot
-from amber_jax.data.labelled import steps_per_epoch, training_batches
+from amber_jax.data.labelled import Labelled, steps_per_epoch, training_batches
 from amber_jax.errors import UserError
-from amber_jax.evaluate import RESULTS
 from amber_jax.loading import TOKENIZER_FOLDER, LoadedModel, load_model
 from amber_jax.model.heads import LabellingModel
 from amber_jax.run_log import Evaluation, RunLog
@@ -32,18 +31,24 @@ from amber_jax.tasks.labelling import (
     init_labelling,
     labelling_objective,
 )
-from amber_jax.tasks.task import TASKS, Task, refuse_unknown_labels
+from amber_jax.tasks.task import Task, build_task, refuse_unknown_labels
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
 from amber_jax.training.console import Console
 from amber_jax.training.manifest import MANIFEST, write_json
 from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
-from amber_jax.training.parallel import Backend, build_backend, on_one_device
+from amber_jax.training.parallel import (
+    Backend,
+    abstract_like,
+    build_backend,
+    on_one_device,
+)
 from amber_jax.training.state import TrainState, new_state
 from amber_jax.training.step import train_step
 from amber_jax.types import Params
 from amber_jax.workdir import (
     CHECKPOINTS,
+    RESULTS,
     as_json,
     begin_workdir,
     check_same_run,
@@ -69,7 +74,7 @@ class Examples:
     files: Sequence[str]  # of train
     dropped: Mapping[str, int]  # reason -> rows left out, of all files
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """The sha256 of what training and choosing see."""
         digest = hashlib.sha256()
@@ -141,7 +146,7 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
         problems.append(f"fine-tuning is for one process, not {jax.process_count()}")
     if problems:
         raise UserError("config: " + "; ".join(problems))
-    task = TASKS[config.task](config.syntactic_words)
+    task = build_task(config.task, syntactic_words=config.syntactic_words)
     pretrained = load_model(checkpoint, untrained=config.untrained, note=note)
     encoder = dataclasses.replace(
         pretrained.config,
@@ -274,20 +279,16 @@ def _run_steps(
     writer: checkpoints.CheckpointWriter,
     log: RunLog,
 ) -> TrainState:
-    config, task = setup.config, setup.task
+    config = setup.config
     start, end = int(state.step), setup.num_steps
-    dev = Evaluation(DEV, lambda params: _score_dev(setup, params, log))
+    encoded_dev = setup.labeller.encode(setup.examples.dev)
+    dev = Evaluation(DEV, lambda params: _score_dev(setup, params, encoded_dev, log))
     if start == end or (start and loop.is_due(start, config.evaluate_every)):
         # A run that was asked to stop there left it out.
         log.evaluate([dev], state, config.task)
     if start == end:
         return state
-    encoded = task.encode(
-        setup.examples.train,
-        setup.pretrained.tokenizer,
-        task.label_ids,
-        max_length=config.max_length,
-    )
+    encoded = setup.labeller.encode(setup.examples.train)
     rate = linear_warmup_and_decay(
         config.peak_learning_rate, warmup_steps=config.warmup_steps, num_steps=end
     )
@@ -332,9 +333,11 @@ def _run_steps(
         )
 
 
-def _score_dev(setup: Setup, params: Params, log: RunLog) -> dict[str, float]:
+def _score_dev(
+    setup: Setup, params: Params, encoded: Sequence[Labelled], log: RunLog
+) -> dict[str, float]:
     dev = setup.examples.dev
-    predicted = setup.labeller.predict(params, dev)
+    predicted = setup.labeller.predict_encoded(params, dev, encoded)
     if zero_shot.is_constant(predicted):
         log.note("dev: every prediction is the same label; the training has collapsed")
     scores = setup.task.score(dev, predicted)
@@ -366,12 +369,7 @@ def _new_state_shapes(setup: Setup) -> TrainState:
 
 
 def _abstract_state(setup: Setup) -> TrainState:
-    shapes = _new_state_shapes(setup)
-    return jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        shapes,
-        setup.backend.place(shapes),
-    )
+    return abstract_like(_new_state_shapes(setup), setup.backend)
 
 
 def _write_extras(setup: Setup) -> Callable[[Path], None]:

@@ -9,9 +9,10 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from amber_jax.embed import Wanted, appearing, clean_lines, counted, write_vectors
+from amber_jax.embed import Wanted, clean_lines, counted, write_vectors
 from amber_jax.errors import UserError
 from amber_jax.library import Model, load
+from amber_jax.line_files import appearing
 from amber_jax.tasks.mining import MARGINS, mutual_best
 
 _DIGEST_BYTES = 16  # 10^9 sentences hold two of one digest at odds of 10^-21

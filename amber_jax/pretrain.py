@@ -39,7 +39,7 @@ from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
 from amber_jax.training.console import Console
 from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
-from amber_jax.training.parallel import Backend, build_backend
+from amber_jax.training.parallel import Backend, abstract_like, build_backend
 from amber_jax.training.state import TrainState, new_state
 from amber_jax.training.step import TrainStep, train_step
 from amber_jax.types import Array
@@ -359,11 +359,7 @@ def vocabulary(tokenizer: Tokenizer, size: int) -> objectives.Vocabulary:
 def abstract_state(run: Run) -> TrainState:
     """Returns the state's shapes, types and shardings; allocates nothing."""
     shapes = jax.eval_shape(functools.partial(_new_state, run))
-    return jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        shapes,
-        run.backend.place(shapes),
-    )
+    return abstract_like(shapes, run.backend)
 
 
 def _new_state(run: Run) -> TrainState:

@@ -31,9 +31,9 @@ from amber_jax.tasks.tatoeba import (
 from amber_jax.tasks.tfds_source import is_tfds
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.types import Params
+from amber_jax.workdir import PREDICTIONS
 
 Scores = dict[str, dict[str, float]]
-PREDICTIONS = "predictions"  # folder in the output, as XTREME takes it
 
 
 class Retrieved(NamedTuple):

@@ -59,17 +59,23 @@ def changed_pooling(
     )
 
 
-def trained_languages(run: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the languages of the corpus, sorted; none if it is no longer there."""
+def trained_streams(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the streams in the corpus's manifest; {} if it is no longer there."""
     if "corpus_fingerprint" not in run:
-        return ()
+        return {}
     try:
         manifest = read_manifest(Path(run["config"]["corpus"]))
     except UserError:
+        return {}
+    same = manifest["fingerprint"] == run["corpus_fingerprint"]
+    return manifest["streams"] if same else {}
+
+
+def trained_languages(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the languages of the corpus, sorted; none if it is no longer there."""
+    streams = trained_streams(run)
+    if not streams:
         return ()
-    if manifest["fingerprint"] != run["corpus_fingerprint"]:
-        return ()
-    streams = manifest["streams"]
     alone = set(streams["mono"])
     # A code may have hyphens itself: a pair of one is told by its other language.
     halves = {half for name in streams["pair"] for half in _halves(name, alone)}

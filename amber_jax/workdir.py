@@ -13,7 +13,8 @@ from amber_jax.errors import UserError
 from amber_jax.training.checkpoint import Checkpoint
 from amber_jax.training.manifest import write_json
 
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, RESULTS = "checkpoints", "results.json"
+PREDICTIONS = "predictions"  # folder of TASK/test-XX.tsv, as XTREME takes it
 _VERSIONED = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from amber_jax.config import finetuning_problems
-from amber_jax.data.labelled import RowShape
+from amber_jax.data.labelled import Labelled, RowShape
 from amber_jax.errors import UserError
 from amber_jax.loading import LoadedModel, load_model
 from amber_jax.model.encoder import EncoderConfig
@@ -17,11 +17,12 @@ from amber_jax.model.heads import LabellingModel
 from amber_jax.tasks import xtreme
 from amber_jax.tasks.examples import Read
 from amber_jax.tasks.labelling import Predictor, build_predictor, predict_labels
-from amber_jax.tasks.task import TASKS, Task
+from amber_jax.tasks.task import Task, build_task
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.types import Params
+from amber_jax.workdir import PREDICTIONS
 
-BEST, PREDICTIONS = "best", "predictions"
+BEST = "best"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +36,21 @@ class Labeller:
 
     def predict(self, params: Params, examples: Sequence[Any]) -> list[Any]:
         """Returns a label per example, or a list of them per sentence of words."""
-        encoded = self.task.encode(
+        return self.predict_encoded(params, examples, self.encode(examples))
+
+    def encode(self, examples: Sequence[Any]) -> list[Labelled]:
+        """Returns the examples as ids; a long sentence of words becomes several."""
+        return self.task.encode(
             examples,
             self.tokenizer,
             self.task.label_ids,
             max_length=self.shape.row_length,
         )
+
+    def predict_encoded(
+        self, params: Params, examples: Sequence[Any], encoded: Sequence[Labelled]
+    ) -> list[Any]:
+        """Returns what `predict` does, of examples that were encoded before."""
         predicted = predict_labels(self.predictor, params, encoded, self.shape)
         return self.task.decode(examples, predicted, self.task.labels)
 
@@ -152,7 +162,7 @@ def evaluate_task(
     problems = list(finetuning_problems(config))
     if problems:
         raise UserError("config: " + "; ".join(problems))
-    task = TASKS[config.task](config.syntactic_words)
+    task = build_task(config.task, syntactic_words=config.syntactic_words)
     if config.untrained:
         raise UserError("untrained is for launch/finetune.py; here a model is tested")
     places = [*sorted(checkpoint.glob(f"seed-*/{BEST}")), checkpoint / BEST, checkpoint]

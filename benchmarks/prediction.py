@@ -22,7 +22,7 @@ from amber_jax import command_line
 from amber_jax.data.labelled import packed
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.tasks.labelling import build_predictor, init_labelling, predict_labels
-from amber_jax.tasks.task import TASKS
+from amber_jax.tasks.task import build_task
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.zero_shot import build_model, row_shape
 
@@ -42,7 +42,7 @@ def rows_of_the_sample(folder: Path) -> str:
     with lzma.open(SAMPLE, "rt", encoding="utf-8") as file:
         lines = file.read().split("\n")
     sentences = [line.replace("\t", " ").replace('"', "'") for line in lines if line]
-    labels = TASKS["xnli"](False).labels
+    labels = build_task("xnli").labels
     rows = [
         f"{sentences[i % len(sentences)]}\t{sentences[(i + 1) % len(sentences)]}"
         f"\t{labels[i % len(labels)]}\n"
@@ -87,7 +87,7 @@ def padded_share(lengths: np.ndarray) -> float:
 
 def main(argv: list[str]) -> None:
     del argv
-    task = TASKS["xnli"](False)
+    task = build_task("xnli")
     seconds = {}
 
     def timed(name: str, work):

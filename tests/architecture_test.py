@@ -17,7 +17,7 @@ BOTTOM = {"errors", "types", "reductions"}
 WIRING = {
     *("pretrain", "finetune", "evaluate", "zero_shot", "loading", "report"),
     *("align", "conversion", "retrieve", "run_log", "workdir", "command_line"),
-    *("embed", "library", "mine", "progress", "trained"),
+    *("embed", "library", "line_files", "mine", "progress", "trained"),
     "config",
 }
 MAY_IMPORT = {

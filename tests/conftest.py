@@ -3,6 +3,7 @@
 The environment is set before anything imports jax.
 """
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -27,10 +28,12 @@ import chex
 import jax
 import numpy as np
 import pytest
+import tiny_run
 from scipy.special import erf
 
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel
+from amber_jax.training.checkpoint import save_params
 
 chex.set_n_cpu_devices(8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -91,6 +94,26 @@ def pack():
         return {"token_ids": token_ids, "span_lengths": spans, "row_ids": row_ids}
 
     return build
+
+
+@pytest.fixture(scope="session")
+def checkpoint(params, encoder_config, tmp_path_factory):
+    """That model's workdir, ready to use, with a vocabulary of numbers."""
+    path = tmp_path_factory.mktemp("model") / "checkpoints" / "5"
+    tokenizer = tiny_run.save_tokenizer(tmp_path_factory.mktemp("tokenizer"), words=55)
+    run = {
+        "step": 5,
+        "encoder": dataclasses.asdict(encoder_config),
+        "tokenizer_fingerprint": tokenizer.fingerprint,
+        "config": {"seed": 0},
+    }
+    save_params(
+        path,
+        params,
+        run,
+        write_extras=lambda folder: tokenizer.save(folder / "tokenizer"),
+    )
+    return path.parents[1]
 
 
 def _dense(x, p):

@@ -15,10 +15,10 @@ os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import numpy as np
 import pytest
+import told_conversion
 import torch
 import transformers
 
-from amber_jax import conversion
 from amber_jax.loading import load_model
 from amber_jax.tokenization import load_tokenizer, sentencepiece
 
@@ -126,18 +126,7 @@ def random_bert():
 @pytest.fixture(scope="session")
 def convert():
     """A function that converts and returns the sentences that were told."""
-
-    def run(source, target, **options):
-        told = []
-        conversion.convert(
-            conversion.parse_place(source, "--from"),
-            conversion.parse_place(target, "--to"),
-            conversion.ExportOptions(**options),
-            note=told.append,
-        )
-        return told
-
-    return run
+    return told_conversion.convert
 
 
 @pytest.fixture(scope="session")

@@ -67,11 +67,17 @@ def _tags(*, syntactic_words: bool) -> Task:
     )
 
 
-TASKS: Mapping[str, Callable[[bool], Task]] = {
-    "udpos": lambda syntactic_words: _tags(syntactic_words=syntactic_words),
-    "xnli": lambda _: _pairs("xnli", XNLI_LABELS),
-    "pawsx": lambda _: _pairs("pawsx", PAWSX_LABELS),
-}
+def build_task(name: str, *, syntactic_words: bool = False) -> Task:
+    """Returns the task `name`: "udpos", "xnli" or "pawsx".
+
+    Args:
+        name: of the task.
+        syntactic_words: of udpos, see `readers.read_tagged_sentences`.
+    """
+    if name == "udpos":
+        return _tags(syntactic_words=syntactic_words)
+    labels = {"xnli": XNLI_LABELS, "pawsx": PAWSX_LABELS}
+    return _pairs(name, labels[name])
 
 
 def refuse_unknown_labels(

@@ -129,6 +129,15 @@ def _shard_widest(mesh: Mesh, x: Any) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*[None] * widest, AXIS))
 
 
+def abstract_like(shapes: Any, backend: Backend) -> Any:
+    """Returns ShapeDtypeStructs with the shardings that the back end gives them."""
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        shapes,
+        backend.place(shapes),
+    )
+
+
 def on_one_device(params: Any) -> Any:
     """Returns parameters as one local device's, so that work is not done once a device.
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_checkpoint
+import told_conversion
 
-from amber_jax import conversion
 from amber_jax.tokenization import load_tokenizer, sentencepiece
 
 STORED = Path(__file__).parents[1] / "data" / "convert"
@@ -35,18 +35,7 @@ def rows(expected):
 @pytest.fixture(scope="session")
 def convert():
     """A function that converts and returns the sentences that were told."""
-
-    def run(source, target, **options):
-        told = []
-        conversion.convert(
-            conversion.parse_place(source, "--from"),
-            conversion.parse_place(target, "--to"),
-            conversion.ExportOptions(**options),
-            note=told.append,
-        )
-        return told
-
-    return run
+    return told_conversion.convert
 
 
 @pytest.fixture(scope="session")

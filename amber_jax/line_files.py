@@ -1,0 +1,47 @@
+"""Files of lines that commands read and write, stdin and stdout among them."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from amber_jax.corpora.text import read_lines, split_lines
+from amber_jax.errors import UserError
+
+STANDARD = "-"  # stdin or stdout in place of a file
+_CHUNK_BYTES = 1 << 20
+
+
+def lines_of(source: str) -> Iterator[bytes]:
+    """Returns the lines of a file that `corpora.text` reads, or of stdin."""
+    if source != STANDARD:
+        return read_lines(Path(source))
+    return split_lines(iter(lambda: sys.stdin.buffer.read(_CHUNK_BYTES), b""))
+
+
+@contextlib.contextmanager
+def appearing(output: str) -> Iterator[BinaryIO]:
+    """Opens a file that takes the name `output` when it is complete, or stdout.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    if output == STANDARD:
+        yield sys.stdout.buffer
+        return
+    partial = Path(f"{output}.partial")
+    try:
+        if Path(output).exists() and not Path(output).is_file():
+            raise OSError(0, "it is no file")
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(output)
+    except OSError as error:
+        raise UserError(
+            f"--output {output} cannot be written ({error.strerror}); "
+            "wanted the path of a file, and room there"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # said above already
+            partial.unlink(missing_ok=True)
