@@ -72,6 +72,14 @@ class Pass(NamedTuple):
     last_layer_input: Array  # [B, L, D]
 
 
+class Embeddings(NamedTuple):
+    """The sentences of a batch of S pair slots, encoded alone."""
+
+    src: Array  # [S, D] float32
+    tgt: Array  # [S, D] float32, the translation in the same row
+    present: Array  # [S] float32, 0 on slots without a pair
+
+
 def pretraining_objective(
     config: EncoderConfig,
     vocabulary: Vocabulary,
@@ -81,6 +89,7 @@ def pretraining_objective(
     mask_key: Array,
     sentence_alignment: SentenceAlignment,
     word_alignment: WordAlignment,
+    shards: int = 1,
 ) -> Objective:
     """Returns the objective of a stage.
 
@@ -93,19 +102,21 @@ def pretraining_objective(
             and on a row's identity only.
         sentence_alignment: options.
         word_alignment: options.
+        shards: devices that a batch's rows are spread over in a global view (under
+            `jit`); it decides how many logits are made at once.
 
     Returns:
-        A function that gives WeightedSums named as the losses, and what is worth
+        Its terms are WeightedSums named as the losses, and what is worth
         watching: `mlm` and `tlm` apart, accuracies, and the shares of word alignment.
     """
     model = PretrainingModel(config)
     directed = bool(losses & {SENTENCES, WORDS})
 
-    def objective(
-        params: Params, batch: Batch, key: Array, *, train: bool, axis_name: str | None
-    ) -> dict[str, WeightedSum]:
+    def apart(
+        params: Params, batch: Batch, key: Array, *, train: bool
+    ) -> tuple[dict[str, WeightedSum], Embeddings | tuple[()]]:
         mono_key, pair_key, src_key, tgt_key = jax.random.split(key, 4)
-        terms = {}
+        terms, embeddings = {}, ()
         if MASKED_LM in losses:
             masked_pass = functools.partial(
                 _masked_pass,
@@ -114,6 +125,7 @@ def pretraining_objective(
                 vocabulary,
                 rate=masking_rate,
                 mask_key=mask_key,
+                shards=shards,
                 train=train,
             )
             keys = {"mono": mono_key, "pair": pair_key}
@@ -130,13 +142,9 @@ def pretraining_objective(
                 train=train,
             )
             if SENTENCES in losses:
-                terms |= _sentence_terms(
-                    forward,
-                    backward,
-                    vocabulary,
-                    paired=pair["span_lengths"][..., 1] > 0,
-                    options=sentence_alignment,
-                    axis_name=axis_name,
+                paired = pair["span_lengths"][..., 1] > 0
+                embeddings = _embeddings(
+                    forward, backward, vocabulary, paired, sentence_alignment
                 )
             if WORDS in losses:
                 terms |= _word_terms(
@@ -149,9 +157,16 @@ def pretraining_objective(
                     max_pairs=pair["span_lengths"].shape[1],
                     options=word_alignment,
                 )
-        return terms
+        return terms, embeddings
 
-    return objective
+    def together(
+        embeddings: Embeddings | tuple[()], *, axis_name: str | None
+    ) -> dict[str, WeightedSum]:
+        if not embeddings:
+            return {}
+        return _sentence_terms(embeddings, sentence_alignment, axis_name=axis_name)
+
+    return Objective(apart, together)
 
 
 def _masked_pass(
@@ -163,6 +178,7 @@ def _masked_pass(
     *,
     rate: float,
     mask_key: Array,
+    shards: int,
     train: bool,
 ) -> tuple[WeightedSum, WeightedSum]:
     """Returns the masked-LM loss and hits of one kind of rows."""
@@ -177,18 +193,29 @@ def _masked_pass(
         first_word_id=max(vocabulary.special) + 1,
         vocab_size=vocabulary.size,
     )
-    _, logits = model.apply(
+    features = model.apply(
         {"params": params},
         masked.token_ids,
         place.sides,
         place.position_ids,
         rows.full_attention(place),
-        masked.mlm_positions,
+        mlm_positions=masked.mlm_positions,
         train=train,
         rngs={"dropout": dropout_key},
+        method=PretrainingModel.mlm_features,
     )
-    answers = (logits, masked.mlm_targets, masked.mlm_weights)
-    return masked_lm_loss.masked_lm(*answers), masked_lm_loss.masked_lm_hits(*answers)
+    return masked_lm_loss.masked_lm(
+        features,
+        params["encoder"]["embeddings"]["word"]["embedding"],
+        params["mlm_head"]["bias"],
+        masked.mlm_targets,
+        masked.mlm_weights,
+        parts=masked_lm_loss.num_parts(
+            max(1, len(token_ids) // shards),
+            masked.mlm_targets.shape[1],
+            model.config.vocab_size,
+        ),
+    )
 
 
 def _masked_lm_terms(
@@ -275,19 +302,25 @@ def _second_side(offsets: Array, place: rows.Layout) -> Array:
     return jnp.take_along_axis(offsets, index, axis=1) * place.sides
 
 
-def _sentence_terms(
+def _embeddings(
     forward: Pass,
     backward: Pass,
     vocabulary: Vocabulary,
-    *,
     paired: Array,
     options: SentenceAlignment,
-    axis_name: str | None,
-) -> dict[str, WeightedSum]:
-    """Returns the loss and its accuracy; `paired` [B, N] bool marks real pairs."""
+) -> Embeddings:
+    """Returns what the sentence loss compares; `paired` [B, N] marks real pairs."""
     src, has_src = _pooled(forward, vocabulary, paired.shape[1], options)
     tgt, has_tgt = _pooled(backward, vocabulary, paired.shape[1], options)
-    present = (has_src & has_tgt & paired.reshape(-1)).astype(jnp.float32)
+    present = has_src & has_tgt & paired.reshape(-1)
+    return Embeddings(src, tgt, present.astype(jnp.float32))
+
+
+def _sentence_terms(
+    embeddings: Embeddings, options: SentenceAlignment, *, axis_name: str | None
+) -> dict[str, WeightedSum]:
+    """Returns the loss and its accuracy, among the pairs of all devices."""
+    src, tgt, present = embeddings
     everyones = reductions.gather_batch(present, axis_name)
     own = jnp.arange(len(present)) + reductions.row_offset(len(present), axis_name)
 

@@ -25,5 +25,41 @@ class WeightedSum(NamedTuple):
     weight: Array  # [] float32: how many units were summed
 
 
-Objective = Callable[..., dict[str, WeightedSum]]
-"""`(params, batch, key, *, train, axis_name) -> {name: WeightedSum}`."""
+class Objective(NamedTuple):
+    """The losses of a batch, in two halves.
+
+    What examples say one by one can be summed over parts of a batch; what compares
+    them with each other needs the embeddings of all, and nothing else of them.
+    """
+
+    apart: Callable[..., tuple[dict[str, WeightedSum], Any]]
+    """`(params, batch, key, *, train) -> (terms, embeddings)`; embeddings are a tree
+    of float32 arrays with one example a row, empty if `together` needs none."""
+
+    together: Callable[..., dict[str, WeightedSum]]
+    """`(embeddings, *, axis_name) -> terms`, of the examples of all devices."""
+
+    def __call__(
+        self,
+        params: Params,
+        batch: Batch,
+        key: Array,
+        *,
+        train: bool,
+        axis_name: str | None,
+    ) -> dict[str, WeightedSum]:
+        """Returns all terms of a batch that is processed at once."""
+        terms, embeddings = self.apart(params, batch, key, train=train)
+        return terms | self.together(embeddings, axis_name=axis_name)
+
+
+def independent(terms: Callable[..., dict[str, WeightedSum]]) -> Objective:
+    """Returns the objective of losses that compare no example with another.
+
+    Args:
+        terms: `(params, batch, key, *, train) -> terms`.
+    """
+    return Objective(
+        apart=lambda *args, train: (terms(*args, train=train), ()),
+        together=lambda _, *, axis_name: {},
+    )

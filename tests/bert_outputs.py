@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from amber_jax.losses.masked_lm import masked_lm
+from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model.heads import PretrainingModel
 
 IGNORED = -100  # the label of tokens that are not predicted
@@ -62,7 +62,7 @@ def mlm_loss_and_gradient(config, params, batch, labels):
     rows = {name: np.asarray(value, np.int32) for name, value in batch.items()}
 
     def loss(params):
-        total = masked_lm(_apply(config, params, rows)["mlm_logits"], targets, weights)
-        return total.total / total.weight
+        losses = cross_entropy(_apply(config, params, rows)["mlm_logits"], targets)
+        return (losses * weights).sum() / weights.sum()
 
     return jax.jit(jax.value_and_grad(loss))(params)

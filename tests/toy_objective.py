@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from amber_jax.types import WeightedSum
+from amber_jax.types import WeightedSum, independent
 
 FEATURES = 3
 
 
-def objective(params, batch, key, *, train, axis_name):
+def terms(params, batch, key, *, train):
     """Weighted squared errors under `error`, and what the key gave as `draw`."""
     rows = batch["pair"]
     guess = (rows["x"] * params["kernel"][None]).sum(-1) + params["bias"]
@@ -19,6 +19,9 @@ def objective(params, batch, key, *, train, axis_name):
         "error": WeightedSum(square.sum(), rows["weight"].sum()),
         "draw": WeightedSum(jax.random.uniform(key), one),
     }
+
+
+objective = independent(terms)
 
 
 def params():

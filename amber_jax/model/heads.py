@@ -3,12 +3,14 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from amber_jax.model.dropout import Dropout
 from amber_jax.model.encoder import (
     LAYER_NORM_EPSILON,
     Encoder,
     EncoderConfig,
     EncoderOutput,
 )
+from amber_jax.model.projection import project
 from amber_jax.types import Array
 
 
@@ -17,7 +19,22 @@ class MaskedLMHead(nn.Module):
 
     config: EncoderConfig
 
-    @nn.compact
+    def setup(self) -> None:
+        """Names the parts."""
+        config = self.config
+        self.transform = nn.Dense(
+            config.hidden_size,
+            dtype=config.dtype,
+            kernel_init=nn.initializers.truncated_normal(config.initializer_range),
+            dot_general=project,
+        )
+        self.norm = nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=config.dtype)
+        self.bias = self.param("bias", nn.initializers.zeros, (config.vocab_size,))
+
+    def features(self, hidden_states: Array) -> Array:
+        """Returns what is compared with the words, [B, P, D] from [B, P, D]."""
+        return self.norm(nn.gelu(self.transform(hidden_states), approximate=False))
+
     def __call__(self, hidden_states: Array, word_embeddings: Array) -> Array:
         """Returns mlm_logits [B, P, V] float32.
 
@@ -26,18 +43,10 @@ class MaskedLMHead(nn.Module):
                 that logits over the vocabulary exist for nothing else.
             word_embeddings: [V, D], tied with the encoder's.
         """
-        config = self.config
-        x = nn.Dense(
-            config.hidden_size,
-            dtype=config.dtype,
-            kernel_init=nn.initializers.truncated_normal(config.initializer_range),
-            name="transform",
-        )(hidden_states)
-        x = nn.gelu(x, approximate=False)
-        x = nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=config.dtype, name="norm")(x)
-        bias = self.param("bias", nn.initializers.zeros, (config.vocab_size,))
-        logits = jnp.einsum("bpd,vd->bpv", x, word_embeddings.astype(x.dtype))
-        return logits.astype(jnp.float32) + bias[None, None]
+        x = self.features(hidden_states)
+        words = word_embeddings.astype(x.dtype)
+        exact = {"preferred_element_type": jnp.float32}
+        return jnp.einsum("bpd,vd->bpv", x, words, **exact) + self.bias[None, None]
 
 
 class PretrainingModel(nn.Module):
@@ -62,15 +71,27 @@ class PretrainingModel(nn.Module):
     ) -> tuple[EncoderOutput, Array]:
         """Returns the encoder's output and mlm_logits [B, P, V] float32."""
         output = self.encoder(token_ids, segment_ids, position_ids, mask, train=train)
-        slots = jnp.take_along_axis(
-            output.hidden_states, mlm_positions[..., None], axis=1
-        )
         words = self.encoder.variables["params"]["embeddings"]["word"]["embedding"]
-        return output, self.mlm_head(slots, words)
+        return output, self.mlm_head(_at(output, mlm_positions), words)
 
     def encode(self, *args: Array, **switches: bool) -> EncoderOutput:
         """Returns the encoder's output alone; arguments as `Encoder.__call__`."""
         return self.encoder(*args, **switches)
+
+    def mlm_features(
+        self, *args: Array, mlm_positions: Array, **switches: bool
+    ) -> Array:
+        """Returns the head's features at the prediction slots, [B, P, D].
+
+        With them `losses.masked_lm` makes the logits and their gradient at once.
+        """
+        output = self.encoder(*args, **switches)
+        return self.mlm_head.features(_at(output, mlm_positions))
+
+
+def _at(output: EncoderOutput, slots: Array) -> Array:
+    """Returns the last layer's vectors at `slots` [B, P], [B, P, D]."""
+    return jnp.take_along_axis(output.hidden_states, slots[..., None], axis=1)
 
 
 class LabellingModel(nn.Module):
@@ -89,12 +110,14 @@ class LabellingModel(nn.Module):
         if self.pooled:
             self.pooler = self._dense(self.config.hidden_size)
         self.head = self._dense(self.num_labels)
-        self.dropout = nn.Dropout(self.config.hidden_dropout)
+        self.dropout = Dropout(self.config.hidden_dropout)
 
     def _dense(self, features: int) -> nn.Dense:
         config = self.config
         init = nn.initializers.truncated_normal(config.initializer_range)
-        return nn.Dense(features, dtype=config.dtype, kernel_init=init)
+        return nn.Dense(
+            features, dtype=config.dtype, kernel_init=init, dot_general=project
+        )
 
     def __call__(
         self,
@@ -117,10 +140,10 @@ class LabellingModel(nn.Module):
             train: whether dropout acts.
         """
         output = self.encoder(token_ids, segment_ids, position_ids, mask, train=train)
-        x = jnp.take_along_axis(output.hidden_states, slots[..., None], axis=1)
+        x = _at(output, slots)
         if self.pooled:
             x = jnp.tanh(self.pooler(x))
-        x = self.dropout(x, deterministic=not train)
+        x = self.dropout(x, train=train)
         return self.head(x).astype(jnp.float32)
 
 

@@ -14,7 +14,14 @@ from amber_jax.data.labelled import Labelled, RowShape, prediction_batches
 from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model import rows
 from amber_jax.model.heads import LabellingModel
-from amber_jax.types import Array, Batch, Objective, Params, WeightedSum
+from amber_jax.types import (
+    Array,
+    Batch,
+    Objective,
+    Params,
+    WeightedSum,
+    independent,
+)
 
 CROSS_ENTROPY, ACCURACY = "cross_entropy", "accuracy"
 _ROWS_PER_BATCH = 32  # of prediction
@@ -28,10 +35,9 @@ def labelling_objective(model: LabellingModel) -> Objective:
     Batches are {"labelled": rows} as `data/labelled.py` makes them.
     """
 
-    def objective(
-        params: Params, batch: Batch, key: Array, *, train: bool, axis_name: str | None
+    def terms(
+        params: Params, batch: Batch, key: Array, *, train: bool
     ) -> dict[str, WeightedSum]:
-        del axis_name  # no example looks at another
         one = batch["labelled"]
         logits = _logits(model, params, one, train=train, key=key)
         weights, labels = one["label_weights"], one["labels"]
@@ -42,7 +48,7 @@ def labelling_objective(model: LabellingModel) -> Objective:
             ACCURACY: WeightedSum(hits.sum(), weights.sum()),
         }
 
-    return objective
+    return independent(terms)
 
 
 def _logits(

@@ -38,50 +38,27 @@ def train_step(
         state: replicated on every device, or sharded under jit.
         batch: this device's rows under `pmap`, all rows under `jit`.
         base_key: the run's key. What is random in step k is derived from it and k.
-        objective: batch -> named WeightedSums.
+        objective: its terms are named WeightedSums.
         loss_weights: step -> weights of the terms that are losses.
         learning_rate: step -> learning rate.
         optimizer: gradients -> descent direction.
-        micro_batches: the batch is processed in this many parts, to save memory.
+        micro_batches: the batch is processed in this many parts, to save memory; what
+            compares examples still compares those of all parts.
         axis_name: the mapped axis under `pmap`, None under `jit`.
     """
     key = device_key(jax.random.fold_in(base_key, state.step), axis_name)
-    parts = _split(batch, micro_batches)
-    keys = jax.random.split(key, micro_batches)
-
-    def terms_of(params: Params, part: Batch, part_key: Array) -> Any:
-        return objective(params, part, part_key, train=True, axis_name=axis_name)
-
-    def weights_of(part: Batch, part_key: Array) -> dict[str, Array]:
-        terms = terms_of(state.params, part, part_key)
-        return {name: term.weight for name, term in terms.items()}
-
-    # Weights do not depend on parameters, so the compiler drops the passes from their
-    # sum; a single part needs no sum, and its terms are at hand when they are divided.
-    all_parts = None
-    if micro_batches > 1:
-        all_parts = reduce_sum(_sum_over_parts(weights_of, parts, keys), axis_name)
     scales = loss_weights(state.step)
-
-    def loss_share(
-        params: Params, part: Batch, part_key: Array
-    ) -> tuple[Array, Metrics]:
-        terms = terms_of(params, part, part_key)
-        weights = all_parts
-        if weights is None:
-            own = {name: term.weight for name, term in terms.items()}
-            weights = reduce_sum(jax.lax.stop_gradient(own), axis_name)
-        means = {name: _share(term, weights[name]) for name, term in terms.items()}
-        return sum(scales[name] * means[name] for name in scales), means
-
-    (loss, means), grads = _sum_over_parts(
-        lambda part, part_key: jax.value_and_grad(loss_share, has_aux=True)(
-            state.params, part, part_key
-        ),
-        parts,
-        keys,
+    differentiate = _at_once if micro_batches == 1 else _part_by_part
+    means, grads = differentiate(
+        state.params,
+        _split(batch, micro_batches),
+        jax.random.split(key, micro_batches),
+        objective=objective,
+        scales=scales,
+        axis_name=axis_name,
     )
-    loss, means, grads = reduce_sum((loss, means, grads), axis_name)
+    means, grads = reduce_sum((means, grads), axis_name)
+    loss = sum(scales[name] * means[name] for name in scales)
     rate = learning_rate(state.step)
     new_state, grad_norm = _apply(state, loss, grads, rate, optimizer)
     metrics = means | {
@@ -92,6 +69,91 @@ def train_step(
         "skipped_in_a_row": new_state.skipped_in_a_row,
     }
     return new_state, metrics
+
+
+def _at_once(
+    params: Params,
+    parts: Batch,
+    keys: Array,
+    *,
+    objective: Objective,
+    scales: Mapping[str, Array],
+    axis_name: str | None,
+) -> tuple[Metrics, Any]:
+    """Returns this device's shares of the means, and their gradient."""
+    batch, key = jax.tree.map(lambda x: x[0], (parts, keys))
+
+    def loss_share(params: Params) -> tuple[Array, Metrics]:
+        terms = objective(params, batch, key, train=True, axis_name=axis_name)
+        return _loss_share(terms, _global_weights(terms, axis_name), scales)
+
+    grads, means = jax.grad(loss_share, has_aux=True)(params)
+    return means, grads
+
+
+def _part_by_part(
+    params: Params,
+    parts: Batch,
+    keys: Array,
+    *,
+    objective: Objective,
+    scales: Mapping[str, Array],
+    axis_name: str | None,
+) -> tuple[Metrics, Any]:
+    """Returns what `_at_once` does, with the memory of one part.
+
+    The embeddings of all parts are computed first and kept without what led to them.
+    The gradient by them tells every part, computed once more, how its own embeddings
+    are to move.
+
+    Source: Gao et al. 2021, arXiv 2101.06983.
+    """
+
+    def survey(part: Batch, key: Array) -> tuple[dict[str, Array], Any]:
+        terms, embeddings = objective.apart(params, part, key, train=True)
+        return {name: term.weight for name, term in terms.items()}, embeddings
+
+    # Weights do not depend on parameters, so the compiler drops what only leads to
+    # losses from this survey.
+    weights, embeddings = jax.lax.map(lambda one: survey(*one), (parts, keys))
+    weights = reduce_sum(jax.tree.map(lambda x: x.sum(0), weights), axis_name)
+
+    def compared(embeddings: Any) -> tuple[Array, Metrics]:
+        examples = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), embeddings)
+        terms = objective.together(examples, axis_name=axis_name)
+        return _loss_share(terms, _global_weights(terms, axis_name), scales)
+
+    directions, joint_means = jax.grad(compared, has_aux=True)(embeddings)
+
+    def pull(params: Params, part: Batch, key: Array, direction: Any) -> Any:
+        terms, embeddings = objective.apart(params, part, key, train=True)
+        loss, means = _loss_share(terms, weights, scales)
+        pulls = jax.tree.map(lambda x, d: (x * d).sum(), embeddings, direction)
+        return loss + sum(jax.tree.leaves(pulls)), means
+
+    def one_part(one: tuple[Batch, Array, Any]) -> tuple[Any, Metrics]:
+        return jax.grad(pull, has_aux=True)(params, *one)
+
+    grads, means = _sum_over_parts(one_part, (parts, keys, directions))
+    return means | joint_means, grads
+
+
+def _global_weights(
+    terms: Mapping[str, WeightedSum], axis_name: str | None
+) -> dict[str, Array]:
+    own = {name: term.weight for name, term in terms.items()}
+    return reduce_sum(jax.lax.stop_gradient(own), axis_name)
+
+
+def _loss_share(
+    terms: Mapping[str, WeightedSum],
+    weights: Mapping[str, Array],
+    scales: Mapping[str, Array],
+) -> tuple[Array, Metrics]:
+    """Returns the part of the loss that `terms` make up, and of the terms' means."""
+    means = {name: _share(term, weights[name]) for name, term in terms.items()}
+    loss = sum(scales[name] * means[name] for name in scales if name in means)
+    return jnp.float32(loss), means
 
 
 def _apply(
@@ -134,16 +196,12 @@ def _split(batch: Batch, parts: int) -> Batch:
     )
 
 
-def _sum_over_parts(function: Callable[..., Any], parts: Batch, keys: Array) -> Any:
-    """Returns the sum of `function(part, key)` over the first axis of both."""
-    first = jax.tree.map(lambda x: x[0], (parts, keys))
-    if keys.shape[0] == 1:
-        return function(*first)
-    zeros = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, *first)
-    )
+def _sum_over_parts(function: Callable[[Any], Any], parts: Any) -> Any:
+    """Returns the sum of `function` over the first axis of `parts`."""
+    shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], parts))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     def add(total: Any, part: Any) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, function(*part)), None
+        return jax.tree.map(jnp.add, total, function(part)), None
 
-    return jax.lax.scan(add, zeros, (parts, keys))[0]
+    return jax.lax.scan(add, zeros, parts)[0]

@@ -25,7 +25,7 @@ from amber_jax.training.optimizer import build_optimizer
 from amber_jax.training.parallel import build_backend
 from amber_jax.training.state import new_state
 from amber_jax.training.step import train_step
-from amber_jax.types import WeightedSum
+from amber_jax.types import WeightedSum, independent
 
 DEVICES, ROW_LENGTH, MAX_PAIRS, VOCAB = 8, 64, 3, 64
 SPECIAL = SpecialTokens(pad=0, unk=1, cls=2, sep=3, mask=4)
@@ -132,7 +132,7 @@ SMALL = {
 }
 
 
-def pull(params, batch, key, *, train, axis_name):
+def pull(params, batch, key, *, train):
     """A loss that compiles in no time: every parameter drawn to each row's number."""
     rows = batch["pair"]
     distances = sum(
@@ -270,7 +270,7 @@ def test_sharded_parameters_equal_one_device(batch, masked_lm_alone):
 @pytest.mark.parametrize("name", ["adamw", "lamb"])
 def test_optimizers_do_not_depend_on_where_parameters_are(name):
     rule = optimizer(name)
-    step = step_function(rule, pull, MASKED_LM_ONLY)
+    step = step_function(rule, independent(pull), MASKED_LM_ONLY)
     whole, parts = (
         three_updates(
             step,
@@ -298,13 +298,45 @@ def shares_of(state):
     }
 
 
-# Micro-batches are exact for losses that are sums over rows. Sentence alignment is
-# not one: its candidates are those of a micro-batch, so that fewer of them compete.
-def test_micro_batches_of_uneven_rows_are_exact_for_masked_lm(batch, masked_lm_alone):
-    whole, wanted = masked_lm_alone
-    parts, found = trained(batch, losses=MASKED_LM_ONLY, micro_batches=4)
+@pytest.mark.parametrize(
+    ("backend", "num_devices", "micro_batches"),
+    [("jit", 1, 4), ("jit", 2, 2), ("pmap", 2, 4)],
+)
+def test_micro_batches_of_uneven_rows_equal_one_batch_in_every_loss(
+    batch, one_device, backend, num_devices, micro_batches
+):
+    whole, wanted = one_device
+    parts, found = trained(
+        batch, backend=backend, num_devices=num_devices, micro_batches=micro_batches
+    )
     assert_close(parts.params, whole.params, 1e-6)
     assert_close(found, wanted, 1e-5)
+
+
+def test_micro_batches_draw_the_same_dropout_for_embeddings_and_their_gradient(batch):
+    losses = frozenset({objectives.SENTENCES})
+    objective = pretraining(losses, dropout=0.3)
+    params, key = first_params(), jax.random.key(0)
+    parts = jax.tree.map(lambda x: x.reshape(-1, 4, *x.shape[1:]).swapaxes(0, 1), batch)
+    keys = jax.random.split(jax.random.fold_in(key, 0), 4)
+
+    def at_once(params):
+        embeddings = [
+            objective.apart(
+                params, jax.tree.map(lambda x, i=i: x[i], parts), keys[i], train=True
+            )[1]
+            for i in range(4)
+        ]
+        together = jax.tree.map(lambda *xs: jnp.concatenate(xs), *embeddings)
+        loss = objective.together(together, axis_name=None)[objectives.SENTENCES]
+        return loss.total / loss.weight
+
+    loss, gradient = jax.jit(jax.value_and_grad(at_once))(params)
+    step = step_function(optimizer(), objective, losses, micro_batches=4)
+    state, metrics = jax.jit(step)(new_state(params, optimizer()), batch, key)
+    np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
+    moved = jax.tree.map(lambda old, g: old - 0.05 * g, params, gradient)
+    assert_close(state.params, moved, 1e-6)
 
 
 def test_a_batch_is_spread_over_the_devices_in_order():

@@ -13,7 +13,7 @@ from amber_jax.training.optimizer import build_optimizer
 from amber_jax.training.parallel import build_backend
 from amber_jax.training.state import new_state
 from amber_jax.training.step import train_step
-from amber_jax.types import WeightedSum
+from amber_jax.types import WeightedSum, independent
 
 RATE = 0.1
 
@@ -135,18 +135,16 @@ def test_micro_batches_on_several_devices_change_nothing_either():
 def test_every_micro_batch_takes_every_so_manieth_row_and_a_key_of_its_own():
     seen = []
 
-    def spy(params, batch, key, *, train, axis_name):
+    def spy(params, batch, key, *, train):
         assert train
         jax.debug.callback(
             lambda x, draw: seen.append((x[:, 0].tolist(), float(draw))),
             batch["pair"]["x"],
             jax.random.uniform(key),
         )
-        return toy_objective.objective(
-            params, batch, key, train=train, axis_name=axis_name
-        )
+        return toy_objective.terms(params, batch, key, train=train)
 
-    state, step = compiled(micro_batches=4, objective=spy)
+    state, step = compiled(micro_batches=4, objective=independent(spy))
     batch = toy_objective.batch(rows=8)
     step(state, batch)
     jax.effects_barrier()
@@ -190,7 +188,7 @@ def test_a_loss_without_anything_to_count_is_zero_and_moves_nothing():
     np.testing.assert_array_equal(state.params["kernel"], before["kernel"])
 
 
-def infinite_slope(params, batch, key, *, train, axis_name):
+def infinite_slope(params, batch, key, *, train):
     """A finite loss whose gradient is not: the root of something that is 0."""
     rows = batch["pair"]
     total = jnp.sqrt((rows["x"] * params["kernel"][None]).sum(-1) ** 2).sum()
@@ -230,7 +228,7 @@ def test_an_update_that_is_not_finite_changes_nothing_and_is_counted(backend):
 def test_a_gradient_that_is_not_finite_is_enough():
     batch = toy_objective.batch()
     batch["pair"]["x"][:] = 0
-    state, step = compiled(objective=infinite_slope)
+    state, step = compiled(objective=independent(infinite_slope))
     state, metrics = step(state, batch)
     assert float(metrics["loss"]) == 0.0
     assert int(state.skipped) == 1

@@ -1,0 +1,38 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from amber_jax.model.projection import project
+
+DENSE = (((2,), (0,)), ((), ()))
+
+
+@pytest.fixture(scope="module")
+def operands():
+    rng = np.random.default_rng(0)
+    shapes = (2, 5, 8), (8, 3)
+    return tuple(jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
+
+
+def test_value_and_gradient_are_those_of_a_plain_product(operands):
+    def through(product):
+        return jax.value_and_grad(
+            lambda x, kernel: jnp.sin(product(x, kernel)).sum(), argnums=(0, 1)
+        )(*operands)
+
+    ours = through(lambda x, kernel: project(x, kernel, DENSE, precision=None))
+    plain = through(jnp.matmul)
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_keep_their_operands_types(operands):
+    narrow = [x.astype(jnp.bfloat16) for x in operands]
+    gradient = jax.grad(lambda *xs: project(*xs, DENSE).sum(), argnums=(0, 1))(*narrow)
+    assert [x.dtype for x in gradient] == [jnp.bfloat16, jnp.bfloat16]
+
+
+def test_other_products_are_refused(operands):
+    with pytest.raises(ValueError, match="not those of a dense layer"):
+        project(operands[0], operands[1].T, (((2,), (1,)), ((), ())))
