@@ -49,6 +49,8 @@ setup(
         "tokenizers>=0.22",
     ],
     extras_require={
+        # The programs that benchmarks/compare.py runs beside ours.
+        "bench": ["torch==2.13.0", "transformers==5.23.*"],
         "faiss": ["faiss-cpu>=1.8"],
         "hf": ["torch>=2.6"],  # reads pytorch_model.bin; older readers can run code
         # The reference that ./launch/test_live.sh compares with.

@@ -5,12 +5,15 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from absl import app, flags, logging
 
+from amber_jax import allocator
 from amber_jax.errors import UserError
 
 USAGE_ERROR = 2
+_COMPILE_CACHE = "JAX_COMPILATION_CACHE_DIR"  # JAX's own; empty: no cache
 # What absl and ml_collections raise; the lookup may be of a key or of `stages[7]`.
 _FLAG_MISTAKES = (
     *(flags.Error, AttributeError, LookupError, ValueError, TypeError),
@@ -75,13 +78,40 @@ def _one_line(error: Exception) -> str:
     return " ".join(text.split())
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
+def _keep_compiled_programs() -> None:
+    """Lets compiled programs outlive the command, unless the user chose for JAX.
+
+    They go to `amber_jax/xla` in the user's cache folder; if it cannot be written,
+    every command compiles anew.
+    """
+    if _COMPILE_CACHE in os.environ:
+        return
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = caches / "amber_jax" / "xla"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # as on a full disk, or without a home
+        return
+    if os.access(folder, os.W_OK):
+        os.environ[_COMPILE_CACHE] = str(folder)
+        # Small programs too: they cost a few kilobytes, and nothing measurable to keep.
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
+def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> None:
     """Parses the flags, runs `main(argv)` and exits with its status.
 
     Exit status: 0 done, 2 for a mistake the user can fix (one sentence on stderr).
+
+    Args:
+        main: the command.
+        on_devices: whether it runs a model, for which memory is kept at hand.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    _keep_compiled_programs()  # before anything imports JAX, which reads it then
+    if on_devices:
+        allocator.keep_freed_memory()
 
     def guarded(argv: Sequence[str]) -> None:
         if not flags.FLAGS["verbosity"].present:

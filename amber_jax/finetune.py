@@ -24,6 +24,7 @@ from amber_jax import zero_shot
 from amber_jax.data.labelled import Labelled, steps_per_epoch, training_batches
 from amber_jax.errors import UserError
 from amber_jax.loading import TOKENIZER_FOLDER, LoadedModel, load_model
+from amber_jax.model import flops
 from amber_jax.model.heads import LabellingModel
 from amber_jax.run_log import Evaluation, RunLog
 from amber_jax.tasks.labelling import (
@@ -34,6 +35,7 @@ from amber_jax.tasks.labelling import (
 from amber_jax.tasks.task import Task, build_task, refuse_unknown_labels
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
+from amber_jax.training.clock import Work
 from amber_jax.training.console import Console
 from amber_jax.training.manifest import MANIFEST, write_json
 from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
@@ -43,6 +45,7 @@ from amber_jax.training.parallel import (
     build_backend,
     on_one_device,
 )
+from amber_jax.training.profile import Profiler
 from amber_jax.training.state import TrainState, new_state
 from amber_jax.training.step import train_step
 from amber_jax.types import Params
@@ -327,10 +330,24 @@ def _run_steps(
                 on_train=functools.partial(log.train, config.task),
                 evaluate=lambda state, _: log.evaluate([dev], state, config.task),
                 save=lambda state: log.save(writer, state, run_json),
-                count_tokens=lambda batch: int(batch["labelled"]["span_lengths"].sum()),
+                count_work=functools.partial(_count_work, setup.model),
             ),
             stop=stop,
+            profiler=Profiler(None, Path()),
+            peak_flops=0.0,
         )
+
+
+def _count_work(model: LabellingModel, batch: Mapping[str, Any]) -> Work:
+    one = batch["labelled"]
+    total = flops.labelling(
+        model.config,
+        one["span_lengths"],
+        num_slots=int((one["label_weights"] > 0).sum()),
+        num_labels=model.num_labels,
+        pooled=model.pooled,
+    )
+    return Work(int(one["span_lengths"].sum()), total)
 
 
 def _score_dev(

@@ -111,6 +111,23 @@ def pretraining_objective(
     """
     model = PretrainingModel(config)
     directed = bool(losses & {SENTENCES, WORDS})
+    masked_pass = functools.partial(
+        _masked_pass,
+        model,
+        vocabulary,
+        rate=masking_rate,
+        mask_key=mask_key,
+        shards=shards,
+    )
+    alignment = functools.partial(
+        _alignment,
+        model,
+        vocabulary,
+        losses=losses,
+        mask_key=mask_key,
+        sentences=sentence_alignment,
+        words=word_alignment,
+    )
 
     def apart(
         params: Params, batch: Batch, key: Array, *, train: bool
@@ -118,61 +135,35 @@ def pretraining_objective(
         mono_key, pair_key, src_key, tgt_key = jax.random.split(key, 4)
         terms, embeddings = {}, ()
         if MASKED_LM in losses:
-            masked_pass = functools.partial(
-                _masked_pass,
-                model,
-                params,
-                vocabulary,
-                rate=masking_rate,
-                mask_key=mask_key,
-                shards=shards,
-                train=train,
-            )
             keys = {"mono": mono_key, "pair": pair_key}
             terms |= _masked_lm_terms(
-                {kind: masked_pass(batch[kind], keys[kind]) for kind in sorted(batch)}
+                {
+                    kind: masked_pass(params, batch[kind], keys[kind], train=train)
+                    for kind in sorted(batch)
+                }
             )
-        if directed and (pair := batch.get("pair")):
-            forward, backward, order = directed_passes(
-                model,
-                params,
-                pair,
-                offsets=_position_offsets(pair, mask_key, word_alignment),
-                dropout_keys=(src_key, tgt_key),
-                train=train,
+        if directed and "pair" in batch:
+            found, embeddings = alignment(
+                params, batch["pair"], (src_key, tgt_key), train=train
             )
-            if SENTENCES in losses:
-                paired = pair["span_lengths"][..., 1] > 0
-                embeddings = _embeddings(
-                    forward, backward, vocabulary, paired, sentence_alignment
-                )
-            if WORDS in losses:
-                terms |= _word_terms(
-                    params["encoder"],
-                    config,
-                    forward,
-                    backward,
-                    order,
-                    vocabulary,
-                    max_pairs=pair["span_lengths"].shape[1],
-                    options=word_alignment,
-                )
+            terms |= found
         return terms, embeddings
 
     def together(
-        embeddings: Embeddings | tuple[()], *, axis_name: str | None
+        found: Embeddings | tuple[()], *, axis_name: str | None
     ) -> dict[str, WeightedSum]:
-        if not embeddings:
+        if not found:
             return {}
-        return _sentence_terms(embeddings, sentence_alignment, axis_name=axis_name)
+        return _sentence_terms(found, sentence_alignment, axis_name=axis_name)
 
     return Objective(apart, together)
 
 
+@jax.named_scope("pass_1_masked")
 def _masked_pass(
     model: PretrainingModel,
-    params: Params,
     vocabulary: Vocabulary,
+    params: Params,
     batch: dict[str, Array],
     dropout_key: Array,
     *,
@@ -218,6 +209,46 @@ def _masked_pass(
     )
 
 
+def _alignment(
+    model: PretrainingModel,
+    vocabulary: Vocabulary,
+    params: Params,
+    pair: dict[str, Array],
+    dropout_keys: tuple[Array, Array],
+    *,
+    losses: frozenset[str],
+    mask_key: Array,
+    sentences: SentenceAlignment,
+    words: WordAlignment,
+    train: bool,
+) -> tuple[dict[str, WeightedSum], Embeddings | tuple[()]]:
+    """Returns word alignment's terms, and what the sentence loss compares."""
+    forward, backward, order = directed_passes(
+        model,
+        params,
+        pair,
+        offsets=_position_offsets(pair, mask_key, words),
+        dropout_keys=dropout_keys,
+        train=train,
+    )
+    terms, embeddings = {}, ()
+    if SENTENCES in losses:
+        paired = pair["span_lengths"][..., 1] > 0
+        embeddings = _embeddings(forward, backward, vocabulary, paired, sentences)
+    if WORDS in losses:
+        terms = _word_terms(
+            params["encoder"],
+            model.config,
+            forward,
+            backward,
+            order,
+            vocabulary,
+            max_pairs=pair["span_lengths"].shape[1],
+            options=words,
+        )
+    return terms, embeddings
+
+
 def _masked_lm_terms(
     outcomes: dict[str, tuple[WeightedSum, WeightedSum]],
 ) -> dict[str, WeightedSum]:
@@ -231,6 +262,7 @@ def _masked_lm_terms(
     } | {names[kind]: loss for kind, (loss, _) in outcomes.items()}
 
 
+@jax.named_scope("passes_2_and_3_directed")
 def directed_passes(
     model: PretrainingModel,
     params: Params,
@@ -316,6 +348,7 @@ def _embeddings(
     return Embeddings(src, tgt, present.astype(jnp.float32))
 
 
+@jax.named_scope("sentence_alignment")
 def _sentence_terms(
     embeddings: Embeddings, options: SentenceAlignment, *, axis_name: str | None
 ) -> dict[str, WeightedSum]:
@@ -356,6 +389,7 @@ def _pooled(
     return embeddings.reshape(-1, embeddings.shape[-1]), members.any(-1).reshape(-1)
 
 
+@jax.named_scope("word_alignment")
 def _word_terms(
     encoder_params: Params,
     config: EncoderConfig,

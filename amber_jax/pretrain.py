@@ -31,15 +31,18 @@ from amber_jax.data.pipeline import (
 from amber_jax.errors import UserError
 from amber_jax.evaluate import RetrievalEvaluation, build_retrieval
 from amber_jax.loading import TOKENIZER_FOLDER, init_key, init_params
+from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.run_log import Evaluation, RunLog
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
+from amber_jax.training.clock import Work
 from amber_jax.training.console import Console
 from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
 from amber_jax.training.parallel import Backend, abstract_like, build_backend
+from amber_jax.training.profile import PROFILE_FOLDER, Profiler, Window
 from amber_jax.training.state import TrainState, new_state
 from amber_jax.training.step import TrainStep, train_step
 from amber_jax.types import Array
@@ -55,7 +58,7 @@ _MASK_KEY, _DROPOUT_KEY = 1, 2  # 0 is for the first parameters
 _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "corpus", "verify_corpus", "log_every"),
     *("save_every", "evaluate_every", "keep_checkpoints", "tensorboard"),
-    *("evaluations", "init_checkpoint", "max_skipped_in_a_row"),
+    *("evaluations", "init_checkpoint", "max_skipped_in_a_row", "peak_tflops"),
 )
 
 
@@ -87,6 +90,12 @@ class Run:
     def key(self) -> Array:
         """The run's key, from which all others are derived."""
         return jax.random.key(self.config.seed)
+
+    @property
+    def dropout_key(self) -> Array:
+        """The key of dropout alone, of the generator that the config names."""
+        key = jax.random.key(self.config.seed, impl=self.config.dropout_generator)
+        return jax.random.fold_in(key, _DROPOUT_KEY)
 
 
 def prepare(config: ConfigDict) -> Run:
@@ -168,11 +177,18 @@ def _plan_stages(
     return tuple(stages)
 
 
-def pretrain(config: ConfigDict, workdir: Path) -> TrainState:
+def pretrain(
+    config: ConfigDict, workdir: Path, *, profile: Window | None = None
+) -> TrainState:
     """Returns the final state; everything else is in `workdir`.
 
     Writes config.json, metrics.jsonl, tensorboard/ and checkpoints/. Ends early, with
     a checkpoint, when SIGTERM or SIGINT asks for it.
+
+    Args:
+        config: as `configs/amber_base.py` makes it.
+        workdir: the folder; a run that it holds goes on.
+        profile: steps to trace into profile/, or None.
 
     Raises:
         UserError: as `prepare`, or the run in `workdir` is another one.
@@ -207,10 +223,13 @@ def pretrain(config: ConfigDict, workdir: Path) -> TrainState:
         )
         log = RunLog(workdir, console, start, lead=lead, tensorboard=config.tensorboard)
         try:
-            state = _run_stages(run, state, writer, log)
+            with Profiler(profile, workdir / PROFILE_FOLDER) as profiler:
+                state = _run_stages(run, state, writer, log, profiler)
         finally:
             writer.close()
             log.close()
+        if told := profiler.outcome():
+            console.note(told)
     return state
 
 
@@ -219,6 +238,7 @@ def _run_stages(
     state: TrainState,
     writer: checkpoints.CheckpointWriter,
     log: RunLog,
+    profiler: Profiler,
 ) -> TrainState:
     evaluations = [
         _evaluation(build_retrieval(one, run.encoder, run.tokenizer))
@@ -245,12 +265,12 @@ def _run_stages(
             )
             state = loop.run(
                 state,
-                train_step=compile_stage(run, stage),
+                train_step=_compiled_ahead(run, stage, log.note),
                 batches=batches(
                     plan, start=start - stage.start, stop=stage.end - stage.start
                 ),
                 put_batch=run.backend.put_batch,
-                key=jax.random.fold_in(run.key, _DROPOUT_KEY),
+                key=run.dropout_key,
                 start=start,
                 end=stage.end,
                 schedule=loop.Schedule(
@@ -267,9 +287,11 @@ def _run_stages(
                     save=lambda state, stage=stage: log.save(
                         writer, state, _run_json(run, stage)
                     ),
-                    count_tokens=_count_tokens,
+                    count_work=functools.partial(_count_work, run, stage),
                 ),
                 stop=stop,
+                profiler=profiler,
+                peak_flops=run.config.peak_tflops * 1e12 * run.backend.num_devices,
             )
             if stop.agreed(ask_others=True):
                 writer.wait()
@@ -310,6 +332,7 @@ def compile_stage(run: Run, stage: Stage) -> TrainStep:
             **run.config.sentence_alignment
         ),
         word_alignment=objectives.WordAlignment(**run.config.word_alignment),
+        shards=run.backend.num_devices if run.config.backend == "jit" else 1,
     )
     rate = linear_warmup_and_decay(
         stage.settings.peak_learning_rate,
@@ -325,6 +348,22 @@ def compile_stage(run: Run, stage: Stage) -> TrainStep:
         micro_batches=stage.settings.micro_batches,
     )
     return run.backend.compile(step, abstract_state(run))
+
+
+def _compiled_ahead(run: Run, stage: Stage, note: Callable[[str], None]) -> TrainStep:
+    """Returns a stage's step, compiled, and tells how much memory it takes."""
+    compiled = (
+        compile_stage(run, stage)
+        .lower(abstract_state(run), abstract_batch(run, stage), run.dropout_key)
+        .compile()
+    )
+    memory = compiled.memory_analysis()
+    if memory is not None:  # not every back end tells
+        note(
+            f"stage {stage.name}: besides the state, a step takes "
+            f"{memory.temp_size_in_bytes:,} bytes per device"
+        )
+    return compiled
 
 
 def loss_weights(
@@ -391,10 +430,28 @@ def _reset_optimizer(run: Run, state: TrainState) -> TrainState:
     return state._replace(opt_state=initial)
 
 
-def _count_tokens(batch: HostBatch) -> int:
-    """Real tokens of the global batch, taking this process's share for everyone's."""
-    own = sum(int(kind["span_lengths"].sum()) for kind in batch.values())
-    return own * jax.process_count()
+def _count_work(run: Run, stage: Stage, batch: HostBatch) -> Work:
+    """Work of the global batch, taking this process's share for everyone's."""
+    weights = {name: stage.settings[name].weight for name in objectives.LOSSES}
+    words, sentences = weights[objectives.WORDS], weights[objectives.SENTENCES]
+    spans = {kind: rows["span_lengths"] for kind, rows in batch.items()}
+    total = 0
+    if weights[objectives.MASKED_LM]:
+        total += sum(
+            flops.masked_lm(
+                run.encoder,
+                one,
+                row_length=run.corpus.row_length,
+                masking_rate=run.config.masking_rate,
+            )
+            for one in spans.values()
+        )
+    if "pair" in spans and (words or sentences):
+        total += flops.directed(
+            run.encoder, spans["pair"], sentences=bool(sentences), words=bool(words)
+        )
+    tokens = sum(int(one.sum()) for one in spans.values())
+    return Work(tokens * jax.process_count(), total * jax.process_count())
 
 
 def _run_json(run: Run, stage: Stage) -> dict[str, Any]:
@@ -468,7 +525,7 @@ def dry_run(config: ConfigDict, note: Callable[[str], None] = print) -> None:
     state = abstract_state(run)
     for stage in run.stages:
         batch = abstract_batch(run, stage)
-        lowered = compile_stage(run, stage).lower(state, batch, run.key)
+        lowered = compile_stage(run, stage).lower(state, batch, run.dropout_key)
         size = len(lowered.as_text())
         note(f"stage {stage.name}: the train step lowers ({size:,} characters)")
 

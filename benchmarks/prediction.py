@@ -1,6 +1,6 @@
 """Where the time goes when 10,000 sentence pairs are read and labelled.
 
-python benchmarks/prediction.py [--source=PATTERN --language=en] [--hidden_size=768]
+python -m benchmarks.prediction [--source=PATTERN --language=en] [--hidden_size=768]
 
 Reads an XNLI file (or makes one of the sample's sentences), and labels its first
 10,000 rows with a random encoder. Printed: seconds of every part, and how many of the
@@ -9,7 +9,6 @@ have it. Everything but the model should be a small share of the whole.
 """
 
 import functools
-import lzma
 import tempfile
 import time
 from pathlib import Path
@@ -25,23 +24,16 @@ from amber_jax.tasks.labelling import build_predictor, init_labelling, predict_l
 from amber_jax.tasks.task import build_task
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.zero_shot import build_model, row_shape
+from benchmarks import sample, tables
 
-ROOT = Path(__file__).resolve().parents[1]
-SAMPLE = ROOT / "data" / "sample" / "mono" / "en.txt.xz"
-VOCABULARY = ROOT / "tests" / "data" / "mbert_vocab.txt.xz"
 ROWS, MAX_LENGTH, BATCH = 10_000, 128, 32
-
-SOURCE = flags.DEFINE_string("source", None, "An XNLI file; {language} stands in it.")
-LANGUAGE = flags.DEFINE_string("language", "en", "Of the source.")
-LAYERS = flags.DEFINE_integer("num_layers", 2, "Of the encoder.")
-WIDTH = flags.DEFINE_integer("hidden_size", 128, "Of the encoder.")
 
 
 def rows_of_the_sample(folder: Path) -> str:
     """Returns an XNLI file of neighbouring sentences with labels in turn."""
-    with lzma.open(SAMPLE, "rt", encoding="utf-8") as file:
-        lines = file.read().split("\n")
-    sentences = [line.replace("\t", " ").replace('"', "'") for line in lines if line]
+    sentences = [
+        line.replace("\t", " ").replace('"', "'") for line in sample.read_aloud("en")
+    ]
     labels = build_task("xnli").labels
     rows = [
         f"{sentences[i % len(sentences)]}\t{sentences[(i + 1) % len(sentences)]}"
@@ -53,22 +45,14 @@ def rows_of_the_sample(folder: Path) -> str:
     return str(path)
 
 
-def vocabulary(folder: Path) -> Path:
-    """Returns mBERT's vocab.txt, unpacked."""
-    path = folder / "vocab.txt"
-    with lzma.open(VOCABULARY) as file:
-        path.write_bytes(file.read())
-    return path
-
-
 def encoder_config(vocab_size: int) -> EncoderConfig:
     """Returns BERT's proportions at the size that the flags ask for."""
     return EncoderConfig(
         vocab_size=vocab_size,
-        num_layers=LAYERS.value,
-        hidden_size=WIDTH.value,
-        num_heads=max(1, WIDTH.value // 64),
-        intermediate_size=4 * WIDTH.value,
+        num_layers=flags.FLAGS.num_layers,
+        hidden_size=flags.FLAGS.hidden_size,
+        num_heads=max(1, flags.FLAGS.hidden_size // 64),
+        intermediate_size=4 * flags.FLAGS.hidden_size,
         max_positions=MAX_LENGTH,
         num_segments=2,
         hidden_dropout=0.0,
@@ -85,8 +69,16 @@ def padded_share(lengths: np.ndarray) -> float:
     return lengths.sum() / sum(len(batch) * batch.max() for batch in batches)
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def define_flags() -> None:
+    flags.DEFINE_string("source", None, "An XNLI file; {language} stands in it.")
+    flags.DEFINE_string("language", "en", "Of the source.")
+    flags.DEFINE_integer("num_layers", 2, "Of the encoder.")
+    flags.DEFINE_integer("hidden_size", 128, "Of the encoder.")
+    tables.define_flag()
+
+
+def main(_: list[str]) -> None:
+    wanted = flags.FLAGS
     task = build_task("xnli")
     seconds = {}
 
@@ -97,9 +89,9 @@ def main(argv: list[str]) -> None:
         return result
 
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer = load_tokenizer(vocabulary(Path(folder)))
-        source = SOURCE.value or rows_of_the_sample(Path(folder))
-        read = timed("reading", lambda: task.read(source, LANGUAGE.value))
+        tokenizer = load_tokenizer(sample.vocabulary(Path(folder)))
+        source = wanted.source or rows_of_the_sample(Path(folder))
+        read = timed("reading", lambda: task.read(source, wanted.language))
     pairs = read.examples[:ROWS]
     encode = functools.partial(
         task.encode, pairs, tokenizer, task.label_ids, max_length=MAX_LENGTH
@@ -117,22 +109,32 @@ def main(argv: list[str]) -> None:
     )
     lengths = np.array([len(x) + len(y) + 3 for x, y, *_ in encoded])
     real = int(lengths.sum())
-    print(f"{len(whole):,} pairs, {real:,} real tokens")
-    for name, value in seconds.items():
-        print(f"{name:<20}{value:>8.2f} s")
     model_seconds = seconds["packing and model"] - seconds["packing"]
     total = seconds["reading"] + seconds["tokenising"] + seconds["packing and model"]
-    print(f"the model's share   {model_seconds / total:>8.0%}")
     shares = {
         "packed rows": real / rows["token_ids"].size,
         "padded to the batch's longest": padded_share(lengths),
         f"padded to {MAX_LENGTH}": real / (len(lengths) * MAX_LENGTH),
     }
-    for name, share in shares.items():
-        print(f"real tokens, {name:<31}{share:>6.1%}")
-    best, longest, _ = shares.values()
-    print(f"packed / padded to the batch's longest {best / longest:.2f}x")
+    tables.show(
+        {
+            f"{len(whole):,} pairs, {real:,} real tokens": [
+                {"part": name, "seconds": value, "% of all": 100 * value / total}
+                for name, value in {**seconds, "the model": model_seconds}.items()
+            ],
+            "Real of computed positions": [
+                {
+                    "rows": name,
+                    "%": 100 * float(share),
+                    "packed rows compute less by": float(shares["packed rows"] / share),
+                }
+                for name, share in shares.items()
+            ],
+        },
+        wanted.json,
+    )
 
 
 if __name__ == "__main__":
+    define_flags()
     command_line.run(main)

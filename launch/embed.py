@@ -34,4 +34,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, on_devices=True)

@@ -9,7 +9,6 @@ On several hosts, start the same command on each with --config.backend=jit and
 
 from pathlib import Path
 
-import jax
 from absl import flags
 from ml_collections import config_flags
 
@@ -22,6 +21,12 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "say what would be done, do not t
 _DISTRIBUTED = flags.DEFINE_string(
     "distributed", None, "join other processes: auto, or HOST:PORT,COUNT,INDEX"
 )
+_PROFILE = flags.DEFINE_string(
+    "profile",
+    None,
+    "FIRST:LAST, as 10:15: trace these steps into WORKDIR/profile; step 1 is the "
+    "first that this command executes, also where it resumes a run",
+)
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -29,15 +34,19 @@ def main(_: list[str]) -> None:
     if _DISTRIBUTED.value:
         join_processes(_DISTRIBUTED.value)
     from amber_jax import config, pretrain
+    from amber_jax.training.profile import parse_window
 
     require_keys(_CONFIG.value, config.pretraining().keys())
+    window = None if _PROFILE.value is None else parse_window(_PROFILE.value)
     if _DRY_RUN.value:
         pretrain.dry_run(_CONFIG.value)
     else:
-        pretrain.pretrain(_CONFIG.value, Path(_WORKDIR.value))
+        pretrain.pretrain(_CONFIG.value, Path(_WORKDIR.value), profile=window)
 
 
 def join_processes(who: str) -> None:
+    import jax
+
     try:
         if who == "auto":
             jax.distributed.initialize()
@@ -52,4 +61,4 @@ def join_processes(who: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, on_devices=True)

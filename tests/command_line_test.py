@@ -136,6 +136,78 @@ def test_a_bug_of_ours_is_no_mistake_of_the_users(small):
     assert "Traceback" in done.stderr
 
 
+PLACE = """
+from amber_jax.command_line import run
+
+def main(argv):
+    import jax
+
+    print(jax.config.jax_compilation_cache_dir)
+    print(jax.jit(lambda x: x * 3)(2))
+
+run(main)
+"""
+
+
+@pytest.fixture
+def compile_cache(tmp_path):
+    """A function: the compile cache that a command uses, and how it ended."""
+    (tmp_path / "main.py").write_text(PLACE)
+
+    def run(**environment):
+        given = {k: v for k, v in os.environ.items() if "CACHE" not in k}
+        done = subprocess.run(
+            [sys.executable, "main.py"],
+            cwd=tmp_path,
+            env={
+                **given,
+                "PYTHONPATH": str(ROOT),
+                "HOME": str(tmp_path),
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        place, result = done.stdout.splitlines()
+        assert result == "6"
+        return place
+
+    return run
+
+
+def test_compiled_programs_are_kept_in_the_users_cache(compile_cache, tmp_path):
+    assert compile_cache() == str(tmp_path / ".cache" / "amber_jax" / "xla")
+    other = tmp_path / "other"
+    assert compile_cache(XDG_CACHE_HOME=str(other)) == str(other / "amber_jax/xla")
+    assert list((other / "amber_jax/xla").iterdir())
+
+
+def test_a_user_who_chose_a_cache_for_jax_has_chosen(compile_cache, tmp_path):
+    mine = str(tmp_path / "mine")
+    assert compile_cache(JAX_COMPILATION_CACHE_DIR=mine) == mine
+    assert compile_cache(JAX_COMPILATION_CACHE_DIR="") == ""
+    assert not (tmp_path / ".cache").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(compile_cache, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    assert compile_cache(XDG_CACHE_HOME=str(tmp_path / "file")) == "None"
+
+
+@pytest.mark.parametrize("name", [path.stem for path in (ROOT / "launch").glob("*.py")])
+def test_no_command_imports_jax_before_it_has_a_compile_cache(name):
+    script = (
+        "import runpy, sys; "
+        f"runpy.run_path('launch/{name}.py', run_name='imported'); "
+        "assert 'jax' not in sys.modules"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, check=True
+    )
+
+
 def pretrain(*arguments):
     return command("pretrain", "--config=tests/tiny_run.py", *arguments)
 
@@ -143,6 +215,12 @@ def pretrain(*arguments):
 def test_a_wrong_key_is_told_with_a_suggestion(tmp_path):
     done = pretrain("--config.sede=1", f"--workdir={tmp_path / 'run'}")
     told(done, "seed")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_profile_of_no_steps_is_told(tmp_path):
+    done = pretrain("--profile=15:10", f"--workdir={tmp_path / 'run'}")
+    told(done, "--profile is '15:10'", "FIRST:LAST", "--profile=10:15")
     assert not (tmp_path / "run").exists()
 
 

@@ -91,6 +91,7 @@ MISTAKES = [
     ("model.hidden_dropout", 1.0, "probability"),
     ("model.dtype", "float16", "not float32 or bfloat16"),
     ("masking_rate", 0.0, "not between 0 and 1"),
+    ("dropout_generator", "mersenne", "not one of threefry2x32, rbg"),
     ("keep_checkpoints", 1, "keep_checkpoints"),
     ("stages", (), "nothing would be trained"),
     ("stages.0.warmup_steps", 10**9, "exceeds num_steps"),

@@ -20,7 +20,10 @@ from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.console import Console
 from amber_jax.training.metrics import read_metrics
 
-TIMINGS = {"tokens_per_second", "data_wait_share"}
+TIMINGS = {
+    *("tokens_per_second", "data_wait_share", "host_share", "device_share"),
+    "model_flops_per_second",
+}
 LABELS = ("contradiction", "entailment", "neutral")
 
 

@@ -3,6 +3,7 @@
 import functools
 import json
 import lzma
+import re
 import shutil
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from amber_jax.errors import UserError
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training.metrics import read_metrics
+from amber_jax.training.profile import Window
 from configs import amber_base
 
 VOCABULARY = Path(__file__).parent / "data" / "mbert_vocab.txt.xz"
@@ -124,6 +126,7 @@ def test_a_damaged_manifest_is_refused(config, damaged, tmp_path):
         ("num_devices", 9, ["num_devices is 9 but 8 devices are visible"]),
         ("backend", "tpu", ["backend is 'tpu', not one of pmap, jit"]),
         ("max_skipped_in_a_row", 0, ["max_skipped_in_a_row is 0, not positive"]),
+        ("peak_tflops", -1.0, ["peak_tflops is -1.0, negative"]),
         ("init_checkpoint", "/nowhere", ["no complete checkpoint in /nowhere"]),
     ],
 )
@@ -274,6 +277,61 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_used(
         jax.tree.leaves(state), jax.tree.leaves(finished[1]), strict=True
     ):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_memory_of_a_step_is_told_before_the_first(config, tmp_path, capsys):
+    pretrain.pretrain(config, tmp_path)
+    said = capsys.readouterr().out.splitlines()
+    (place,) = [n for n, line in enumerate(said) if "besides the state" in line]
+    number = re.fullmatch(
+        r"stage monolingual: besides the state, a step takes ([\d,]+) bytes per device",
+        said[place],
+    )
+    assert int(number[1].replace(",", "")) > 0
+    assert said[place + 1].startswith("monolingual 1/3  loss ")
+
+
+def test_the_work_of_a_step_is_that_of_its_losses(corpus, tmp_path):
+    config = tiny_run.get_config("sa")
+    config.corpus, config.peak_tflops, config.num_devices = str(corpus), 0.5, 2
+    pretrain.pretrain(config, tmp_path)
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    # The first step of a stage waits for the compiler and has no speed.
+    timed = [line for line in lines if "mfu" in line]
+    assert [line["step"] for line in timed] == [2, 3, 5, 6]
+    for line in timed:
+        per_second = line["model_flops_per_second"]
+        assert line["mfu"] == pytest.approx(per_second / 1e12)
+        line["per_token"] = per_second / line["tokens_per_second"]
+    alone, aligned = timed[1]["per_token"], timed[3]["per_token"]
+    assert 2 < aligned / alone < 4
+
+
+def test_a_profiled_run_is_the_same_run_with_a_trace(config, finished, tmp_path):
+    state = pretrain.pretrain(config, tmp_path, profile=Window(2, 3))
+    for one, other in zip(
+        jax.tree.leaves(state), jax.tree.leaves(finished[1]), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
+    planes = jax.profiler.ProfileData.from_file(str(trace)).planes
+    names = {e.name for plane in planes for line in plane.lines for e in line.events}
+    parts = {"train", "wait for data", "put", "dispatch", "wait for the device"}
+    assert parts <= names
+    assert not list(finished[0].rglob("*.xplane.pb"))
+
+
+def test_the_generator_of_dropout_changes_dropout_and_nothing_else(
+    config, finished, tmp_path
+):
+    config.dropout_generator = "rbg"
+    pretrain.pretrain(config, tmp_path)
+    lines, usual = (
+        read_metrics(workdir / "metrics.jsonl") for workdir in (tmp_path, finished[0])
+    )
+    assert lines[0]["loss"] == pytest.approx(usual[0]["loss"], rel=0.1)
+    assert lines[0]["loss"] != usual[0]["loss"]
+    assert [one["tokens"] for one in lines] == [one["tokens"] for one in usual]
 
 
 def test_loss_weights_wait_rise_and_stay():

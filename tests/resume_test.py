@@ -20,7 +20,10 @@ from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.console import Console
 from amber_jax.training.metrics import read_metrics
 
-TIMINGS = {"tokens_per_second", "data_wait_share"}
+TIMINGS = {
+    *("tokens_per_second", "data_wait_share", "host_share", "device_share"),
+    "model_flops_per_second",
+}
 # Runs by variant, back end and length of the first stage: at step 3 one of them stands
 # at the border of its two stages, the other before it.
 RUNS = {"at the border": ("sa", "pmap", 3), "before the border": ("tlm", "jit", 4)}

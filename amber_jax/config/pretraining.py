@@ -14,6 +14,8 @@ from amber_jax.objectives import LOSSES
 from amber_jax.training.optimizer import OPTIMIZERS
 from amber_jax.training.parallel import BACKENDS
 
+GENERATORS = ("threefry2x32", "rbg")  # JAX's names
+
 
 def pretraining() -> ConfigDict:
     """Returns the defaults of a pretraining run: mBERT's sizes, no stages yet."""
@@ -41,6 +43,10 @@ def pretraining() -> ConfigDict:
     config.model.initializer_range = 0.02  # standard deviation [BERT]
     config.model.dtype = "float32"  # of activations; "bfloat16" on accelerators
     config.model.remat = False  # recompute activations to save memory
+
+    # Random bits of dropout. "rbg" is what accelerators have in hardware; its results
+    # depend on the number of devices.
+    config.dropout_generator = GENERATORS[0]
 
     config.masking_rate = 0.15  # share of tokens to predict [BERT]
 
@@ -75,6 +81,7 @@ def pretraining() -> ConfigDict:
     config.keep_checkpoints = 3  # newest ones that stay
     config.max_skipped_in_a_row = 20  # non-finite updates before the run gives up
     config.tensorboard = True
+    config.peak_tflops = 0.0  # of one device in model.dtype; 0: no MFU in the log
     config.evaluations = ()  # of retrieval(), run during training
     return config.lock()
 
@@ -132,6 +139,11 @@ def _problems(config: ConfigDict) -> Iterator[str]:
     model = config.model
     if not config.corpus:
         yield "corpus is empty; set --config.corpus to a folder of build_corpus.py"
+    if config.dropout_generator not in GENERATORS:
+        yield (
+            f"dropout_generator is {config.dropout_generator!r}, "
+            f"not one of {', '.join(GENERATORS)}"
+        )
     if config.backend not in BACKENDS:
         yield f"backend is {config.backend!r}, not one of {', '.join(BACKENDS)}"
     if config.optimizer.name not in OPTIMIZERS:
@@ -161,6 +173,8 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield "log_every, save_every, evaluate_every and clip_norm must not be negative"
     if config.word_alignment.max_position_offset < 0:
         yield "word_alignment.max_position_offset is negative"
+    if config.peak_tflops < 0:
+        yield f"peak_tflops is {config.peak_tflops}, negative"
     if config.max_skipped_in_a_row < 1:
         yield f"max_skipped_in_a_row is {config.max_skipped_in_a_row}, not positive"
     if not config.stages:

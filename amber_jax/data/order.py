@@ -4,43 +4,71 @@ Nothing here keeps state: what stands at place i is computed from i, so a run ca
 start anywhere and on any number of processes.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
+Key = Sequence[int]
+"""Non-negative integers below 2**64 that choose an order."""
 
 _ROUNDS = 4
 BLOCK_ROWS = 1024
 """Rows in which every stream of a mixture appears in its exact proportion."""
 
 
-def permuted(index: np.ndarray, size: int, key: Sequence[int]) -> np.ndarray:
+def permuted(index: np.ndarray, size: int, key: Key) -> np.ndarray:
     """Returns where a keyed permutation of 0..size-1 sends each of `index`, int64.
-
-    A Feistel network over the next even power of two, walked until the result lies
-    inside: constant memory for any size.
 
     Args:
         index: [K] int64 in [0, size).
         size: how many things are permuted.
-        key: non-negative integers below 2**64 that choose the permutation.
+        key: chooses the permutation.
+    """
+    return permuted_each(index, [size], [key], np.zeros_like(index))
+
+
+def permuted_each(
+    index: np.ndarray, sizes: Sequence[int], keys: Sequence[Key], which: np.ndarray
+) -> np.ndarray:
+    """Returns where permutations[which[k]] sends index[k] for every k, int64.
+
+    A Feistel network over the next even power of two, walked until the result lies
+    inside: constant memory for any size. All permutations walk together, because
+    most of numpy's time for a few elements is spent in calling it.
+
+    Args:
+        index: [K] int64, the k-th in [0, sizes[which[k]]).
+        sizes: [P], how many things each permutation permutes.
+        keys: [P], as of `permuted`.
+        which: [K] int64 in [0, P).
 
     Source: Luby and Rackoff 1988; cycle walking, Black and Rogaway 2002.
     """
-    half = np.uint64(max(1, (max(size - 1, 1).bit_length() + 1) // 2))
-    mask = (np.uint64(1) << half) - np.uint64(1)
+    halves = [max(1, (max(size - 1, 1).bit_length() + 1) // 2) for size in sizes]
+    half = np.array(halves, np.uint64)[which]
+    size = np.array(sizes, np.uint64)[which]
+    round_keys = np.stack([_round_keys(tuple(key)) for key in keys], axis=1)[:, which]
+    result = np.empty(len(index), np.int64)
+    walking, x = np.arange(len(index)), index.astype(np.uint64)
+    while walking.size:
+        x = _feistel(x, round_keys[:, walking], half[walking])
+        inside = x < size[walking]
+        result[walking[inside]] = x[inside]
+        walking, x = walking[~inside], x[~inside]
+    return result
+
+
+@functools.lru_cache(maxsize=4096)  # of a batch's streams; batches share most of them
+def _round_keys(key: tuple[int, ...]) -> np.ndarray:
     # Two words an integer, and how many: SeedSequence takes (2**32,) for (0, 1), and
     # (1,) for (1, 0).
     words = [len(key), *np.array(key, np.uint64).view(np.uint32).tolist()]
-    round_keys = np.random.SeedSequence(words).generate_state(_ROUNDS, np.uint64)
-    result = _feistel(index.astype(np.uint64), round_keys, half, mask)
-    while (outside := result >= size).any():
-        result[outside] = _feistel(result[outside], round_keys, half, mask)
-    return result.astype(np.int64)
+    return np.random.SeedSequence(words).generate_state(_ROUNDS, np.uint64)
 
 
-def _feistel(
-    x: np.ndarray, round_keys: np.ndarray, half: np.uint64, mask: np.uint64
-) -> np.ndarray:
+def _feistel(x: np.ndarray, round_keys: np.ndarray, half: np.ndarray) -> np.ndarray:
+    mask = (np.uint64(1) << half) - np.uint64(1)
     left, right = x >> half, x & mask
     for round_key in round_keys:
         left, right = right, left ^ (_mix(right ^ round_key) & mask)
@@ -71,7 +99,7 @@ def block_counts(rates: Mapping[str, float]) -> dict[str, int]:
 
 
 def mixture(
-    index: np.ndarray, counts: Sequence[int], key: Sequence[int]
+    index: np.ndarray, counts: Sequence[int], key: Key
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns which stream serves each place of a mixture, and its how-manieth row.
 
@@ -81,7 +109,7 @@ def mixture(
     Args:
         index: [K] int64, places in the endless mixture.
         counts: rows of each stream in a block.
-        key: non-negative integers that choose the order.
+        key: chooses the order.
 
     Returns:
         (streams, rows): two [K] int64 arrays.
@@ -89,11 +117,9 @@ def mixture(
     counts = np.asarray(counts, np.int64)
     members = np.repeat(np.arange(len(counts)), counts)
     firsts = np.repeat(np.cumsum(counts) - counts, counts)
-    streams, rows = np.empty_like(index), np.empty_like(index)
     blocks, slots = np.divmod(index, len(members))
-    for block in np.unique(blocks):
-        here = blocks == block
-        place = permuted(slots[here], len(members), (*key, int(block)))
-        streams[here] = members[place]
-        rows[here] = block * counts[members[place]] + place - firsts[place]
-    return streams, rows
+    touched, which = np.unique(blocks, return_inverse=True)
+    keys = [(*key, block) for block in touched.tolist()]
+    place = permuted_each(slots, [len(members)] * len(keys), keys, which)
+    streams = members[place]
+    return streams, blocks * counts[streams] + place - firsts[place]

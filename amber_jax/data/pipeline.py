@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from amber_jax.corpora.records import Corpus, Stream, read_rows
-from amber_jax.data.order import block_counts, mixture, permuted
+from amber_jax.data.order import block_counts, mixture, permuted_each
 from amber_jax.errors import UserError
 
 HostBatch = dict[str, dict[str, np.ndarray]]
@@ -43,37 +43,44 @@ def batch_at(plan: BatchPlan, step: int) -> HostBatch:
 
 
 def _rows_at(plan: BatchPlan, kind: str, step: int) -> dict[str, np.ndarray]:
-    rows = plan.rows[kind]
-    own = rows // plan.process_count
-    first = step * rows + plan.process_index * own
-    streams = plan.corpus.streams[kind]
-    counts = block_counts({name: stream.rate for name, stream in streams.items()})
-    numbers, places = mixture(
-        np.arange(first, first + own, dtype=np.int64),
-        [counts[name] for name in streams],
-        (plan.seed, plan.stage, _MIXTURE_KEY, _kind_number(kind)),
-    )
+    own = plan.rows[kind] // plan.process_count
+    first = step * plan.rows[kind] + plan.process_index * own
+    numbers, epochs, rows = _served(plan, kind, np.arange(first, first + own))
     length, pairs = plan.corpus.row_length, plan.corpus.max_pairs
     packed = np.empty((own, length + 2 * pairs), np.int32)
-    row_ids = np.empty((own, 3), np.uint32)
-    for number, stream in enumerate(streams.values()):
+    for number, stream in enumerate(plan.corpus.streams[kind].values()):
         here = np.flatnonzero(numbers == number)
-        if not here.size:
-            continue
-        epochs, within = np.divmod(places[here], stream.rows)
-        for epoch in np.unique(epochs):
-            mine = epochs == epoch
-            key = (plan.seed, plan.stage, _ROW_KEY, _kind_number(kind), number, epoch)
-            index = permuted(within[mine], stream.rows, [int(part) for part in key])
-            packed[here[mine]] = _read(plan.corpus, stream, index)
-            row_ids[here[mine], 1] = epoch
-            row_ids[here[mine], 2] = index
-        row_ids[here, 0] = 2 * number + _kind_number(kind)
+        if here.size:
+            packed[here] = _read(plan.corpus, stream, rows[here])
+    row_ids = np.stack([2 * numbers + _kind_number(kind), epochs, rows], axis=1)
     return {
         "token_ids": packed[:, :length],
         "span_lengths": packed[:, length:].reshape(own, pairs, 2),
-        "row_ids": row_ids,
+        "row_ids": row_ids.astype(np.uint32),
     }
+
+
+def _served(
+    plan: BatchPlan, kind: str, index: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns stream, epoch and row, [K] int64 each, at places `index` of a stage."""
+    streams = plan.corpus.streams[kind]
+    counts = block_counts({name: stream.rate for name, stream in streams.items()})
+    sizes = np.array([stream.rows for stream in streams.values()])
+    key = (plan.seed, plan.stage)
+    numbers, places = mixture(
+        index,
+        [counts[name] for name in streams],
+        (*key, _MIXTURE_KEY, _kind_number(kind)),
+    )
+    epochs, within = np.divmod(places, sizes[numbers])
+    # Every epoch of every stream has an order of its own.
+    orders, which = np.unique(epochs * len(sizes) + numbers, return_inverse=True)
+    of_epoch, of_stream = np.divmod(orders, len(sizes))
+    pairs = np.stack([of_stream, of_epoch], axis=1).tolist()
+    keys = [(*key, _ROW_KEY, _kind_number(kind), *pair) for pair in pairs]
+    rows = permuted_each(within, sizes[of_stream].tolist(), keys, which)
+    return numbers, epochs, rows
 
 
 def _kind_number(kind: str) -> int:

@@ -183,6 +183,7 @@ def _padded(words: Array, bias: Array, dtype: Any) -> tuple[Array, Array]:
     )
 
 
+@jax.named_scope("masked_lm")
 def _one_part(
     rows: tuple[Array, Array, Array],
     *,

@@ -15,12 +15,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from amber_jax.model.attention import attend, probabilities, split_heads
 from amber_jax.model.dropout import Dropout
 from amber_jax.model.projection import project
 from amber_jax.types import Array, Params
 
 LAYER_NORM_EPSILON = 1e-12
-MASKED_SCORE = -1e9  # finite, so a query with no key gives no NaN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,17 +83,6 @@ def _embed(config: EncoderConfig, entries: int, name: str) -> nn.Embed:
     )
 
 
-def _split_heads(x: Array, num_heads: int) -> Array:
-    return x.reshape(*x.shape[:-1], num_heads, -1)
-
-
-def _scores(query: Array, key: Array, mask: Array) -> Array:
-    """Returns masked, scaled float32 scores [B, H, L, L]."""
-    scale = query.shape[-1] ** -0.5
-    scores = jnp.einsum("bqhk,bshk->bhqs", query, key).astype(jnp.float32)
-    return jnp.where(mask[:, None], scores * scale, MASKED_SCORE)
-
-
 class Embeddings(nn.Module):
     """Sum of word, position and segment embeddings, normalised."""
 
@@ -123,12 +112,14 @@ class SelfAttention(nn.Module):
         config = self.config
         # [B, L, D] -> [B, L, H, K]
         query, key, value = (
-            _split_heads(_dense(config, config.hidden_size, name)(x), config.num_heads)
+            split_heads(_dense(config, config.hidden_size, name)(x), config.num_heads)
             for name in ("query", "key", "value")
         )
-        probs = jax.nn.softmax(_scores(query, key, mask))
-        probs = Dropout(config.attention_dropout)(probs, train=train)
-        mixed = jnp.einsum("bhqs,bshk->bqhk", probs.astype(value.dtype), value)
+        drop = None
+        if train and config.attention_dropout:
+            dropout = Dropout(config.attention_dropout)
+            drop = functools.partial(dropout, train=train)
+        mixed = attend(query, key, value, mask, drop=drop)
         return _dense(config, config.hidden_size, "output")(mixed.reshape(x.shape))
 
 
@@ -230,10 +221,10 @@ def attention_probs(
     attention = params["layers"]["layer"]["attention"]
     x = layer_input.astype(config.dtype)
 
-    def project(name: str) -> Array:
+    def of(name: str) -> Array:
         kernel = attention[name]["kernel"][-1].astype(config.dtype)
         bias = attention[name]["bias"][-1].astype(config.dtype)
         projected = jnp.einsum("bld,de->ble", x, kernel) + bias[None, None]
-        return _split_heads(projected, config.num_heads)
+        return split_heads(projected, config.num_heads)
 
-    return jax.nn.softmax(_scores(project("query"), project("key"), mask))
+    return probabilities(of("query"), of("key"), mask)

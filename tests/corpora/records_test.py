@@ -58,7 +58,7 @@ def test_tensorflow_reads_back_every_payload(folder):
     assert [np.frombuffer(p, "<i4").tolist() for p in payloads] == ROWS.tolist()
 
 
-def test_rows_are_read_in_any_order_by_memory_map(folder):
+def test_rows_are_read_in_any_order_and_as_often_as_asked(folder):
     corpus = open_corpus(folder, verify=False)
     stream = corpus.streams["pair"]["en-fr"]
     indices = np.array([8, 0, 4, 4, 3])
@@ -66,6 +66,15 @@ def test_rows_are_read_in_any_order_by_memory_map(folder):
     assert found.dtype == np.int32
     assert found.tolist() == ROWS[indices].tolist()
     assert read_rows(corpus, stream, np.array([], int)).shape == (0, 8)
+
+
+def test_a_shard_cut_short_since_it_was_opened_gives_no_rows(folder):
+    corpus = open_corpus(folder, verify=True)
+    stream = corpus.streams["pair"]["en-fr"]
+    stream.files[1].write_bytes(stream.files[1].read_bytes()[:-20])
+    assert read_rows(corpus, stream, np.array([4])).tolist() == ROWS[[4]].tolist()
+    with pytest.raises(ValueError, match="en-fr-00001.* ends before byte"):
+        read_rows(corpus, stream, np.array([4, 5]))
 
 
 def test_an_opened_corpus_tells_what_the_manifest_says(folder):

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amber_jax.data.order import BLOCK_ROWS, block_counts, mixture, permuted
+from amber_jax.data.order import (
+    BLOCK_ROWS,
+    block_counts,
+    mixture,
+    permuted,
+    permuted_each,
+)
 
 SIZES = [1, 2, 3, 4, 5, 7, 64, 65, 255, 256, 257, 1000, 1023, 1024, 1025, 10_007]
 
@@ -44,6 +50,16 @@ def test_a_subset_goes_where_the_whole_sends_it():
     whole = permuted(np.arange(1000), 1000, (5,))
     wanted = np.array([999, 3, 3, 500])
     assert permuted(wanted, 1000, (5,)).tolist() == whole[wanted].tolist()
+
+
+def test_permutations_done_together_are_those_done_one_by_one():
+    sizes, keys = [1, 7, 1000, 10**12], [(1,), (0, 5), (1, 5), (2**40, 3)]
+    which = np.array([3, 0, 1, 2, 2, 1, 3])
+    index = np.array([10**11, 0, 6, 999, 0, 0, 1])
+    together = permuted_each(index, sizes, keys, which)
+    for k, (one, number) in enumerate(zip(index, which, strict=True)):
+        alone = permuted(np.array([one]), sizes[number], keys[number])
+        assert alone.tolist() == [together[k]]
 
 
 def test_the_permutation_stays_the_same_from_version_to_version():

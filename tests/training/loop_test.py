@@ -5,6 +5,8 @@ import functools
 import itertools
 import os
 import signal
+import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +15,11 @@ import pytest
 import toy_objective
 
 from amber_jax.errors import UserError
+from amber_jax.training.clock import Work
 from amber_jax.training.loop import Callbacks, Schedule, StopRequest, is_due, run
 from amber_jax.training.optimizer import build_optimizer
 from amber_jax.training.parallel import build_backend
+from amber_jax.training.profile import Profiler, Window
 from amber_jax.training.state import new_state
 from amber_jax.training.step import train_step
 
@@ -47,6 +51,9 @@ def run_loop(
     in_a_row=lambda step: 0,
     stop=None,
     during=lambda step: None,
+    metric=Number,
+    profiler=None,
+    peak_flops=0.0,
 ):
     """Runs the loop over a step that only counts; returns what happened, in order."""
     events, records = [], []
@@ -59,7 +66,7 @@ def run_loop(
         skips = in_a_row(number)
         values = {"loss": float("nan") if skips else 1.0 / number}
         values |= {"skipped_steps": skips, "skipped_in_a_row": skips}
-        loss = Number(values.pop("loss"), number, events)
+        loss = metric(values.pop("loss"), number, events)
         return number, {"loss": loss, **values}
 
     final = run(
@@ -75,9 +82,11 @@ def run_loop(
             on_train=records.append,
             evaluate=lambda state, step: events.append(("evaluate", step, state)),
             save=lambda state: events.append(("save", state)),
-            count_tokens=lambda batch: 100 + batch,
+            count_work=lambda batch: Work(tokens=100 + batch, flops=5000 + batch),
         ),
         stop=stop or StopRequest(),
+        profiler=profiler or Profiler(None, Path("unwritten")),
+        peak_flops=peak_flops,
     )
     return final, events, records
 
@@ -133,7 +142,49 @@ def test_records_hold_the_metrics_the_tokens_and_the_speed():
     assert "skipped_in_a_row" not in first
     for record in records:
         assert record["tokens_per_second"] > 0
-        assert 0 <= record["data_wait_share"] <= 1
+        shares = [record[f"{who}_share"] for who in ("data_wait", "host", "device")]
+        assert min(shares) >= 0
+        assert sum(shares) == pytest.approx(1.0)
+
+
+def test_the_arithmetic_is_told_and_its_share_of_the_peak_where_that_is_known():
+    for peak in (0.0, 2e9):
+        _, _, records = run_loop(end=4, peak_flops=peak)
+        # The first step does not count: it waits for the compiler.
+        speeds = [record["model_flops_per_second"] for record in records]
+        per_token = [
+            speed / record["tokens_per_second"]
+            for speed, record in zip(speeds, records, strict=True)
+        ]
+        assert per_token == pytest.approx([5001 / 101, (5002 + 5003) / (102 + 103)])
+        found = [record["mfu"] for record in records if "mfu" in record]
+        assert found == pytest.approx(
+            [speed / peak for speed in speeds] if peak else []
+        )
+
+
+def test_waiting_goes_to_the_one_who_is_waited_for():
+    class Slow(Number):
+        def block_until_ready(self):
+            time.sleep(0.03)
+            return super().block_until_ready()
+
+    _, _, records = run_loop(end=4, metric=Slow)
+    assert all(record["device_share"] > 0.5 for record in records)
+    _, _, records = run_loop(end=4, during=lambda step: time.sleep(0.03))
+    assert all(record["host_share"] > 0.5 for record in records)
+
+
+def test_the_device_is_drained_where_a_trace_begins_and_ends(tmp_path):
+    with Profiler(Window(3, 4), tmp_path) as profiler:
+        _, events, records = run_loop(end=6, log_every=100, profiler=profiler)
+    order = [event for event in events if event[0] in ("dispatch", "ready")]
+    assert order == [
+        *[("dispatch", 1), ("dispatch", 2), ("ready", 1), ("ready", 2)],
+        *[("dispatch", 3), ("dispatch", 4), ("ready", 3), ("ready", 4)],
+        *[("dispatch", 5), ("dispatch", 6), ("ready", 5), ("ready", 6)],
+    ]
+    assert [record["step"] for record in records] == [6]
 
 
 def test_a_steps_metrics_are_awaited_after_the_next_dispatch_and_no_later():
@@ -242,9 +293,11 @@ def test_two_hundred_quick_steps_on_eight_devices_do_not_hang(backend):
             on_train=records.append,
             evaluate=lambda state, step: None,
             save=lambda state: None,
-            count_tokens=lambda batch: 1,
+            count_work=lambda batch: Work(tokens=1, flops=1),
         ),
         stop=StopRequest(),
+        profiler=Profiler(None, Path("unwritten")),
+        peak_flops=0.0,
     )
     assert int(state.step) == 200
     assert [record["step"] for record in records] == [50, 100, 150, 200]

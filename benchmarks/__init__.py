@@ -1,0 +1,1 @@
+"""What runs how fast: one command each, from the repository's root."""

@@ -1,0 +1,161 @@
+"""How fast sentences become vectors, and how much of that is the model.
+
+python -m benchmarks.encoding [--sentences=2000] [--hidden_size=256]
+
+The library's `encode` batches sentences of like length; against it stands the usual
+way, in the order given, each batch padded to its longest sentence. Same model, same
+vectors. The model is random, the sentences are the sample's, of eight languages.
+"""
+
+import tempfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from amber_jax import command_line
+from amber_jax.library import Model
+from amber_jax.loading import LoadedModel, init_key, init_params
+from amber_jax.model.encoder import EncoderConfig
+from amber_jax.tasks.embedding import (
+    Embedder,
+    build_embedder,
+    embed_pieces,
+    padded_width,
+    plan_batches,
+)
+from amber_jax.tokenization import load_tokenizer
+from amber_jax.tokenization.tokenizer import Tokenizer
+from amber_jax.training.checkpoint import Checkpoint
+from benchmarks import sample, stopwatch, tables
+
+POSITIONS, BATCH = 128, 64
+
+
+def random_model(tokenizer: Tokenizer, *, num_layers: int, hidden_size: int) -> Model:
+    """Returns a model of BERT's proportions that has learned nothing."""
+    config = EncoderConfig(
+        vocab_size=tokenizer.vocab_size,
+        num_layers=num_layers,
+        hidden_size=hidden_size,
+        num_heads=hidden_size // 64,
+        intermediate_size=4 * hidden_size,
+        max_positions=POSITIONS,
+        num_segments=2,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        initializer_range=0.02,
+        dtype="float32",
+        remat=False,
+    )
+    params = jax.jit(init_params, static_argnums=0)(config, init_key(0))
+    nowhere = Checkpoint(Path("random"), 0, {"config": {}})
+    return Model(LoadedModel(nowhere, config, params, tokenizer))
+
+
+def in_order(model: Model, embedder: Embedder, sentences: list[str]) -> np.ndarray:
+    """Returns the vectors by batches in the order given; widths are rounded up to 8."""
+    special, vectors = model.tokenizer.special, []
+    for start in range(0, len(sentences), BATCH):
+        batch = model.tokenizer.encode_batch(sentences[start : start + BATCH])
+        encoded = [[special.cls, *x[: POSITIONS - 2], special.sep] for x in batch]
+        width = -(-max(map(len, encoded)) // 8) * 8
+        token_ids = np.full((BATCH, width), special.pad, np.int32)
+        lengths = np.ones(BATCH, np.int32)
+        for row, ids in enumerate(encoded):
+            token_ids[row, : len(ids)], lengths[row] = ids, len(ids)
+        found = embedder(model.params["encoder"], token_ids, lengths)
+        vectors.append(np.asarray(found)[: len(batch)])
+    return np.concatenate(vectors)
+
+
+def without_model(model: Model, sentences: list[str]) -> np.ndarray:
+    """Returns zeros for vectors after all the work around the model."""
+    zeros = jax.jit(lambda params, ids, lengths: jnp.zeros((len(ids), 1)))
+    return embed_pieces(
+        zeros,
+        {},
+        model.tokenizer,
+        model.tokenizer.encode_batch(sentences),
+        max_length=POSITIONS,
+        batch_size=BATCH,
+    )
+
+
+def compare(model: Model, sentences: list[str], *, rounds: int) -> list[tables.Row]:
+    """Returns a row of figures for each way to encode.
+
+    Raises:
+        AssertionError: their vectors differ.
+    """
+    embedder = build_embedder(model.config, model.pooling)
+    ways = {
+        "by length, Model.encode": lambda: model.encode(sentences, progress=False),
+        "in order, padded to the longest": lambda: in_order(model, embedder, sentences),
+        "by length, no model": lambda: without_model(model, sentences),
+        "tokenising alone": lambda: model.tokenizer.encode_batch(sentences),
+    }
+    ours, usual, *_ = (work() for work in ways.values())  # compiles
+    np.testing.assert_allclose(ours, usual, atol=1e-4)
+    seconds = stopwatch.interleaved(ways, rounds=rounds)
+    pieces = model.tokenizer.encode_batch(sentences)
+    lengths = np.array([min(len(ids) + 2, POSITIONS) for ids in pieces])
+    planned = plan_batches(lengths.tolist(), BATCH * padded_width(POSITIONS))
+    longest = [
+        -(-max(lengths[start : start + BATCH]) // 8) * 8
+        for start in range(0, len(lengths), BATCH)
+    ]
+    computed = [
+        sum(rows * width for rows, width in (batch.shape for batch in planned)),
+        BATCH * int(sum(longest)),
+    ]
+    around = seconds["by length, no model"].cpu
+    tokenising = seconds["tokenising alone"].cpu
+    return [
+        {
+            "way": name,
+            "sentences/s": len(sentences) / seconds[name].wall,
+            "real tokens/s": lengths.sum() / seconds[name].wall,
+            "real tokens/CPU-s": lengths.sum() / seconds[name].cpu,
+            "real of computed positions, %": 100 * float(lengths.sum() / positions),
+            "tokenising, % of CPU time": 100 * tokenising / seconds[name].cpu,
+            "batching, % of CPU time": 100 * (around - tokenising) / seconds[name].cpu,
+            "model, % of CPU time": 100 * (1 - around / seconds[name].cpu),
+        }
+        for name, positions in zip(list(ways)[:2], computed, strict=True)
+    ]
+
+
+def define_flags() -> None:
+    flags.DEFINE_integer("sentences", 2_000, "to encode", lower_bound=1)
+    flags.DEFINE_integer("num_layers", 4, "of the encoder", lower_bound=1)
+    flags.DEFINE_integer("hidden_size", 256, "of the encoder", lower_bound=64)
+    flags.DEFINE_integer("rounds", 3, "timed ones", lower_bound=1)
+    flags.DEFINE_bool("one_core", True, "whether the host has one core only")
+    tables.define_flag()
+
+
+def main(_: list[str]) -> None:
+    wanted = flags.FLAGS
+    if wanted.one_core:
+        stopwatch.stay_on_one_core()
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = load_tokenizer(sample.vocabulary(Path(folder)))
+    model = random_model(
+        tokenizer,
+        num_layers=wanted.num_layers,
+        hidden_size=wanted.hidden_size,
+    )
+    sentences = sample.sentences(wanted.sentences)
+    title = (
+        f"{len(sentences):,} sentences, {wanted.num_layers} layers of "
+        f"{wanted.hidden_size}, {jax.default_backend()}"
+    )
+    tables.show({title: compare(model, sentences, rounds=wanted.rounds)}, wanted.json)
+
+
+if __name__ == "__main__":
+    define_flags()
+    command_line.run(main)

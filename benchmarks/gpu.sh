@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Every figure that wants a GPU, in one call of under ten minutes on an H200.
+#
+#   benchmarks/gpu.sh PEER_PYTHON
+#   DEVICE=cpu SIZE=tiny ROWS=8 STEPS=2 benchmarks/gpu.sh PEER_PYTHON    # in miniature
+#
+# The python on the PATH runs ours, PEER_PYTHON is one with torch and transformers.
+set -euo pipefail
+peer=$(realpath "$1")
+cd "$(dirname "$0")/.."
+device=${DEVICE:-gpu} size=${SIZE:-base} rows=${ROWS:-256} steps=${STEPS:-12}
+compare() {
+  python -m benchmarks.compare --device="$device" --size="$size" --rows="$rows" \
+    --steps="$steps" --warmup=3 --rounds=1 "$@"
+}
+echo "masked_lm, full rows of 128, against the reference library"
+compare --work=full --peer_python="$peer"
+echo "all losses against masked_lm alone, packed pairs"
+compare --work=losses
+echo "exact nearest neighbours"
+python -m benchmarks.retrieval

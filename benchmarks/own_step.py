@@ -1,0 +1,225 @@
+"""Our training step on the common work, built as `pretrain.py` builds a stage's."""
+
+import dataclasses
+import functools
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amber_jax import config as settings
+from amber_jax import objectives
+from amber_jax.errors import UserError
+from amber_jax.loading import init_key, init_params
+from amber_jax.model import flops
+from amber_jax.model.encoder import EncoderConfig
+from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
+from amber_jax.training.parallel import abstract_like, build_backend
+from amber_jax.training.state import TrainState, new_state
+from amber_jax.training.step import train_step
+from benchmarks import packed_work, timing, workload
+
+_MASK_KEY, _DROPOUT_KEY = 1, 2  # as in pretrain.py
+_RUN_STEPS = 1_000_000  # of the schedule; only the first few are run
+_MATRIX_WIDTH, _PRODUCTS, _REPEATS = 8192, 20, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is run; the rest are the defaults of `config.pretraining()`."""
+
+    size: workload.Size
+    lengths: str  # one of workload.LENGTHS
+    packed: bool  # pairs share rows
+    losses: tuple[str, ...]  # of objectives.LOSSES
+    backend: str
+    dtype: str  # of activations
+    dropout: float
+    micro_batches: int
+    steps: int  # timed
+    warmup: int  # not timed
+    seed: int
+    wait_idle: bool
+
+
+def measure(run: Settings) -> dict[str, Any]:
+    """Returns what `timing.measure` does, with what is ours, for one JSON line.
+
+    On an accelerator also `mfu`: the arithmetic that the real tokens need, by
+    `model/flops.py`, over what products of large matrices reach here.
+
+    Raises:
+        UserError: the settings do not go together.
+    """
+    _check(run)
+    backend = build_backend(run.backend, fsdp=False, num_devices=0)
+    _check_rows(run, backend.num_devices)
+    batches = packed_work.batches(
+        run.size,
+        run.warmup + run.steps,
+        lengths=run.lengths,
+        packed=run.packed,
+        seed=run.seed,
+    )
+    new = functools.partial(_new_state, run)
+    abstract = abstract_like(jax.eval_shape(new), backend)
+    shardings = jax.tree.map(lambda x: x.sharding, abstract)
+    step = backend.compile(_step(run, backend.num_devices), abstract)
+    state = jax.jit(new, out_shardings=shardings)()
+    key = jax.random.fold_in(jax.random.key(run.seed), _DROPOUT_KEY)
+
+    def update(number: int) -> float:
+        nonlocal state
+        state, metrics = step(state, backend.put_batch(batches[number]), key)
+        return float(metrics["loss"])
+
+    spans = [kind["span_lengths"] for batch in batches for kind in batch.values()]
+    tokens = [int(one.sum()) for one in spans]
+    measured = timing.measure(
+        update,
+        warmup=run.warmup,
+        tokens=tokens,
+        flops=[_flops(run, one) for one in spans],
+        idle=run.wait_idle,
+    )
+    return {
+        "program": "amber_jax",
+        "settings": dataclasses.asdict(run) | {"jax": jax.__version__},
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(abstract.params)),
+        "real_share": round(np.mean(tokens) / run.size.rows / run.size.row_length, 4),
+        **measured,
+        **_on_accelerator(run.dtype, backend.num_devices, measured["gflops"]),
+    }
+
+
+def _check(run: Settings) -> None:
+    unknown = [name for name in run.losses if name not in objectives.LOSSES]
+    if unknown or not run.losses:
+        raise UserError(
+            f"--losses has {', '.join(unknown) or 'nothing'}; name some of "
+            f"{', '.join(objectives.LOSSES)}, with commas between"
+        )
+    if run.lengths == "full" and run.losses != (objectives.MASKED_LM,):
+        raise UserError(
+            f"--losses is {','.join(run.losses)} on full rows, which hold one text; "
+            "alignment needs --lengths=pairs"
+        )
+
+
+def _check_rows(run: Settings, devices: int) -> None:
+    if run.size.rows % (devices * run.micro_batches):
+        raise UserError(
+            f"--rows is {run.size.rows}, which {devices} devices x "
+            f"{run.micro_batches} micro-batches do not divide; choose a multiple"
+        )
+
+
+def _encoder_config(run: Settings) -> EncoderConfig:
+    size, sizes = run.size, settings.pretraining().model.to_dict()
+    return EncoderConfig(
+        **sizes
+        | {
+            "vocab_size": size.vocab_size,
+            "num_layers": size.num_layers,
+            "hidden_size": size.hidden_size,
+            "num_heads": size.num_heads,
+            "intermediate_size": size.intermediate_size,
+            "max_positions": max(sizes["max_positions"], size.row_length),
+            "hidden_dropout": run.dropout,
+            "attention_dropout": run.dropout,
+            "dtype": run.dtype,
+        }
+    )
+
+
+def _optimizer() -> Any:
+    return build_optimizer(**settings.pretraining().optimizer)
+
+
+def _new_state(run: Settings) -> TrainState:
+    params = init_params(_encoder_config(run), init_key(run.seed))
+    return new_state(params, _optimizer())
+
+
+def _step(run: Settings, devices: int) -> Any:
+    """Returns the step as `pretrain.compile_stage` makes it, before compiling."""
+    defaults = settings.pretraining()
+    objective = objectives.pretraining_objective(
+        _encoder_config(run),
+        objectives.Vocabulary(
+            special=(workload.PAD, workload.CLS, workload.SEP, workload.MASK),
+            mask_id=workload.MASK,
+            size=run.size.vocab_size,
+            punctuation=np.zeros(run.size.vocab_size, bool),
+        ),
+        losses=frozenset(run.losses),
+        masking_rate=workload.MASKING_RATE,
+        mask_key=jax.random.fold_in(jax.random.key(run.seed), _MASK_KEY),
+        sentence_alignment=objectives.SentenceAlignment(**defaults.sentence_alignment),
+        word_alignment=objectives.WordAlignment(**defaults.word_alignment),
+        shards=devices if run.backend == "jit" else 1,
+    )
+    return functools.partial(
+        train_step,
+        objective=objective,
+        loss_weights=lambda step: dict.fromkeys(run.losses, jnp.float32(1.0)),
+        learning_rate=linear_warmup_and_decay(
+            workload.LEARNING_RATE, warmup_steps=0, num_steps=_RUN_STEPS
+        ),
+        optimizer=_optimizer(),
+        micro_batches=run.micro_batches,
+    )
+
+
+def _flops(run: Settings, spans: np.ndarray) -> int:
+    """Returns what a batch needs, see `model/flops.py`."""
+    config = _encoder_config(run)
+    needed = flops.directed(
+        config,
+        spans,
+        sentences=objectives.SENTENCES in run.losses,
+        words=objectives.WORDS in run.losses,
+    )
+    if objectives.MASKED_LM in run.losses:
+        needed += flops.masked_lm(
+            config,
+            spans,
+            row_length=run.size.row_length,
+            masking_rate=workload.MASKING_RATE,
+        )
+    return needed
+
+
+def _on_accelerator(dtype: str, devices: int, gflops: float) -> dict[str, Any]:
+    """Returns memory and utilisation, or nothing where XLA runs on the CPU."""
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        return {}
+    peak = device.memory_stats()["peak_bytes_in_use"]
+    rate = matrix_rate(dtype, width=_MATRIX_WIDTH)
+    return {
+        "device": f"{devices} x {device.device_kind}",
+        "peak_device_mb": round(peak / 2**20, 1),
+        "matrix_gflops": round(rate / 1e9, 1),
+        "mfu": round(gflops * 1e9 / (rate * devices), 4),
+    }
+
+
+def matrix_rate(dtype: str, *, width: int) -> float:
+    """Returns the FLOP/s of products [width, width] x [width, width] on one device."""
+    one, other = (
+        jax.random.normal(jax.random.key(seed), (width, width), dtype)
+        for seed in (0, 1)
+    )
+    multiply = jax.jit(jnp.matmul)
+    multiply(one, other).block_until_ready()
+    fastest = float("inf")
+    for _ in range(_REPEATS):
+        begin = time.perf_counter()
+        for _ in range(_PRODUCTS):
+            product = multiply(one, other)
+        product.block_until_ready()
+        fastest = min(fastest, time.perf_counter() - begin)
+    return _PRODUCTS * 2 * width**3 / fastest

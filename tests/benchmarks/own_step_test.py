@@ -1,0 +1,91 @@
+"""Our step on the common work: as a command, and what its settings change."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from amber_jax.errors import UserError
+from amber_jax.objectives import LOSSES
+from benchmarks import own_step, workload
+
+ROOT = Path(__file__).parents[2]
+MASKED_LM = own_step.Settings(
+    size=workload.sized("tiny", row_length=32, rows=16),
+    lengths="full",
+    packed=True,
+    losses=("masked_lm",),
+    backend="jit",
+    dtype="float32",
+    dropout=0.0,
+    micro_batches=1,
+    steps=2,
+    warmup=1,
+    seed=0,
+    wait_idle=False,
+)
+ALL_LOSSES = dataclasses.replace(
+    MASKED_LM, lengths="pairs", losses=LOSSES, backend="pmap"
+)
+
+
+def test_the_command_prints_one_line_of_json():
+    command = [sys.executable, "-m", "benchmarks.training_step", "--size=tiny"]
+    done = subprocess.run(
+        [*command, "--steps=2", "--warmup=1", "--row_length=32"],
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    found = json.loads(line)
+    assert found["program"] == "amber_jax"
+    assert found["settings"]["size"]["row_length"] == 32
+    assert found["tokens_per_step"] == 4 * 32
+    assert found["real_share"] == 1
+    for name in ("tokens_per_s", "tokens_per_cpu_s", "step_ms", "cpu_ms", "gflops"):
+        assert found[name] > 0
+    assert found["first_step_s"] > 0.5  # counted from the interpreter's start
+    assert 100 < found["peak_rss_mb"] < 5000
+    assert len(found["losses"]) == 3
+
+
+def test_the_loss_starts_at_chance_and_falls():
+    found = own_step.measure(dataclasses.replace(MASKED_LM, steps=30))
+    losses = found["losses"]
+    np.testing.assert_allclose(losses[0], np.log(MASKED_LM.size.vocab_size), atol=0.2)
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.02
+
+
+def test_all_losses_are_summed_over_packed_pairs():
+    found = own_step.measure(ALL_LOSSES)
+    assert np.isfinite(found["losses"]).all()
+    # Each sentence loss starts at the logarithm of its candidates, or above.
+    assert found["losses"][0] > np.log(ALL_LOSSES.size.vocab_size) + 2
+    assert found["real_share"] > 0.8
+    assert found["gflops"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"losses": ("masked_lm", "mask")}, "--losses has mask"),
+        ({"losses": ()}, "--losses has nothing"),
+        ({"losses": LOSSES}, "alignment needs --lengths=pairs"),
+        ({"micro_batches": 5}, "--rows is 16, which"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(change, message):
+    with pytest.raises(UserError, match=message):
+        own_step.measure(dataclasses.replace(MASKED_LM, **change))
+
+
+def test_the_matrix_rate_is_that_of_this_machine():
+    assert 1e8 < own_step.matrix_rate("float32", width=256) < 1e14

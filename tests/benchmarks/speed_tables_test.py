@@ -1,0 +1,114 @@
+"""Every benchmark of a part measures that part, at the smallest size there is."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import tiny_run
+
+from amber_jax.corpora.records import open_corpus
+from amber_jax.errors import UserError
+from benchmarks import (
+    checkpoint,
+    encoding,
+    input_pipeline,
+    retrieval,
+    sample,
+    start,
+    stopwatch,
+    tables,
+    workload,
+)
+
+
+def finite(rows):
+    numbers = [v for row in rows for v in row.values() if isinstance(v, float)]
+    return numbers and all(math.isfinite(number) for number in numbers)
+
+
+def test_a_table_stands_as_markdown_and_in_the_json_file(tmp_path, capsys):
+    rows = [
+        {"way": "a", "rows": 12_000, "s": 0.01234},
+        {"way": "bb", "rows": 1, "s": 2e6},
+    ]
+    tables.show({"Title": rows}, str(tmp_path / "out.json"))
+    assert capsys.readouterr().out.splitlines()[3:] == [
+        "| way |   rows |         s |",
+        "| --- | -----: | --------: |",
+        "| a   | 12,000 |    0.0123 |",
+        "| bb  |      1 | 2,000,000 |",
+    ]
+    assert json.loads((tmp_path / "out.json").read_text()) == {"Title": rows}
+
+
+def test_a_json_file_that_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(UserError, match="--json="):
+        tables.show({"Title": [{"way": "a"}]}, str(tmp_path / "no" / "out.json"))
+
+
+def test_ways_take_turns_and_the_first_round_is_thrown_away():
+    called = []
+    ways = {name: lambda name=name: called.append(name) for name in "ab"}
+    seconds = stopwatch.interleaved(ways, rounds=2)
+    assert called == list("ababab")
+    assert all(0 <= one.wall < 1 and 0 <= one.cpu < 1 for one in seconds.values())
+
+
+def test_the_pipelines_figures_cover_every_kind_and_size(tmp_path):
+    corpus = open_corpus(tiny_run.write_corpus(tmp_path), verify=False)
+    rows = input_pipeline.feeding(corpus, [16], rounds=1, rows=16)
+    assert [row["batches"] for row in rows] == ["mono, 16 pairs", "pair, 16 pairs"]
+    assert all(row["the same from there"] == "yes" for row in rows)
+    packed = input_pipeline.packing(corpus, rounds=1)
+    assert [row["kind"] for row in packed] == ["mono", "pair"]
+    assert finite(rows) and finite(packed)
+    assert all(row["real positions, %"] <= 100 for row in packed)
+
+
+def test_sentences_of_the_sample_are_long_and_short():
+    sentences = sample.sentences(400)
+    assert len(sentences) == 400 and all(sentences)
+    assert len(set(sentences)) > 300
+    assert max(map(len, sentences)) > 4 * min(map(len, sentences))
+
+
+def test_encoding_both_ways_gives_the_same_vectors(words):
+    model = encoding.random_model(words, num_layers=1, hidden_size=64)
+    rows = encoding.compare(model, ["1 2", "3", "4 5 6 , 7 8 9 10 11"] * 3, rounds=1)
+    assert len(rows) == 2 and finite(rows)
+    assert rows[0]["real of computed positions, %"] <= 100
+
+
+@pytest.fixture
+def words(tmp_path):
+    return tiny_run.save_tokenizer(tmp_path)
+
+
+def test_all_searches_find_the_same_neighbours():
+    src, tgt = retrieval.vectors(5, 40, 16)
+    assert np.allclose(np.linalg.norm(src, axis=1), 1)
+    rows = retrieval.compare(src, tgt, 3, block_size=16, rounds=1)
+    assert len(rows) >= 2 and finite(rows)
+    assert {row["the same neighbours, %"] for row in rows} == {100.0}
+
+
+def test_a_checkpoint_is_written_and_read(tmp_path):
+    state = checkpoint.state_of(workload.SIZES["tiny"])
+    rows = checkpoint.measured(state, tmp_path / "checkpoints", rounds=1)
+    assert finite(rows) and rows[0]["what"] == "save, blocked"
+
+
+def test_imports_count_for_the_library_that_asked_for_them():
+    log = """\
+import time: self [us] | cumulative | imported package
+import time:       100 |        100 |     numpy.core
+import time:       100 |        200 |   numpy
+import time:        50 |         50 |       jaxlib
+import time:       250 |        300 |     jax
+import time:        10 |        310 |   amber_jax.model
+import time:         5 |        515 | amber_jax
+import time:         7 |          7 | zipfile
+"""
+    seconds = {name: value for name, value in start.imported(log).items() if value}
+    assert seconds == pytest.approx({"numpy": 2e-4, "jax": 3e-4, "other": 7e-6})
