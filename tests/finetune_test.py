@@ -81,7 +81,7 @@ def config_of(data):
         config.max_length = 16
         config.batch_size = 16
         config.num_epochs = 10
-        config.peak_learning_rate = 3e-2
+        config.peak_learning_rate = 1e-2
         config.evaluate_every = 20
         config.log_every = 1
         config.tensorboard = False
