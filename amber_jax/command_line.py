@@ -105,12 +105,12 @@ def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> N
 
     Args:
         main: the command.
-        on_devices: whether it runs a model, for which memory is kept at hand.
+        on_devices: whether it runs a model, whose memory and programs are kept.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    _keep_compiled_programs()  # before anything imports JAX, which reads it then
     if on_devices:
+        _keep_compiled_programs()  # before anything imports JAX, which reads it then
         allocator.keep_freed_memory()
 
     def guarded(argv: Sequence[str]) -> None:

@@ -132,7 +132,7 @@ def pretraining_objective(
     def apart(
         params: Params, batch: Batch, key: Array, *, train: bool
     ) -> tuple[dict[str, WeightedSum], Embeddings | tuple[()]]:
-        mono_key, pair_key, src_key, tgt_key = jax.random.split(key, 4)
+        mono_key, pair_key, directed_key = jax.random.split(key, 3)
         terms, embeddings = {}, ()
         if MASKED_LM in losses:
             keys = {"mono": mono_key, "pair": pair_key}
@@ -144,7 +144,7 @@ def pretraining_objective(
             )
         if directed and "pair" in batch:
             found, embeddings = alignment(
-                params, batch["pair"], (src_key, tgt_key), train=train
+                params, batch["pair"], directed_key, train=train
             )
             terms |= found
         return terms, embeddings
@@ -214,7 +214,7 @@ def _alignment(
     vocabulary: Vocabulary,
     params: Params,
     pair: dict[str, Array],
-    dropout_keys: tuple[Array, Array],
+    dropout_key: Array,
     *,
     losses: frozenset[str],
     mask_key: Array,
@@ -228,7 +228,7 @@ def _alignment(
         params,
         pair,
         offsets=_position_offsets(pair, mask_key, words),
-        dropout_keys=dropout_keys,
+        dropout_key=dropout_key,
         train=train,
     )
     terms, embeddings = {}, ()
@@ -269,7 +269,7 @@ def directed_passes(
     pair: Mapping[str, Array],
     *,
     offsets: Array,
-    dropout_keys: tuple[Array, Array],
+    dropout_key: Array,
     train: bool,
 ) -> tuple[Pass, Pass, Array]:
     """Returns pass 2, pass 3, and the order [B, L] that led from one to the other.
@@ -279,35 +279,35 @@ def directed_passes(
         params: all of the model's parameters.
         pair: token_ids [B, L] and span_lengths [B, N, 2] of packed pairs.
         offsets: [B, N] int32, added to the positions of each pair's second side.
-        dropout_keys: one for each pass; not used unless `train`.
+        dropout_key: of both passes; not used unless `train`.
         train: whether dropout acts.
     """
     token_ids, spans = pair["token_ids"], pair["span_lengths"]
     order, swapped_spans = rows.swap_order(spans, token_ids.shape[1])
     swapped_ids = jnp.take_along_axis(token_ids, order, axis=1)
-
-    def run(ids: Array, span_lengths: Array, dropout_key: Array) -> Pass:
-        place = rows.layout(span_lengths, ids.shape[1])
-        output = model.apply(
-            {"params": params},
-            ids,
-            place.sides,
-            place.position_ids + _second_side(offsets, place),
-            rows.directed_attention(place),
-            train=train,
-            rngs={"dropout": dropout_key},
-            method=PretrainingModel.encode,
-        )
-        return Pass(place, ids, output.hidden_states, output.last_layer_input)
-
-    # One program for both passes: half the compile time, and larger products.
-    both = jax.vmap(run)(
-        jnp.stack([token_ids, swapped_ids]),
-        jnp.stack([spans, swapped_spans]),
-        jnp.stack(dropout_keys),
+    # Both passes are one batch [2 B, ...], each row beside its swapped self, so that
+    # they are one program and every device keeps its own rows.
+    ids = _side_by_side(token_ids, swapped_ids)
+    place = rows.layout(_side_by_side(spans, swapped_spans), ids.shape[1])
+    moved = _second_side(_side_by_side(offsets, offsets), place)
+    output = model.apply(
+        {"params": params},
+        ids,
+        place.sides,
+        place.position_ids + moved,
+        rows.directed_attention(place),
+        train=train,
+        rngs={"dropout": dropout_key},
+        method=PretrainingModel.encode,
     )
-    forward, backward = (jax.tree.map(lambda x, i=i: x[i], both) for i in (0, 1))
+    both = Pass(place, ids, output.hidden_states, output.last_layer_input)
+    forward, backward = (jax.tree.map(lambda x, i=i: x[i::2], both) for i in (0, 1))
     return forward, backward, order
+
+
+def _side_by_side(one: Array, other: Array) -> Array:
+    """Returns the rows of both, [2 B, ...], in turns."""
+    return jnp.stack([one, other], axis=1).reshape(-1, *one.shape[1:])
 
 
 def _position_offsets(

@@ -99,8 +99,12 @@ def _rows(one: Comparison) -> str:
 def _ours(one: Comparison, name: str, *flags: str) -> Program:
     dtype = ("--dtype=bfloat16",) if one.device == "gpu" else ()
     module = ("-m", "benchmarks.training_step")
+    # A device that is not there is an error then, and there is one of it.
+    platform = "cuda" if one.device == "gpu" else "cpu"
     return Program(
-        name, (sys.executable, *module, *one.shared, _rows(one), *dtype, *flags)
+        name,
+        (sys.executable, *module, *one.shared, _rows(one), *dtype, *flags),
+        environment={"JAX_PLATFORMS": platform, "CUDA_VISIBLE_DEVICES": "0"},
     )
 
 

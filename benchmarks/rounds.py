@@ -77,6 +77,8 @@ def _result(program: Program, environment: Mapping[str, str]) -> dict[str, Any] 
         return json.loads(done.stdout.strip().rpartition("\n")[2])
     except subprocess.TimeoutExpired:
         reason = f"not done after {_LIMIT_S} s"
+    except OSError as error:
+        reason = f"it cannot be started ({error.strerror})"
     except json.JSONDecodeError:
         said = done.stderr.strip().rpartition("\n")[2]
         reason = f"exit status {done.returncode}, {said or 'nothing on stderr'}"

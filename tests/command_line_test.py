@@ -145,7 +145,7 @@ def main(argv):
     print(jax.config.jax_compilation_cache_dir)
     print(jax.jit(lambda x: x * 3)(2))
 
-run(main)
+run(main, on_devices=True)
 """
 
 

@@ -46,10 +46,10 @@ def directed(request, params, encoder_config, batch):
     model = PretrainingModel(encoder_config)
     pair = batch["pair"]
     offsets = np.random.default_rng(0).integers(0, request.param + 1, (4, 3))
-    keys = jax.random.key(0), jax.random.key(1)
+    key = jax.random.key(0)
     passes = jax.jit(
         lambda params, pair, offsets: directed_passes(
-            model, params, pair, offsets=offsets, dropout_keys=keys, train=False
+            model, params, pair, offsets=offsets, dropout_key=key, train=False
         )
     )
     return jax.device_get(passes(params, pair, offsets))

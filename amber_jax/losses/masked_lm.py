@@ -117,7 +117,8 @@ def _backward(
     _: int, kept: tuple[Array, Array, Array], slopes: tuple[Array, Array]
 ) -> tuple[Array | None, ...]:
     loss_slope, _ = slopes  # hits have no gradient
-    grads = (grad * loss_slope.astype(grad.dtype) for grad in kept)
+    # Scaled in float32: a rounded slope would change this loss's weight.
+    grads = ((loss_slope * grad).astype(grad.dtype) for grad in kept)
     return (*grads, None, None)
 
 

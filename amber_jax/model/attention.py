@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from amber_jax.types import Array
 
 MASKED_SCORE = -1e9  # finite, so a query with no key gives no NaN
-_FUSED_LENGTH, _FUSED_HEAD, _LARGEST_HEAD = 64, 8, 128  # that cuDNN divides and takes
+_FUSED_LENGTH, _FUSED_HEAD, _LARGEST_HEAD = 64, 8, 128  # what cuDNN takes
+_OLDEST_CAPABILITY = 8.0  # Ampere's
 
 
 def split_heads(x: Array, num_heads: int) -> Array:
@@ -64,4 +65,10 @@ def _cudnn_takes(query: Array) -> bool:
     _, length, _, head = query.shape
     fits = not length % _FUSED_LENGTH and not head % _FUSED_HEAD
     narrow = query.dtype in (jnp.bfloat16, jnp.float16)
-    return jax.default_backend() == "gpu" and narrow and fits and head <= _LARGEST_HEAD
+    if not (narrow and fits and head <= _LARGEST_HEAD):
+        return False
+    if jax.default_backend() != "gpu":
+        return False
+    # Other makers' GPUs have no such number, and older ones no such kernel.
+    capability = getattr(jax.local_devices()[0], "compute_capability", "0")
+    return float(capability) >= _OLDEST_CAPABILITY

@@ -1,8 +1,8 @@
 """The BERT encoder, as mBERT has it, in Flax Linen.
 
 Post-LayerNorm, exact GELU, learned positions, two segment types. Layers are stacked
-with `nn.scan`, so compile time does not grow with depth; parameters of layer n are
-slice n of the arrays under `layers`.
+with `nn.scan`, so compile time does not grow with depth, except on the CPU; parameters
+of layer n are slice n of the arrays under `layers`.
 
 Source: Devlin et al. 2019; sizes and constants from google-research/bert.
 """

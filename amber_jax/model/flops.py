@@ -56,6 +56,8 @@ def directed(
         sentences: whether the sentence-alignment loss is computed.
         words: whether the word-alignment loss is computed.
     """
+    if not (sentences or words):
+        return 0
     pairs = span_lengths.reshape(-1, 2).astype(np.int64)
     src, tgt = pairs[pairs[:, 1] > 0].T
     forward = sum(

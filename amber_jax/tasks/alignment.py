@@ -125,7 +125,7 @@ def _attention(config: EncoderConfig) -> Matrices:
             params,
             {"token_ids": token_ids, "span_lengths": span_lengths},
             offsets=jnp.zeros(span_lengths.shape[:2], jnp.int32),
-            dropout_keys=(unused, unused),
+            dropout_key=unused,
             train=False,
         )
         tgt_to_src, src_to_tgt = both_directions(

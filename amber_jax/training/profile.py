@@ -54,6 +54,7 @@ class Profiler:
         self._executed = 0
         self._tracing = False
         self._traced = 0  # steps
+        self._failure: str | None = None
 
     def __enter__(self) -> "Profiler":
         return self
@@ -86,6 +87,10 @@ class Profiler:
         """Returns a sentence on what was traced; None if nothing was to be."""
         if self._window is None:
             return None
+        if self._failure:
+            return (
+                f"the trace could not be written to {self._directory}: {self._failure}"
+            )
         if not self._traced:
             return (
                 f"nothing was traced: this start ended after {self._executed} steps, "
@@ -110,7 +115,10 @@ class Profiler:
     def _finish(self) -> None:
         if self._tracing:
             self._tracing = False
-            jax.profiler.stop_trace()
+            try:
+                jax.profiler.stop_trace()
+            except (OSError, RuntimeError) as error:  # the run is worth more
+                self._failure = str(error).partition("\n")[0]
 
 
 def part(name: str) -> contextlib.AbstractContextManager[None]:

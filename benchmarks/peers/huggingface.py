@@ -72,9 +72,10 @@ def loss_of_masked(
     model: transformers.BertForMaskedLM, inputs: dict[str, torch.Tensor]
 ) -> torch.Tensor:
     """Returns the same loss, with the head on the predicted positions alone."""
+    # Rows without padding need no mask, and the quickest attention takes none.
     hidden = model.bert(
         input_ids=inputs["input_ids"],
-        attention_mask=inputs["mask"],
+        attention_mask=inputs.get("mask"),
         token_type_ids=inputs["segment_ids"],
     ).last_hidden_state
     chosen = hidden.flatten(0, 1).index_select(0, inputs["places"])
@@ -83,14 +84,19 @@ def loss_of_masked(
     )
 
 
-def inputs_of(batch: workload.Batch, pad: str) -> dict[str, torch.Tensor]:
-    """Returns the tensors of a batch; `longest` cuts what every row has as padding."""
+def inputs_of(batch: workload.Batch, pad: str, head: str) -> dict[str, torch.Tensor]:
+    """Returns the tensors of a batch; `longest` cuts what every row has as padding.
+
+    An expert's program (`head` is masked) leaves the mask of full rows out.
+    """
     end = batch.mask.sum(1).max() if pad == "longest" else batch.mask.shape[1]
     names = ("input_ids", "mask", "segment_ids", "labels")
     arrays = {name: getattr(batch, name)[:, :end] for name in names}
     labels = arrays["labels"].reshape(-1)
     arrays["places"] = np.flatnonzero(labels != workload.NOT_PREDICTED)
     arrays["targets"] = labels[arrays["places"]]
+    if head == "masked" and arrays["mask"].all():
+        del arrays["mask"]
     return {
         name: torch.from_numpy(array.astype(np.int64)) for name, array in arrays.items()
     }
@@ -150,7 +156,7 @@ def main() -> None:
     batches = workload.first_batches(
         size, flags.warmup + flags.steps, lengths=flags.lengths, seed=flags.seed
     )
-    inputs = [inputs_of(batch, flags.pad) for batch in batches]
+    inputs = [inputs_of(batch, flags.pad, flags.head) for batch in batches]
     update, parameters = build_update(flags, size, inputs)
     measured = timing.measure(
         update,

@@ -139,7 +139,16 @@ def test_bfloat16_features_meet_bfloat16_words_and_no_made_up_ones(head):
     low = np.full(37, -30, np.float32)  # made-up words would be preferred to these
     shifted = masked_lm(narrow, words, rest[0] + low, *rest[1:])
     np.testing.assert_allclose(shifted, expected, rtol=1e-4)
-    gradient = jax.grad(lambda *x: masked_lm(*x, *rest)[0].total, (0, 1))(narrow, words)
+
+    def mean(features, words, dtype):
+        return masked_lm(features.astype(dtype), words, *rest)[0].total / 1234
+
+    gradient, exact = (
+        jax.grad(mean, (0, 1))(narrow, words, dtype)
+        for dtype in (jnp.bfloat16, jnp.float32)
+    )
+    bias = gradient[0].astype(jnp.float32).sum() / exact[0].astype(jnp.float32).sum()
+    assert abs(bias - 1) < 1e-2
     assert [one.dtype for one in gradient] == [jnp.bfloat16, jnp.float32]
     assert gradient[1].shape == words.shape
 

@@ -1,5 +1,7 @@
 """Attention by hand, and what the fused kernel would be handed."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,7 +62,9 @@ def handed_to_cudnn(monkeypatch):
         calls.append(implementation)
         return plain(*args, implementation="xla", **options)
 
+    device = types.SimpleNamespace(compute_capability="9.0")
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
     monkeypatch.setattr(jax.nn, "dot_product_attention", stand_in)
     return calls
 
@@ -74,6 +78,17 @@ def test_sixteen_bit_rows_on_a_gpu_go_to_the_fused_kernel(heads, handed_to_cudnn
     np.testing.assert_allclose(
         fused.astype(jnp.float32), plain.astype(jnp.float32), atol=0.03
     )
+
+
+@pytest.mark.parametrize("device", [None, "7.5"])
+def test_gpus_without_the_fused_kernel_compute_plainly(
+    heads, handed_to_cudnn, monkeypatch, device
+):
+    facts = {"compute_capability": device} if device else {}
+    monkeypatch.setattr(jax, "local_devices", lambda: [types.SimpleNamespace(**facts)])
+    *narrow, mask = (jnp.asarray(x) for x in heads)
+    attention.attend(*(x.astype(jnp.bfloat16) for x in narrow), mask, drop=None)
+    assert handed_to_cudnn == []
 
 
 def test_what_the_fused_kernel_does_not_take_is_computed_plainly(

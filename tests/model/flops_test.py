@@ -59,6 +59,7 @@ def test_the_directed_passes_by_hand():
     words = below + exchanged + 2 * (keys + queries)
     assert found(sentences=False, words=True) == 3 * words
     assert found(sentences=True, words=False) == 3 * 2 * alone
+    assert found(sentences=False, words=False) == 0
 
 
 def test_the_sides_exchange_with_their_special_tokens():

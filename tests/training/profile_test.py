@@ -85,3 +85,10 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "profile").write_text("mine")
     with pytest.raises(UserError, match="profile cannot be written"):
         run(Window(1, 2), tmp_path / "profile")
+
+
+def test_a_trace_that_cannot_be_written_ends_no_run(tmp_path):
+    (tmp_path / "plugins").write_text("mine")
+    outcome, _ = run(Window(2, 3), tmp_path)
+    assert outcome.startswith(f"the trace could not be written to {tmp_path}: ")
+    assert "\n" not in outcome
