@@ -129,3 +129,25 @@ def test_relative_links_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def benchmark_commands():
+    return sorted(
+        {
+            re.sub(r"^.*?(?=python -m)", "", line)
+            for page in PAGES
+            for block in shell_blocks(page)
+            for line in block.replace("\\\n", " ").splitlines()
+            if "python -m benchmarks." in line
+        }
+    )
+
+
+@pytest.mark.parametrize("command", benchmark_commands())
+def test_every_benchmark_that_is_shown_knows_its_flags(command):
+    # absl parses all flags before it answers --help, with exit status 1.
+    done = run_in(
+        ROOT, command.replace("python -m", f"{sys.executable} -m") + " --help"
+    )
+    assert done.returncode == 1, done.stderr[-500:]
+    assert "flags:" in done.stdout
