@@ -318,7 +318,7 @@ def _evaluation_is_due(run: Run, stage: Stage, step: int) -> bool:
     return stage.start < step <= stage.end and (regular or step == stage.end)
 
 
-def compile_stage(run: Run, stage: Stage) -> TrainStep:
+def compile_stage(run: Run, stage: Stage) -> jax.stages.Wrapped:
     """Returns the compiled step of a stage; nothing runs before its first call."""
     weights = {name: stage.settings[name].to_dict() for name in objectives.LOSSES}
     mask_key = jax.random.fold_in(run.key, _MASK_KEY)
@@ -446,7 +446,7 @@ def _count_work(run: Run, stage: Stage, batch: HostBatch) -> Work:
             )
             for one in spans.values()
         )
-    if "pair" in spans and (words or sentences):
+    if "pair" in spans:
         total += flops.directed(
             run.encoder, spans["pair"], sentences=bool(sentences), words=bool(words)
         )

@@ -16,6 +16,7 @@ from absl import flags
 
 from amber_jax import command_line
 from amber_jax import config as settings
+from amber_jax.errors import UserError
 from amber_jax.loading import init_key, init_params
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.training.checkpoint import (
@@ -101,6 +102,11 @@ def define_flags() -> None:
 
 def main(_: list[str]) -> None:
     wanted = flags.FLAGS
+    if wanted.folder is not None and not Path(wanted.folder).is_dir():
+        raise UserError(
+            f"--folder is {wanted.folder!r}, no folder; give one that is there, or "
+            "leave it out"
+        )
     state = state_of(workload.SIZES[wanted.size])
     with tempfile.TemporaryDirectory(dir=wanted.folder) as folder:
         rows = measured(state, Path(folder), rounds=wanted.rounds)

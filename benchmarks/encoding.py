@@ -18,7 +18,6 @@ from absl import flags
 from amber_jax import command_line
 from amber_jax.library import Model
 from amber_jax.loading import LoadedModel, init_key, init_params
-from amber_jax.model.encoder import EncoderConfig
 from amber_jax.tasks.embedding import (
     Embedder,
     build_embedder,
@@ -36,19 +35,11 @@ POSITIONS, BATCH = 128, 64
 
 def random_model(tokenizer: Tokenizer, *, num_layers: int, hidden_size: int) -> Model:
     """Returns a model of BERT's proportions that has learned nothing."""
-    config = EncoderConfig(
-        vocab_size=tokenizer.vocab_size,
+    config = sample.encoder_config(
+        tokenizer.vocab_size,
         num_layers=num_layers,
         hidden_size=hidden_size,
-        num_heads=hidden_size // 64,
-        intermediate_size=4 * hidden_size,
         max_positions=POSITIONS,
-        num_segments=2,
-        hidden_dropout=0.0,
-        attention_dropout=0.0,
-        initializer_range=0.02,
-        dtype="float32",
-        remat=False,
     )
     params = jax.jit(init_params, static_argnums=0)(config, init_key(0))
     nowhere = Checkpoint(Path("random"), 0, {"config": {}})

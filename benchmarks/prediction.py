@@ -46,20 +46,12 @@ def rows_of_the_sample(folder: Path) -> str:
 
 
 def encoder_config(vocab_size: int) -> EncoderConfig:
-    """Returns BERT's proportions at the size that the flags ask for."""
-    return EncoderConfig(
-        vocab_size=vocab_size,
+    """Returns the encoder that the flags ask for."""
+    return sample.encoder_config(
+        vocab_size,
         num_layers=flags.FLAGS.num_layers,
         hidden_size=flags.FLAGS.hidden_size,
-        num_heads=max(1, flags.FLAGS.hidden_size // 64),
-        intermediate_size=4 * flags.FLAGS.hidden_size,
         max_positions=MAX_LENGTH,
-        num_segments=2,
-        hidden_dropout=0.0,
-        attention_dropout=0.0,
-        initializer_range=0.02,
-        dtype="float32",
-        remat=False,
     )
 
 

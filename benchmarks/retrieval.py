@@ -66,7 +66,7 @@ def compare(
     searches = ways(block_size)
     memory, answers = {}, {}
     for name, search in searches.items():  # compiles, too
-        stopwatch.forget_peak_memory()
+        timing.forget_peak_memory()
         answers[name] = search(src, tgt, k)
         memory[name] = timing.peak_rss_mb()
     seconds = stopwatch.interleaved(

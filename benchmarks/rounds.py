@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks import tuned
+from benchmarks import tables, tuned
 
 ROOT = Path(__file__).resolve().parents[1]
 _LIMIT_S = 3600  # for one program
@@ -103,11 +103,16 @@ def table(results: Results, reference: str) -> str:
         for key, heading, form in _COLUMNS
         if any(key in one for one in facts.values())
     ]
-    lines = [["program", *(heading for _, heading, _ in shown)]]
-    for name, one in facts.items():
-        cells = [form.format(one[key]) if key in one else "-" for key, _, form in shown]
-        lines.append([name, *cells])
-    return _markdown(lines)
+    return tables.table(
+        [
+            {"program": name}
+            | {
+                heading: form.format(one[key]) if key in one else "-"
+                for key, heading, form in shown
+            }
+            for name, one in facts.items()
+        ]
+    )
 
 
 def _facts(every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -148,13 +153,3 @@ _COLUMNS = (  # key, heading, format
     ("losses", "loss", "{}"),
     ("others_share", "others' load", "{:.0%}"),
 )
-
-
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines = [lines[0], ["-" * width for width in widths], *lines[1:]]
-    rows = [
-        " | ".join(cell.ljust(n) for cell, n in zip(line, widths, strict=True))
-        for line in lines
-    ]
-    return "\n".join(f"| {row} |" for row in rows)

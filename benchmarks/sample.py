@@ -1,4 +1,4 @@
-"""The repository's sample text for benchmarks: sentences, a vocabulary, a corpus."""
+"""What benchmarks work on: sample sentences, a vocabulary, a corpus, an encoder."""
 
 import csv
 import lzma
@@ -8,11 +8,14 @@ from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.sources import ManyWaySource, TextSource
 from amber_jax.corpora.units import BuildOptions
+from amber_jax.errors import UserError
+from amber_jax.model.encoder import EncoderConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data" / "sample"
 LANGUAGES = ("en", "es", "fr", "pt", "id", "ar", "hi", "zh")
 """All but Russian, of which there is too little text."""
+_HEAD = 64
 _VOCABULARY = ROOT / "tests" / "data" / "mbert_vocab.txt.xz"
 _PARALLEL = SAMPLE / "parallel_train.tsv.xz"
 
@@ -36,6 +39,35 @@ def vocabulary(folder: Path) -> Path:
     with lzma.open(_VOCABULARY) as file:
         path.write_bytes(file.read())
     return path
+
+
+def encoder_config(
+    vocab_size: int, *, num_layers: int, hidden_size: int, max_positions: int
+) -> EncoderConfig:
+    """Returns an encoder of BERT's proportions: heads of 64, four times as wide within.
+
+    Raises:
+        UserError: heads of 64 do not divide `hidden_size`.
+    """
+    if hidden_size % _HEAD:
+        raise UserError(
+            f"--hidden_size is {hidden_size}; wanted a multiple of {_HEAD}, the "
+            "width of a head"
+        )
+    return EncoderConfig(
+        vocab_size=vocab_size,
+        num_layers=num_layers,
+        hidden_size=hidden_size,
+        num_heads=hidden_size // _HEAD,
+        intermediate_size=4 * hidden_size,
+        max_positions=max_positions,
+        num_segments=2,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        initializer_range=0.02,
+        dtype="float32",
+        remat=False,
+    )
 
 
 def read_aloud(language: str) -> list[str]:

@@ -1,11 +1,9 @@
 """Several ways to do one thing, timed in turn: other people's load hits all alike."""
 
-import contextlib
 import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -41,9 +39,3 @@ def stay_on_one_core() -> None:
     """Keeps this process, threads to come included, on one core where that can be."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
-def forget_peak_memory() -> None:
-    """Makes `timing.peak_rss_mb` count from now, where the system can: on Linux."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")

@@ -1,6 +1,5 @@
 """Word alignment through its two commands, on a tiny model with random weights."""
 
-import dataclasses
 import gzip
 import json
 import os
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import tiny_run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +17,6 @@ from amber_jax import config as settings
 from amber_jax.errors import UserError
 from amber_jax.loading import load_model
 from amber_jax.tasks.word_links import Alignment
-from amber_jax.training.checkpoint import save_params
 
 ROOT = Path(__file__).parents[1]
 BEST = Alignment("similarity", -1, "union", 0.0)
@@ -33,26 +30,6 @@ LINES = [
     b" \t1",
     b"12 ||| 13",
 ]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(params, encoder_config, tmp_path_factory):
-    """A model that is ready to use, with a vocabulary of numbers."""
-    path = tmp_path_factory.mktemp("model") / "checkpoints" / "5"
-    tokenizer = tiny_run.save_tokenizer(tmp_path_factory.mktemp("tokenizer"), words=55)
-    run = {
-        "step": 5,
-        "encoder": dataclasses.asdict(encoder_config),
-        "tokenizer_fingerprint": tokenizer.fingerprint,
-        "config": {"seed": 0},
-    }
-    save_params(
-        path,
-        params,
-        run,
-        write_extras=lambda folder: tokenizer.save(folder / "tokenizer"),
-    )
-    return path.parents[1]
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """Sentence retrieval through `evaluate`, on a tiny model with random weights."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
-import tiny_run
 
 from amber_jax import config as settings
 from amber_jax import evaluate
@@ -15,7 +13,6 @@ from amber_jax.retrieve import build_retrieval
 from amber_jax.tasks import nearest
 from amber_jax.tasks.embedding import Pooling, build_embedder, embed_sentences
 from amber_jax.tasks.retrieval import Search, accuracy, find_translations
-from amber_jax.training.checkpoint import save_params
 from configs import sample_retrieval
 from configs import tatoeba as tatoeba_config
 
@@ -23,26 +20,6 @@ SIDES = {  # language code of the file: (its sentences, the English ones)
     "deu": (["1 2 3", "4 5", "6", "7 8 9 10"], ["3 2 1", "5 4 4", "6 6", "10 9"]),
     "fra": (["11 12", "1 2 3", "13 14"], ["12 11", "3 2 1", "14"]),
 }
-
-
-@pytest.fixture(scope="module")
-def checkpoint(params, encoder_config, tmp_path_factory):
-    """A model that is ready to use, with a vocabulary of numbers."""
-    path = tmp_path_factory.mktemp("model") / "checkpoints" / "5"
-    tokenizer = tiny_run.save_tokenizer(tmp_path_factory.mktemp("tokenizer"), words=55)
-    run = {
-        "step": 5,
-        "encoder": dataclasses.asdict(encoder_config),
-        "tokenizer_fingerprint": tokenizer.fingerprint,
-        "config": {"seed": 0},
-    }
-    save_params(
-        path,
-        params,
-        run,
-        write_extras=lambda folder: tokenizer.save(folder / "tokenizer"),
-    )
-    return path.parents[1]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from amber_jax.types import Array
 
 
-def project(x: Array, kernel: Array, dimension_numbers: Any, **_: Any) -> Array:
+def project(x: Array, kernel: Array, dimension_numbers: Any, **options: Any) -> Array:
     """Returns `x @ kernel`, [..., F] from [..., D] and [D, F].
 
     What `flax.linen.Dense` takes as its `dot_general`. The automatic gradient of the
@@ -19,7 +19,13 @@ def project(x: Array, kernel: Array, dimension_numbers: Any, **_: Any) -> Array:
         x: [..., D].
         kernel: [D, F].
         dimension_numbers: of a dense layer, x's last axis with kernel's first.
+        options: others of `jax.lax.dot_general`, which a dense layer leaves at None.
+
+    Raises:
+        ValueError: it is another product, or an option is set.
     """
+    if any(option is not None for option in options.values()):
+        raise ValueError(f"{options} are not those of a dense layer")
     if dimension_numbers != (((x.ndim - 1,), (0,)), ((), ())):
         raise ValueError(f"{dimension_numbers} are not those of a dense layer")
     return _project(x, kernel)

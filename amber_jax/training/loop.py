@@ -179,7 +179,7 @@ class _StepUnderWay:
             jax.block_until_ready(metrics)
         self._clock.finish_step(work)
         if step == self._first:
-            self._clock.reset()  # the first step waits for the compiler
+            self._clock.reset()  # the first step may wait for the compiler
         if is_due(step, self.beat) or step == self._last:
             with part("report"):
                 self._write(step, metrics, work.tokens)

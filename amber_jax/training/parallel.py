@@ -14,7 +14,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from amber_jax.errors import UserError
 from amber_jax.reductions import AXIS
 from amber_jax.training.state import TrainState
-from amber_jax.training.step import TrainStep
 
 BACKENDS = ("pmap", "jit")
 
@@ -23,7 +22,7 @@ class Backend(NamedTuple):
     """How states and batches get onto devices and steps get compiled."""
 
     num_devices: int
-    compile: Callable[[Callable[..., Any], Any], TrainStep]  # (step, state) -> compiled
+    compile: Callable[[Callable[..., Any], Any], jax.stages.Wrapped]  # of (step, state)
     place: Callable[[Any], Any]  # tree -> shardings of its leaves
     put_batch: Callable[[Any], Any]  # this process's rows -> device arrays
 
@@ -70,7 +69,7 @@ def _pmap_backend(mesh: Mesh) -> Backend:
     devices = mesh.devices.tolist()
     per_device = NamedSharding(mesh, PartitionSpec(AXIS))
 
-    def compile_step(step: Callable[..., Any], _: Any) -> TrainStep:
+    def compile_step(step: Callable[..., Any], _: Any) -> jax.stages.Wrapped:
         # State in and out unmapped: no leading device axis anywhere else.
         return jax.pmap(
             functools.partial(step, axis_name=AXIS),
@@ -103,7 +102,7 @@ def _jit_backend(mesh: Mesh, fsdp: bool) -> Backend:
             return _replicated(mesh, tree)
         return jax.tree.map(lambda x: _shard_widest(mesh, x), tree)
 
-    def compile_step(step: Callable[..., Any], state: TrainState) -> TrainStep:
+    def compile_step(step: Callable[..., Any], state: TrainState) -> jax.stages.Wrapped:
         shardings = place(state)
         return jax.jit(
             step,

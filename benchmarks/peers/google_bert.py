@@ -11,7 +11,6 @@ for below; all else is its own. Its next-sentence head is left out: the common w
 none. As shipped is as is; "tuned" is with the allocator of huggingface.py preloaded.
 """
 
-import argparse
 import json
 import sys
 import types
@@ -19,7 +18,8 @@ from typing import Any
 
 import tensorflow
 
-from benchmarks import timing, workload
+from benchmarks import workload
+from benchmarks.peers import program
 
 tf = tensorflow.compat.v1
 _MANY_STEPS = 10**6
@@ -118,24 +118,11 @@ def build_graph(size: workload.Size, dropout: float) -> tuple[Any, Any, dict]:
     return loss, update, inputs
 
 
-def parse_flags() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--root", required=True, help="the checkout")
-    parser.add_argument("--size", default="small", choices=workload.SIZES)
-    parser.add_argument("--lengths", default="full", choices=workload.LENGTHS)
-    parser.add_argument("--row_length", type=int, default=0, help="0: the size's")
-    parser.add_argument("--rows", type=int, default=0, help="0: the size's")
-    parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--steps", type=int, default=8, help="timed ones")
-    parser.add_argument("--warmup", type=int, default=2, help="untimed ones")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--wait_idle", action="store_true")
-    return parser.parse_args()
-
-
 def main() -> None:
-    flags = parse_flags()
-    size = workload.sized(flags.size, row_length=flags.row_length, rows=flags.rows)
+    parser = program.parser()
+    parser.add_argument("--root", required=True, help="the checkout")
+    flags = parser.parse_args()
+    size, batches = program.work(flags)
     tf.disable_v2_behavior()
     tf.set_random_seed(flags.seed)
     sys.path.insert(0, flags.root)
@@ -143,32 +130,22 @@ def main() -> None:
     loss, update_op, inputs = build_graph(size, flags.dropout)
     session = tf.Session()
     session.run(tf.global_variables_initializer())
-    batches = workload.first_batches(
-        size, flags.warmup + flags.steps, lengths=flags.lengths, seed=flags.seed
-    )
 
     def update(step: int) -> float:
         feed = {inputs[name]: getattr(batches[step], name) for name in inputs}
         return float(session.run([loss, update_op], feed)[0])
 
-    measured = timing.measure(
+    variables = tf.trainable_variables()
+    result = program.run(
+        "google-research/bert",
+        flags,
+        size,
+        batches,
         update,
-        warmup=flags.warmup,
-        tokens=[batch.n_real for batch in batches],
-        flops=[workload.training_flops(size, batch) for batch in batches],
-        idle=flags.wait_idle,
+        parameters=sum(int(one.shape.num_elements()) for one in variables),
+        positions=len(batches) * size.rows * size.row_length,
+        versions={"tensorflow": tensorflow.__version__},
     )
-    real = sum(batch.n_real for batch in batches)
-    positions = len(batches) * size.rows * size.row_length
-    result = {
-        "program": "google-research/bert",
-        "settings": vars(flags) | {"tensorflow": tensorflow.__version__},
-        "parameters": sum(
-            int(v.shape.num_elements()) for v in tf.trainable_variables()
-        ),
-        "real_share": round(real / positions, 4),
-        **measured,
-    }
     print(json.dumps(result))
 
 

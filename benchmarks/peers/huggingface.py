@@ -22,7 +22,8 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks import timing, workload
+from benchmarks import workload
+from benchmarks.peers import program
 
 
 def build_model(
@@ -130,55 +131,36 @@ def build_update(
 
 
 def parse_flags() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--size", default="small", choices=workload.SIZES)
-    parser.add_argument("--lengths", default="full", choices=workload.LENGTHS)
-    parser.add_argument("--row_length", type=int, default=0, help="0: the size's")
-    parser.add_argument("--rows", type=int, default=0, help="0: the size's")
+    parser = program.parser()
     parser.add_argument("--pad", default="row", choices=["row", "longest"])
     parser.add_argument("--head", default="full", choices=["full", "masked"])
     parser.add_argument("--attention", default="sdpa", choices=["sdpa", "eager"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--steps", type=int, default=8, help="timed ones")
-    parser.add_argument("--warmup", type=int, default=2, help="untimed ones")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--wait_idle", action="store_true")
     return parser.parse_args()
 
 
 def main() -> None:
     flags = parse_flags()
     torch.manual_seed(flags.seed)
-    size = workload.sized(flags.size, row_length=flags.row_length, rows=flags.rows)
-    batches = workload.first_batches(
-        size, flags.warmup + flags.steps, lengths=flags.lengths, seed=flags.seed
-    )
+    size, batches = program.work(flags)
     inputs = [inputs_of(batch, flags.pad, flags.head) for batch in batches]
     update, parameters = build_update(flags, size, inputs)
-    measured = timing.measure(
+    result = program.run(
+        "huggingface",
+        flags,
+        size,
+        batches,
         update,
-        warmup=flags.warmup,
-        tokens=[batch.n_real for batch in batches],
-        flops=[workload.training_flops(size, batch) for batch in batches],
-        idle=flags.wait_idle,
-    )
-    real = sum(batch.n_real for batch in batches)
-    positions = sum(one["input_ids"].numel() for one in inputs)
-    result = {
-        "program": "huggingface",
-        "settings": vars(flags)
-        | {
+        parameters=parameters,
+        positions=sum(one["input_ids"].numel() for one in inputs),
+        versions={
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "threads": torch.get_num_threads(),
         },
-        "parameters": parameters,
-        "real_share": round(real / positions, 4),
-        **measured,
-    }
+    )
     if flags.device == "cuda":
         peak = torch.cuda.max_memory_allocated()
         result["device"] = torch.cuda.get_device_name()

@@ -36,3 +36,5 @@ def test_gradients_keep_their_operands_types(operands):
 def test_other_products_are_refused(operands):
     with pytest.raises(ValueError, match="not those of a dense layer"):
         project(operands[0], operands[1].T, (((2,), (1,)), ((), ())))
+    with pytest.raises(ValueError, match="not those of a dense layer"):
+        project(*operands, DENSE, preferred_element_type=jnp.float32)
