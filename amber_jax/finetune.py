@@ -25,6 +25,7 @@ from amber_jax.data.labelled import Labelled, steps_per_epoch, training_batches
 from amber_jax.errors import UserError
 from amber_jax.loading import TOKENIZER_FOLDER, LoadedModel, load_model
 from amber_jax.model import flops
+from amber_jax.model.encoder import at_or_above
 from amber_jax.model.heads import LabellingModel
 from amber_jax.run_log import Evaluation, RunLog
 from amber_jax.tasks.labelling import (
@@ -38,7 +39,11 @@ from amber_jax.training import loop
 from amber_jax.training.clock import Work
 from amber_jax.training.console import Console
 from amber_jax.training.manifest import MANIFEST, write_json
-from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
+from amber_jax.training.optimizer import (
+    acting_on,
+    build_optimizer,
+    linear_warmup_and_decay,
+)
 from amber_jax.training.parallel import (
     Backend,
     abstract_like,
@@ -162,6 +167,12 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
             f"max_length is {config.max_length}, but {checkpoint} has "
             f"{encoder.max_positions} positions; lower --config.max_length"
         )
+    lowest = config.train_from_layer
+    if lowest > encoder.num_layers + 1:
+        raise UserError(
+            f"train_from_layer is {lowest}, but {checkpoint} has {encoder.num_layers} "
+            f"layers; {encoder.num_layers + 1} trains the task's head alone"
+        )
     model = zero_shot.build_model(task, encoder)
     return Setup(
         config=config,
@@ -175,7 +186,10 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
         backend=build_backend(
             config.backend, fsdp=config.fsdp, num_devices=config.num_devices
         ),
-        optimizer=build_optimizer(**config.optimizer),
+        optimizer=acting_on(
+            functools.partial(at_or_above, lowest=lowest),
+            build_optimizer(**config.optimizer),
+        ),
     )
 
 

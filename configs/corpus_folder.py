@@ -5,64 +5,31 @@ python launch/build_corpus.py --config=configs/corpus_folder.py:FOLDER \
 
 What is read, each plain or as .gz, .bz2 or .xz:
 
-    FOLDER/mono/fr.txt                      one sentence or paragraph a line
+    FOLDER/mono/fr.txt, news.fr.txt         one sentence or paragraph a line
     FOLDER/parallel/en-fr.tsv               two columns
     FOLDER/parallel/memory.en-fr.tmx        translation memories
     FOLDER/parallel/MultiUN.en-fr.en, .fr   Moses pairs, as OPUS names them
+    FOLDER/parallel/ntrex.tsv               header key<TAB>en<TAB>fr..., many languages
     FOLDER/held_out/*                       sentences that no shard may hold
+
+FOLDER:en,fr,ar takes these languages only.
 """
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from ml_collections import ConfigDict, config_dict
 
-from amber_jax.corpora.sources import (
-    MosesSource,
-    Source,
-    TextSource,
-    TmxSource,
-    TsvSource,
-)
-from amber_jax.errors import UserError
-
-_COMPRESSED = r"(\.gz|\.bz2|\.xz)?$"
-_PAIR = re.compile(r"(?:.*\.)?([a-z]{2,3})-([a-z]{2,3})\.(tsv|tmx|\1)" + _COMPRESSED)
-_SECOND_SIDE = re.compile(r"(?:.*\.)?[a-z]{2,3}-([a-z]{2,3})\.\1" + _COMPRESSED)
-_TEXT = re.compile(r"([a-z]{2,3})\.txt" + _COMPRESSED)
+from amber_jax.corpora.folder import folder_sources
 
 
-def _sources(folder: Path) -> Iterator[Source]:
-    for path in sorted((folder / "mono").glob("*")):
-        if not (found := _TEXT.match(path.name)):
-            raise UserError(f"{path}: wanted a name like fr.txt or fr.txt.gz in mono/")
-        yield TextSource(found[1], path)
-    for path in sorted((folder / "parallel").glob("*")):
-        if _SECOND_SIDE.match(path.name):
-            continue  # read with the first
-        if not (found := _PAIR.match(path.name)):
-            raise UserError(
-                f"{path}: wanted a name like en-fr.tsv, x.en-fr.tmx or x.en-fr.en and "
-                "x.en-fr.fr in parallel/"
-            )
-        src, tgt, kind = found[1], found[2], found[3]
-        if kind == "tsv":
-            yield TsvSource(src, tgt, path)
-        elif kind == "tmx":
-            yield TmxSource(src, tgt, path)
-        else:
-            suffix = found[4] or ""
-            stem = path.name.removesuffix(f".{src}{suffix}")
-            yield MosesSource(src, tgt, path, path.with_name(f"{stem}.{tgt}{suffix}"))
-
-
-def get_config(folder: str = "text") -> ConfigDict:
+def get_config(text: str = "text") -> ConfigDict:
+    folder, _, languages = text.partition(":")
     config = ConfigDict()
     config.tokenizer = config_dict.placeholder(str)  # folder, *.model or vocab.txt
     config.processes = 0  # workers; 0 takes one for each core
-    config.sources = tuple(_sources(Path(folder)))
-    config.evaluation_files = tuple(sorted((Path(folder) / "held_out").glob("*")))
+    config.sources, config.evaluation_files = folder_sources(
+        Path(folder), languages.split(",") if languages else ()
+    )
 
     config.row_length = 256  # tokens
     config.max_pairs = 16  # pairs packed into a row

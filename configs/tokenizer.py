@@ -1,23 +1,40 @@
-"""A SentencePiece vocabulary of 8,000 pieces from the sample text in data/."""
+"""A SentencePiece vocabulary of 8,000 pieces from the sample text in data/.
+
+Variant FOLDER takes the text of a folder of your own, laid out as
+configs/corpus_folder.py says; FOLDER:en,fr,ar these languages only.
+"""
 
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from amber_jax.corpora.folder import folder_sources
+from amber_jax.corpora.sources import ManyWaySource, Source, TextSource
+
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample"
 LANGUAGES = ("en", "es", "fr", "pt", "id", "ru", "ar", "hi", "zh")
 
 
-def get_config(arg: str | None = None) -> ConfigDict:
-    del arg
+def get_config(text: str = "") -> ConfigDict:
+    folder, _, named = text.partition(":")
+    languages = tuple(named.split(",")) if named else ()
+    sources: tuple[Source, ...] = (
+        *(TextSource(one, SAMPLE / "mono" / f"{one}.txt.xz") for one in LANGUAGES),
+        ManyWaySource(SAMPLE / "parallel_train.tsv.xz"),
+    )
+    if folder:
+        sources, _ = folder_sources(Path(folder), languages)
+
     config = ConfigDict()
     # Text of one language: (language, path), one sentence a line.
     config.files = tuple(
-        (language, str(SAMPLE / "mono" / f"{language}.txt.xz"))
-        for language in LANGUAGES
+        (one.language, str(one.path)) for one in sources if isinstance(one, TextSource)
     )
     # Tables with a column for each language.
-    config.many_way = (str(SAMPLE / "parallel_train.tsv.xz"),)
+    config.many_way = tuple(
+        str(one.path) for one in sources if isinstance(one, ManyWaySource)
+    )
+    config.languages = languages  # taken from these; empty: all
     config.vocab_size = 8000
     # Sentences drawn, over all languages: share of a language ∝ its sentences^alpha.
     config.sentences = 40_000

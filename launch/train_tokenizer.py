@@ -39,6 +39,7 @@ def read_sample(config: ConfigDict) -> Sample:
         sentences=config.sentences,
         alpha=config.alpha,
         seed=config.seed,
+        languages=config.languages,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from amber_jax import config as settings
-from amber_jax.corpora.sources import MosesSource, TextSource, TmxSource, TsvSource
+from amber_jax.corpora.sources import TextSource
 from amber_jax.errors import UserError
 from amber_jax.objectives import LOSSES
 
@@ -123,35 +123,22 @@ def test_all_mistakes_are_told_at_once():
         settings.validate(config)
 
 
-def test_a_folder_of_text_is_read_by_the_names_of_its_files(tmp_path):
-    for name in (
-        *("mono/fr.txt", "mono/sw.txt.xz"),
-        *("parallel/en-fr.tsv.gz", "parallel/memory.de-en.tmx"),
-        *("parallel/MultiUN.en-ru.en.gz", "parallel/MultiUN.en-ru.ru.gz"),
-        "held_out/test.tsv",
-    ):
+@pytest.mark.parametrize("languages", ["", ":en,fr"])
+def test_the_corpus_and_the_vocabulary_of_a_folder_read_the_same_text(
+    tmp_path, languages
+):
+    for name in ("mono/fr.txt", "mono/sw.txt", "held_out/test.tsv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    config = load("corpus_folder").get_config(str(tmp_path))
-    parallel = tmp_path / "parallel"
-    assert config.sources == (
-        TextSource("fr", tmp_path / "mono/fr.txt"),
-        TextSource("sw", tmp_path / "mono/sw.txt.xz"),
-        MosesSource(
-            "en",
-            "ru",
-            parallel / "MultiUN.en-ru.en.gz",
-            parallel / "MultiUN.en-ru.ru.gz",
-        ),
-        TsvSource("en", "fr", parallel / "en-fr.tsv.gz"),
-        TmxSource("de", "en", parallel / "memory.de-en.tmx"),
-    )
-    assert config.evaluation_files == (tmp_path / "held_out/test.tsv",)
-
-
-@pytest.mark.parametrize("name", ["mono/notes.md", "parallel/en-fr.txt"])
-def test_a_name_that_says_nothing_is_refused(tmp_path, name):
-    (tmp_path / name).parent.mkdir()
-    (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r"wanted a name like"):
-        load("corpus_folder").get_config(str(tmp_path))
+    (tmp_path / "parallel").mkdir()
+    table = tmp_path / "parallel" / "news.tsv"
+    table.write_text("key\ten\tfr\tsw\n", encoding="utf-8")
+    corpus = load("corpus_folder").get_config(f"{tmp_path}{languages}")
+    vocabulary = load("tokenizer").get_config(f"{tmp_path}{languages}")
+    texts = [one for one in corpus.sources if isinstance(one, TextSource)]
+    assert vocabulary.files == tuple((one.language, str(one.path)) for one in texts)
+    assert vocabulary.many_way == (str(table),)
+    assert vocabulary.languages == (("en", "fr") if languages else ())
+    assert len(texts) == (1 if languages else 2)
+    assert corpus.sources[-1].languages == (("fr",) if languages else ("fr", "sw"))
+    assert corpus.evaluation_files == (tmp_path / "held_out" / "test.tsv",)

@@ -186,6 +186,23 @@ def test_eight_devices_train_as_one(config_of, pretrained, tmp_path):
     np.testing.assert_allclose(losses[2], losses[0], rtol=1e-5)
 
 
+def test_lower_layers_keep_their_weights_if_asked_to(config_of, pretrained, tmp_path):
+    config = config_of("udpos").copy_and_resolve_references()
+    config.num_epochs, config.train_from_layer = 2, 2
+    config.optimizer.weight_decay = 0.1
+    finetune.finetune(config, pretrained, tmp_path, note=quietly)
+    before = load_model(pretrained).params["encoder"]
+    after = load_model(tmp_path / "seed-1" / "best").params["encoder"]
+    jax.tree.map(
+        np.testing.assert_array_equal, after["embeddings"], before["embeddings"]
+    )
+    kernels = [
+        one["layers"]["layer"]["intermediate"]["kernel"] for one in (before, after)
+    ]
+    moved = np.abs(kernels[1] - kernels[0]).max(axis=(1, 2)) > 0
+    assert moved.tolist() == [False, True]
+
+
 def test_a_pooler_is_kept_and_another_tasks_head_is_not(config_of, finished):
     workdir, _ = finished("xnli")
     source = load_model(workdir / "seed-1" / "best")
@@ -303,6 +320,8 @@ def test_another_run_in_the_same_folder_is_refused(
         ({"evaluate_every": 0}, ["evaluate_every is 0"]),
         ({"test": "none-{language}.tsv"}, ["none-en.tsv"]),
         ({"peak_learning_rate": 3.0}, ["peak_learning_rate is 3.0"]),
+        ({"train_from_layer": -1}, ["train_from_layer is -1"]),
+        ({"train_from_layer": 4}, ["train_from_layer is 4", "has 2 layers"]),
     ],
 )
 def test_each_mistake_is_one_sentence(change, words, config_of, pretrained, tmp_path):

@@ -39,6 +39,10 @@ def finetuning(task: str) -> ConfigDict:
     config.num_epochs = 5
     config.peak_learning_rate = 2e-5
     config.warmup_steps = 0
+    # Lowest layer that learns: 0 all; 1 the embeddings stay as pretrained, n + 1 also
+    # the n lowest layers, which keeps languages aligned that English would part [ours].
+    # Source: Wu and Dredze 2019, arXiv 1904.09077.
+    config.train_from_layer = 0
     config.dropout = 0.1  # probability, hidden and attention [BERT]
     config.optimizer = ConfigDict()
     config.optimizer.name = "adamw"
@@ -92,6 +96,9 @@ def finetuning_problems(config: ConfigDict) -> Iterator[str]:
     for name in ("batch_size", "num_epochs", "row_multiple", "evaluate_every"):
         if config[name] < 1:
             yield f"{name} is {config[name]}, not positive"
-    for name in ("warmup_steps", "max_train_examples", "log_every", "num_devices"):
+    for name in (
+        *("warmup_steps", "max_train_examples", "log_every", "num_devices"),
+        "train_from_layer",
+    ):
         if config[name] < 0:
             yield f"{name} is {config[name]}, negative"

@@ -4,7 +4,7 @@ Files are read twice, to count and to pick, so that memory holds only the sample
 """
 
 import collections
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ def sample_text(
     sentences: int,
     alpha: float,
     seed: int,
+    languages: Collection[str] = (),
 ) -> Sample:
     """Returns about `sentences` sentences, language shares p ∝ n^alpha.
 
@@ -48,11 +49,12 @@ def sample_text(
         sentences: size of the sample, at least 1.
         alpha: 1 keeps the languages' natural shares, 0 makes them equal.
         seed: of the draw.
+        languages: those to take; empty: all.
 
     Raises:
         UserError: no input, a language without a usable line, an unreadable file.
     """
-    available, rejects = _count(files, many_way)
+    available, rejects = _count(files, many_way, languages)
     positions = draw_positions(available, sentences=sentences, alpha=alpha, seed=seed)
     return Sample(
         sentences=list(_pick(_read(files, many_way), positions)),
@@ -99,16 +101,17 @@ def _read(files: Sequence[TextSource], tables: Sequence[Path]) -> Iterator[_Sent
 
 
 def _count(
-    files: Sequence[TextSource], tables: Sequence[Path]
+    files: Sequence[TextSource], tables: Sequence[Path], languages: Collection[str]
 ) -> tuple[dict[str, int], dict[str, int]]:
-    available = {source.language: 0 for source in files}
+    named = [source.language for source in files]
     for path in tables:
-        available |= dict.fromkeys(read_many_way(path)[0], 0)
+        named += read_many_way(path)[0]
+    available = {one: 0 for one in named if not languages or one in languages}
     rejects: collections.Counter[str] = collections.Counter()
     for language, text, reason in _read(files, tables):
         if text is None:
             rejects[reason] += 1
-        else:
+        elif language in available:
             available[language] += 1
     _require_text(available)
     return available, dict(rejects)
@@ -133,7 +136,7 @@ def _pick(
     following = {language: next(at, -1) for language, at in waiting.items()}
     seen = dict.fromkeys(positions, 0)
     for language, text, _ in read:
-        if text is None:
+        if text is None or language not in positions:
             continue
         while following[language] == seen[language]:
             yield text

@@ -9,7 +9,7 @@ Source: Devlin et al. 2019; sizes and constants from google-research/bert.
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -202,6 +202,30 @@ class Encoder(nn.Module):
         if keep_hidden_states:
             kept = jnp.concatenate([x[None], kept])
         return EncoderOutput(last, last_input, kept)
+
+
+def at_or_above(params: Params, lowest: int) -> Any:
+    """Returns whether a parameter is of layer `lowest` or above it.
+
+    A tree like `params`, of arrays of bools that broadcast to them. Layers count as in
+    `EncoderOutput.all_hidden_states`: 0 is the embeddings, n the nth layer. What is
+    not of the encoder is above it.
+
+    Args:
+        params: a model's parameters, the encoder's as `params["encoder"]`.
+        lowest: the layer.
+    """
+
+    def above(path: tuple[Any, ...], param: Array) -> Array:
+        part, *rest = (entry.key for entry in path)
+        if part != "encoder":
+            return jnp.array(True)
+        if rest[0] == "embeddings":
+            return jnp.array(lowest <= 0)
+        numbers = 1 + jnp.arange(len(param))  # the first axis is the layers
+        return (numbers >= lowest).reshape(-1, *[1] * (param.ndim - 1))
+
+    return jax.tree_util.tree_map_with_path(above, params)
 
 
 def attention_probs(

@@ -74,6 +74,29 @@ def build_optimizer(
     )
 
 
+def acting_on(
+    learns: Callable[[Params], Any], optimizer: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """Returns `optimizer` for those parameters alone of which `learns(params)` is True.
+
+    The others get no update, and their gradients do not count in a clipped norm.
+
+    Args:
+        learns: gives a tree like the parameters, of arrays of bools that broadcast to
+            them.
+        optimizer: gradients -> direction.
+    """
+
+    def only(tree: Any, params: Params) -> Any:
+        return jax.tree.map(lambda x, m: jnp.where(m, x, 0), tree, learns(params))
+
+    def update_fn(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, state = optimizer.update(only(updates, params), state, params)
+        return only(updates, params), state
+
+    return optax.GradientTransformation(optimizer.init, update_fn)
+
+
 def decay_mask(params: Params) -> Any:
     """Returns a tree of bools: whether weight decay acts on a parameter.
 

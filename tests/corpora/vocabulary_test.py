@@ -43,6 +43,14 @@ def test_the_draw_follows_the_seed():
     assert not np.array_equal(draw(0), draw(1))
 
 
+def test_only_the_languages_that_are_named_are_drawn(inputs):
+    sample = sample_text(*inputs, sentences=3, alpha=1, seed=0, languages=("de", "ru"))
+    assert sample.available == {"ru": 1, "de": 1}
+    assert {*sample.sentences} == {"Раз.", "Ja."}
+    with pytest.raises(UserError, match="no text to train on"):
+        sample_text(*inputs, sentences=3, alpha=1, seed=0, languages=("eo",))
+
+
 @pytest.fixture
 def inputs(tmp_path):
     """English and Russian files, and a table of English and German."""

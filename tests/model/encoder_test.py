@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from amber_jax.model import rows
-from amber_jax.model.encoder import Encoder, attention_probs
+from amber_jax.model.encoder import Encoder, at_or_above, attention_probs
 from amber_jax.model.heads import PretrainingModel
 
 LENGTH = 12
@@ -84,6 +84,19 @@ def test_attention_probs_are_those_of_the_last_layer(
     assert probs.dtype == np.float32
     np.testing.assert_allclose(probs, outcome.reference_probs[-1], atol=1e-5)
     assert abs(probs - outcome.reference_probs[-2]).max() > 0.1
+
+
+@pytest.mark.parametrize("lowest", range(5))
+def test_layers_above_one_are_told_as_hidden_states_count(params, lowest):
+    above = at_or_above(params, lowest)
+    embeddings = jax.tree.leaves(above["encoder"]["embeddings"])
+    layers = jax.tree.leaves(above["encoder"]["layers"])
+    heads = jax.tree.leaves({k: v for k, v in above.items() if k != "encoder"})
+    assert {bool(one) for one in embeddings} == {lowest == 0}
+    wanted = [layer >= lowest for layer in (1, 2)]
+    assert all(one.ravel().tolist() == wanted for one in layers)
+    assert heads and all(heads)
+    jax.tree.map(lambda p, m: np.broadcast_to(m, p.shape), params, above)
 
 
 def test_masked_tokens_get_no_attention_and_rows_sum_to_one(

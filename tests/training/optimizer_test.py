@@ -13,6 +13,7 @@ from amber_jax.errors import UserError
 from amber_jax.loading import init_params
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.training.optimizer import (
+    acting_on,
     build_optimizer,
     decay_mask,
     linear_warmup_and_decay,
@@ -108,6 +109,40 @@ def test_a_parameter_that_nobody_decided_on_is_refused():
     params = {"head": {"kernel": jnp.zeros(2), "gamma": jnp.zeros(2)}}
     with pytest.raises(ValueError, match=r"no weight-decay rule .*'head'.*'gamma'"):
         built("adamw").init(params) and decay_mask(params)
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb", "sgd"])
+def test_what_does_not_learn_stays_and_the_rest_moves_as_if_alone(name, real_params):
+    apart = {"encoder", "mlm_head"}
+    assert set(real_params) == apart
+
+    def learns(params):
+        return {
+            part: jax.tree.map(lambda _, part=part: jnp.array(part != "encoder"), tree)
+            for part, tree in params.items()
+        }
+
+    whole = acting_on(learns, built(name, clip_norm=1.0))
+    moved = three_steps(whole, real_params)
+    jax.tree.map(
+        np.testing.assert_array_equal, moved["encoder"], real_params["encoder"]
+    )
+
+    @jax.jit
+    def alone(head):
+        optimizer = built(name, clip_norm=1.0)
+        state = optimizer.init(head)
+        for step in range(3):
+            gradients = random_like(real_params, 10 + step)["mlm_head"]
+            direction, state = optimizer.update(gradients, state, head)
+            head = jax.tree.map(lambda p, d: p - RATE * d, head, direction)
+        return head
+
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-6),
+        moved["mlm_head"],
+        alone(real_params["mlm_head"]),
+    )
 
 
 class Reference:

@@ -1,0 +1,106 @@
+"""The sources of a folder of text whose files have telling names.
+
+    FOLDER/mono/fr.txt, news.fr.txt         one sentence or paragraph a line
+    FOLDER/parallel/en-fr.tsv               two columns, no header
+    FOLDER/parallel/memory.en-fr.tmx        translation memories
+    FOLDER/parallel/MultiUN.en-fr.en, .fr   Moses pairs, as OPUS names them
+    FOLDER/parallel/ntrex.tsv               header key<TAB>en<TAB>fr..., many languages
+    FOLDER/held_out/*                       sentences that no shard may hold
+
+Each may be plain or end in .gz, .bz2 or .xz.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from amber_jax.corpora.sources import (
+    ManyWaySource,
+    MosesSource,
+    Source,
+    TextSource,
+    TmxSource,
+    TsvSource,
+)
+from amber_jax.corpora.text import KEY, many_way_columns
+from amber_jax.errors import UserError
+
+PIVOT = "en"  # the language that many-way files pair with all others
+_COMPRESSED = r"(\.gz|\.bz2|\.xz)?$"
+_PAIR = re.compile(r"(?:.*\.)?([a-z]{2,3})-([a-z]{2,3})\.(tsv|tmx|\1)" + _COMPRESSED)
+_SECOND_SIDE = re.compile(r"(?:.*\.)?[a-z]{2,3}-([a-z]{2,3})\.\1" + _COMPRESSED)
+_MANY_WAY = re.compile(r"[^.]+\.tsv" + _COMPRESSED)
+_TEXT = re.compile(r"(?:.*\.)?([a-z]{2,3})\.txt" + _COMPRESSED)
+
+
+def folder_sources(
+    folder: Path, languages: Collection[str] = ()
+) -> tuple[tuple[Source, ...], tuple[Path, ...]]:
+    """Returns the sources of a folder, and its held-out files.
+
+    Args:
+        folder: laid out as above.
+        languages: those to take; empty: all.
+
+    Raises:
+        UserError: a file's name or header says no language, or `languages` names one
+            that no file has.
+    """
+    texts = tuple(_texts(folder / "mono", languages))
+    pairs = tuple(_pairs(folder / "parallel", languages))
+    unknown = set(languages) - {code for one in texts + pairs for code in _codes(one)}
+    if unknown:
+        raise UserError(
+            f"{folder}: no file of {', '.join(sorted(unknown))}; "
+            "correct the languages or add the text"
+        )
+    return texts + pairs, tuple(sorted((folder / "held_out").glob("*")))
+
+
+def _texts(folder: Path, languages: Collection[str]) -> Iterator[TextSource]:
+    for path in sorted(folder.glob("*")):
+        if not (found := _TEXT.match(path.name)):
+            raise UserError(f"{path}: wanted a name like fr.txt or fr.txt.gz in mono/")
+        if not languages or found[1] in languages:
+            yield TextSource(found[1], path)
+
+
+def _pairs(folder: Path, languages: Collection[str]) -> Iterator[Source]:
+    for path in sorted(folder.glob("*")):
+        if _SECOND_SIDE.match(path.name):
+            continue  # read with the first
+        if found := _PAIR.match(path.name):
+            if not languages or {found[1], found[2]} <= set(languages):
+                yield _pair(path, *found.groups())
+        elif _MANY_WAY.match(path.name):
+            yield from _many_way(path, languages)
+        else:
+            raise UserError(
+                f"{path}: wanted a name like en-fr.tsv, x.en-fr.tmx, x.en-fr.en and "
+                "x.en-fr.fr, or x.tsv with a header of languages, in parallel/"
+            )
+
+
+def _pair(path: Path, src: str, tgt: str, kind: str, suffix: str | None) -> Source:
+    if kind == "tsv":
+        return TsvSource(src, tgt, path)
+    if kind == "tmx":
+        return TmxSource(src, tgt, path)
+    suffix = suffix or ""
+    stem = path.name.removesuffix(f".{src}{suffix}")
+    return MosesSource(src, tgt, path, path.with_name(f"{stem}.{tgt}{suffix}"))
+
+
+def _many_way(path: Path, languages: Collection[str]) -> Iterator[ManyWaySource]:
+    others = [one for one in many_way_columns(path) if one not in (KEY, PIVOT)]
+    chosen = tuple(one for one in others if not languages or one in languages)
+    if chosen:
+        yield ManyWaySource(path, PIVOT, chosen)
+
+
+def _codes(source: Source) -> Sequence[str]:
+    if isinstance(source, TextSource):
+        return (source.language,)
+    if isinstance(source, ManyWaySource):
+        return source.pivot, *source.languages
+    return source.src_lang, source.tgt_lang
