@@ -7,12 +7,11 @@ Three passes of the encoder give every loss. `[x; y]` is a packed row of pairs.
     pass 3   clean  [y; x]   the same, sides exchanged        A_{x->y}, c_y
 
 No x row of pass 2 sees y, so c_x is the encoding of x alone: the same vector the
-encoder gives that sentence at retrieval time.
+encoder gives that sentence at retrieval time. `model/directed.py` runs passes 2 and 3.
 """
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -24,7 +23,8 @@ from amber_jax.losses import masked_lm as masked_lm_loss
 from amber_jax.losses import sentence_alignment as sentence_loss
 from amber_jax.losses import word_alignment as word_loss
 from amber_jax.model import masking, rows
-from amber_jax.model.encoder import EncoderConfig, attention_probs
+from amber_jax.model.directed import Directed, directed_passes
+from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel, mean_pool
 from amber_jax.types import Array, Batch, Objective, Params, WeightedSum
 
@@ -61,15 +61,6 @@ class WordAlignment:
     special_tokens: bool  # whether [CLS] and [SEP] count
     punctuation: bool  # whether punctuation counts
     max_position_offset: int  # positions of the second side move by 0..this, at random
-
-
-class Pass(NamedTuple):
-    """One clean, directed pass and where its tokens stand."""
-
-    place: rows.Layout
-    token_ids: Array  # [B, L]
-    hidden_states: Array  # [B, L, D]
-    last_layer_input: Array  # [B, L, D]
 
 
 class Embeddings(NamedTuple):
@@ -190,6 +181,7 @@ def _masked_pass(
         place.sides,
         place.position_ids,
         rows.full_attention(place),
+        pair_ids=place.pair_ids,
         mlm_positions=masked.mlm_positions,
         train=train,
         rngs={"dropout": dropout_key},
@@ -223,29 +215,22 @@ def _alignment(
     train: bool,
 ) -> tuple[dict[str, WeightedSum], Embeddings | tuple[()]]:
     """Returns word alignment's terms, and what the sentence loss compares."""
-    forward, backward, order = directed_passes(
-        model,
-        params,
-        pair,
-        offsets=_position_offsets(pair, mask_key, words),
-        dropout_key=dropout_key,
-        train=train,
-    )
+    with jax.named_scope("passes_2_and_3_directed"):
+        directed = directed_passes(
+            model.config,
+            params["encoder"],
+            pair,
+            offsets=_position_offsets(pair, mask_key, words),
+            dropout_key=dropout_key,
+            train=train,
+            both_cls=SENTENCES in losses and sentences.special_tokens,
+        )
     terms, embeddings = {}, ()
     if SENTENCES in losses:
         paired = pair["span_lengths"][..., 1] > 0
-        embeddings = _embeddings(forward, backward, vocabulary, paired, sentences)
+        embeddings = _embeddings(directed, vocabulary, paired, sentences)
     if WORDS in losses:
-        terms = _word_terms(
-            params["encoder"],
-            model.config,
-            forward,
-            backward,
-            order,
-            vocabulary,
-            max_pairs=pair["span_lengths"].shape[1],
-            options=words,
-        )
+        terms = _word_terms(directed, pair, vocabulary, options=words)
     return terms, embeddings
 
 
@@ -260,54 +245,6 @@ def _masked_lm_terms(
         MASKED_LM: jax.tree.map(lambda *parts: sum(parts), *losses),
         "masked_lm_accuracy": jax.tree.map(lambda *parts: sum(parts), *hits),
     } | {names[kind]: loss for kind, (loss, _) in outcomes.items()}
-
-
-@jax.named_scope("passes_2_and_3_directed")
-def directed_passes(
-    model: PretrainingModel,
-    params: Params,
-    pair: Mapping[str, Array],
-    *,
-    offsets: Array,
-    dropout_key: Array,
-    train: bool,
-) -> tuple[Pass, Pass, Array]:
-    """Returns pass 2, pass 3, and the order [B, L] that led from one to the other.
-
-    Args:
-        model: the model whose encoder runs.
-        params: all of the model's parameters.
-        pair: token_ids [B, L] and span_lengths [B, N, 2] of packed pairs.
-        offsets: [B, N] int32, added to the positions of each pair's second side.
-        dropout_key: of both passes; not used unless `train`.
-        train: whether dropout acts.
-    """
-    token_ids, spans = pair["token_ids"], pair["span_lengths"]
-    order, swapped_spans = rows.swap_order(spans, token_ids.shape[1])
-    swapped_ids = jnp.take_along_axis(token_ids, order, axis=1)
-    # Both passes are one batch [2 B, ...], each row beside its swapped self, so that
-    # they are one program and every device keeps its own rows.
-    ids = _side_by_side(token_ids, swapped_ids)
-    place = rows.layout(_side_by_side(spans, swapped_spans), ids.shape[1])
-    moved = _second_side(_side_by_side(offsets, offsets), place)
-    output = model.apply(
-        {"params": params},
-        ids,
-        place.sides,
-        place.position_ids + moved,
-        rows.directed_attention(place),
-        train=train,
-        rngs={"dropout": dropout_key},
-        method=PretrainingModel.encode,
-    )
-    both = Pass(place, ids, output.hidden_states, output.last_layer_input)
-    forward, backward = (jax.tree.map(lambda x, i=i: x[i::2], both) for i in (0, 1))
-    return forward, backward, order
-
-
-def _side_by_side(one: Array, other: Array) -> Array:
-    """Returns the rows of both, [2 B, ...], in turns."""
-    return jnp.stack([one, other], axis=1).reshape(-1, *one.shape[1:])
 
 
 def _position_offsets(
@@ -328,24 +265,23 @@ def _position_offsets(
     return draw(keys)
 
 
-def _second_side(offsets: Array, place: rows.Layout) -> Array:
-    """Returns `offsets` [B, N] at the tokens of each pair's second side, [B, L]."""
-    index = jnp.maximum(place.pair_ids - 1, 0)
-    return jnp.take_along_axis(offsets, index, axis=1) * place.sides
-
-
 def _embeddings(
-    forward: Pass,
-    backward: Pass,
+    directed: Directed,
     vocabulary: Vocabulary,
     paired: Array,
     options: SentenceAlignment,
 ) -> Embeddings:
     """Returns what the sentence loss compares; `paired` [B, N] marks real pairs."""
-    src, has_src = _pooled(forward, vocabulary, paired.shape[1], options)
-    tgt, has_tgt = _pooled(backward, vocabulary, paired.shape[1], options)
-    present = has_src & has_tgt & paired.reshape(-1)
-    return Embeddings(src, tgt, present.astype(jnp.float32))
+    vectors, found = [], paired.reshape(-1)
+    for side in (0, 1):
+        counted = directed.place.sides == side
+        if not options.special_tokens:
+            counted &= ~_is_special(directed.token_ids, vocabulary)
+        members = _members(directed.place.pair_ids, paired.shape[1], counted)
+        pooled = mean_pool(directed.hidden_states, members)  # [B, N, D]
+        vectors.append(pooled.reshape(-1, pooled.shape[-1]))
+        found &= members.any(-1).reshape(-1)
+    return Embeddings(*vectors, found.astype(jnp.float32))
 
 
 @jax.named_scope("sentence_alignment")
@@ -377,40 +313,26 @@ def _sentence_terms(
     return {SENTENCES: loss, "sentence_alignment_accuracy": hits}
 
 
-def _pooled(
-    directed: Pass, vocabulary: Vocabulary, max_pairs: int, options: SentenceAlignment
-) -> tuple[Array, Array]:
-    """Returns the first sides' embeddings [B * N, D] and whether they have words."""
-    first = directed.place.sides == 0
-    members = _members(directed.place.pair_ids, max_pairs, first)
-    if not options.special_tokens:
-        members &= ~_is_special(directed.token_ids, vocabulary)[:, None]
-    embeddings = mean_pool(directed.hidden_states, members)
-    return embeddings.reshape(-1, embeddings.shape[-1]), members.any(-1).reshape(-1)
-
-
 @jax.named_scope("word_alignment")
 def _word_terms(
-    encoder_params: Params,
-    config: EncoderConfig,
-    forward: Pass,
-    backward: Pass,
-    order: Array,
+    directed: Directed,
+    pair: dict[str, Array],
     vocabulary: Vocabulary,
     *,
-    max_pairs: int,
     options: WordAlignment,
 ) -> dict[str, WeightedSum]:
-    tgt_to_src, src_to_tgt = both_directions(
-        encoder_params, config, forward, backward, order
+    token_ids, spans = pair["token_ids"], pair["span_lengths"]
+    place = rows.layout(spans, token_ids.shape[1])
+    counted = _counted_words(token_ids, vocabulary, options)
+    src, tgt = (
+        _members(place.pair_ids, spans.shape[1], counted & (place.sides == side))
+        for side in (0, 1)
     )
-    counted = _counted_words(forward.token_ids, vocabulary, options)
-    place = forward.place
     agreement = word_loss.word_alignment(
-        tgt_to_src,
-        src_to_tgt,
-        _members(place.pair_ids, max_pairs, counted & (place.sides == 0)),
-        _members(place.pair_ids, max_pairs, counted & (place.sides == 1)),
+        directed.tgt_to_src,
+        directed.src_to_tgt,
+        src,
+        tgt,
         renormalise=options.renormalise,
     )
     return {
@@ -418,36 +340,6 @@ def _word_terms(
         "word_alignment_column_share": agreement.column_share,
         "word_alignment_diagonal_share": agreement.diagonal_share,
     }
-
-
-def both_directions(
-    encoder_params: Params,
-    config: EncoderConfig,
-    forward: Pass,
-    backward: Pass,
-    order: Array,
-) -> tuple[Array, Array]:
-    """Returns A_{y->x} and A_{x->y} of the last layer, two [B, H, L, L] float32.
-
-    Rows are queries, and both matrices stand in the places of pass 2.
-    """
-    undo = rows.invert_order(order)
-    returned = rows.Layout(
-        *(jnp.take_along_axis(part, undo, axis=1) for part in backward.place)
-    )
-    returned_input = jnp.take_along_axis(
-        backward.last_layer_input, undo[..., None], axis=1
-    )
-    tgt_to_src = attention_probs(
-        encoder_params,
-        config,
-        forward.last_layer_input,
-        rows.directed_attention(forward.place),
-    )
-    src_to_tgt = attention_probs(
-        encoder_params, config, returned_input, rows.directed_attention(returned)
-    )
-    return tgt_to_src, src_to_tgt
 
 
 def _counted_words(

@@ -32,8 +32,7 @@ MAY_IMPORT = {
     "data": {"errors", "corpora", "tokenization"},
     "convert": BOTTOM | {"model", "tokenization"},
     "objectives": BOTTOM | {"model", "losses", "tokenization"},
-    "tasks": BOTTOM
-    | {"model", "losses", "tokenization", "corpora", "data", "objectives"},
+    "tasks": BOTTOM | {"model", "losses", "tokenization", "corpora", "data"},
     "training": BOTTOM,
 }
 

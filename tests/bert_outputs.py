@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax.losses.masked_lm import cross_entropy
+from amber_jax.model.encoder import Encoder
 from amber_jax.model.heads import PretrainingModel
 
 IGNORED = -100  # the label of tokens that are not predicted
@@ -14,28 +15,26 @@ IGNORED = -100  # the label of tokens that are not predicted
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(config, params, batch):
-    model = PretrainingModel(config)
     tokens = batch["input_ids"]
     places = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
     real = batch["attention_mask"] > 0
     mask = jnp.broadcast_to(real[:, None, :], (*tokens.shape, tokens.shape[1]))
-    parts = {"encoder": params["encoder"]}
-    output = model.apply(
-        {"params": parts},
+    output = Encoder(config).apply(
+        {"params": params["encoder"]},
         tokens,
         batch["token_type_ids"],
         places,
         mask,
         keep_hidden_states=True,
-        method="encode",
     )
     found = {"hidden_states": output.all_hidden_states}
     if "pooler" in params:
         first = output.hidden_states[:, 0] @ params["pooler"]["kernel"]
         found["pooler_output"] = jnp.tanh(first + params["pooler"]["bias"][None])
     if "mlm_head" in params:
-        _, found["mlm_logits"] = model.apply(
-            {"params": parts | {"mlm_head": params["mlm_head"]}},
+        parts = {part: params[part] for part in ("encoder", "mlm_head")}
+        _, found["mlm_logits"] = PretrainingModel(config).apply(
+            {"params": parts},
             tokens,
             batch["token_type_ids"],
             places,

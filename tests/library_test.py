@@ -21,6 +21,7 @@ from amber_jax.errors import UserError
 from amber_jax.library import Model
 from amber_jax.loading import load_model
 from amber_jax.model import rows
+from amber_jax.model.encoder import Encoder
 from amber_jax.model.heads import PretrainingModel
 from amber_jax.tasks.masked_words import masked_ids
 from amber_jax.tasks.word_links import Alignment, build_word_aligner
@@ -65,12 +66,11 @@ def directly(loaded):
         place = rows.layout(np.array([[[length, 0]]]), length)
         inputs = (token_ids, place.sides, place.position_ids)
         inputs = (*inputs, rows.full_attention(place))
-        states = whole.apply(
-            {"params": params},
-            *inputs,
-            method=PretrainingModel.encode,
-            keep_hidden_states=True,
-        ).all_hidden_states
+        states = (
+            Encoder(loaded.config)
+            .apply({"params": params["encoder"]}, *inputs, keep_hidden_states=True)
+            .all_hidden_states
+        )
         slots = np.arange(length)[None]
         _, logits = whole.apply({"params": params}, *inputs, slots)
         return states[:, 0], logits[0]

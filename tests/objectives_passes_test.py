@@ -9,7 +9,6 @@ import pytest
 from packed_rows import (
     CLS,
     JUNK,
-    PAD,
     PAIRS,
     SEP,
     VOCABULARY,
@@ -23,77 +22,14 @@ from packed_rows import (
     with_filled_padding,
 )
 
-from amber_jax.model.encoder import Embeddings
+from amber_jax.model.encoder import Embeddings, Layer
 from amber_jax.model.heads import PretrainingModel
-from amber_jax.objectives import (
-    LOSSES,
-    MASKED_LM,
-    SENTENCES,
-    WORDS,
-    directed_passes,
-)
-from amber_jax.tasks.embedding import Pooling, build_embedder
+from amber_jax.objectives import LOSSES, MASKED_LM, SENTENCES, WORDS
 
 
 @pytest.fixture(scope="module")
 def batch(pack):
     return build_batch(pack)
-
-
-@pytest.fixture(scope="module", params=[0, 3])
-def directed(request, params, encoder_config, batch):
-    """Both directed passes, second sides where they are and moved by 0 to 3."""
-    model = PretrainingModel(encoder_config)
-    pair = batch["pair"]
-    offsets = np.random.default_rng(0).integers(0, request.param + 1, (4, 3))
-    key = jax.random.key(0)
-    passes = jax.jit(
-        lambda params, pair, offsets: directed_passes(
-            model, params, pair, offsets=offsets, dropout_key=key, train=False
-        )
-    )
-    return jax.device_get(passes(params, pair, offsets))
-
-
-def test_the_directed_passes_of_a_literal_row(directed, batch):
-    forward, backward, _ = directed
-    assert (forward.token_ids == batch["pair"]["token_ids"]).all()
-    assert forward.token_ids[2, :13].tolist() == [
-        *[CLS, 30, SEP, CLS, 31, 32, 52, SEP, 33, 34, SEP, PAD, PAD]
-    ]
-    assert [part[2, :13].tolist() for part in forward.place] == [
-        [1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0],
-        [0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 0, 0],
-    ]
-    assert backward.token_ids[2, :13].tolist() == [
-        *[CLS, 30, SEP, CLS, 33, 34, SEP, 31, 32, 52, SEP, PAD, PAD]
-    ]
-    assert [part[2, :13].tolist() for part in backward.place] == [
-        [1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0],
-        [0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 0, 0],
-    ]
-
-
-def test_sentence_vectors_of_the_passes_are_those_of_retrieval(
-    params, encoder_config, batch, directed
-):
-    embed = build_embedder(encoder_config, Pooling(-1, "mean", special_tokens=False))
-    forward, backward, _ = directed
-    for side, one_pass in enumerate((forward, backward)):
-        token_ids = np.zeros((len(PAIRS), 8), np.int32)
-        for row, pair in enumerate(PAIRS):
-            token_ids[row, : len(pair[side]) + 2] = [CLS, *pair[side], SEP]
-        lengths = np.array([len(pair[side]) + 2 for pair in PAIRS])
-        texts = places_of_texts(batch["pair"]["span_lengths"])
-        starts = [(row, start) for row, start, middle, end in texts if middle < end]
-        vectors = [
-            one_pass.hidden_states[row, start + 1 : start + length - 1].mean(0)
-            for (row, start), length in zip(starts, lengths, strict=True)
-        ]
-        expected = embed(params["encoder"], token_ids, lengths)
-        np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
 def test_masks_follow_their_own_key_and_not_that_of_dropout(
@@ -142,7 +78,7 @@ def test_only_the_passes_that_a_loss_needs_are_run(
     methods = []
 
     def watch(context, args, result):
-        if isinstance(context.module, PretrainingModel):
+        if isinstance(context.module, PretrainingModel | Layer):
             methods.append(context.method_name)
         return result
 
@@ -152,7 +88,7 @@ def test_only_the_passes_that_a_loss_needs_are_run(
         functools.partial(intercepted, watch, objective), params, part
     )
     assert methods.count("mlm_features") == masked
-    assert ("encode" in methods) == directed
+    assert methods.count("chosen_with_probs") == directed
     beside = {
         "mlm": {MASKED_LM, "masked_lm_accuracy"},
         "tlm": {MASKED_LM, "masked_lm_accuracy"},

@@ -4,12 +4,15 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from amber_jax.types import Array
 
 MASKED_SCORE = -1e9  # finite, so a query with no key gives no NaN
 _FUSED_LENGTH, _FUSED_HEAD, _LARGEST_HEAD = 64, 8, 128  # what cuDNN takes
 _OLDEST_CAPABILITY = 8.0  # Ampere's
+# Below, a TPU's matrix units finish the whole row sooner than the kernel its blocks.
+_LONG_ROW, _TPU_BLOCK = 512, 128  # tokens
 
 
 def split_heads(x: Array, num_heads: int) -> Array:
@@ -37,28 +40,77 @@ def attend(
     value: Array,
     mask: Array,
     *,
+    pair_ids: Array | None,
     drop: Callable[[Array], Array] | None,
 ) -> Array:
     """Returns the values that each token attends, mixed, [B, L, H, K].
 
-    On a GPU, 16-bit rows go through cuDNN's fused attention, which never writes the
-    probabilities to memory; it knows no dropout, so with dropout they are written.
+    Two kernels never write the probabilities to memory: on a GPU cuDNN's, for 16-bit
+    rows, and on a TPU Pallas', for long rows in which tokens see exactly their pair.
+    They know no dropout, so with dropout probabilities are written.
 
     Args:
         query: [B, L, H, K], as are the next two.
         key: what tokens are attended by.
         value: what is mixed.
         mask: [B, L, L] bool.
+        pair_ids: [B, L] int32, if the mask says just that equal numbers above 0 see
+            each other; None if it says more.
         drop: dropout of the probabilities; None for none.
     """
+    if drop is None and pair_ids is not None and _tpu_takes(query):
+        return _on_every_device(_attend_pairs)(query, key, value, pair_ids)
     if drop is None and _cudnn_takes(query):
         return jax.nn.dot_product_attention(
             query, key, value, mask=mask[:, None], implementation="cudnn"
         )
-    probs = probabilities(query, key, mask)
+    return mix(probabilities(query, key, mask), value, drop=drop)
+
+
+def mix(probs: Array, value: Array, *, drop: Callable[[Array], Array] | None) -> Array:
+    """Returns the means of `value` [B, L, H, K] by `probs` [B, H, L, L], [B, L, H, K].
+
+    Args:
+        probs: float32, rows are queries.
+        value: what is mixed.
+        drop: as in `attend`.
+    """
     if drop is not None:
         probs = drop(probs)
     return jnp.einsum("bhqs,bshk->bqhk", probs.astype(value.dtype), value)
+
+
+def _tpu_takes(query: Array) -> bool:
+    length = query.shape[1]
+    fits = length >= _LONG_ROW and not length % _TPU_BLOCK
+    return fits and jax.default_backend() == "tpu"
+
+
+def _attend_pairs(query: Array, key: Array, value: Array, pair_ids: Array) -> Array:
+    # Imported here, because that takes a quarter of a second of every start.
+    from jax.experimental.pallas.ops.tpu import flash_attention as tpu_kernel
+
+    # The kernel wants [B, H, L, K].
+    heads_first = (x.swapaxes(1, 2) for x in (query, key, value))
+    mixed = tpu_kernel.flash_attention(
+        *heads_first,
+        segment_ids=tpu_kernel.SegmentIds(pair_ids, pair_ids),
+        sm_scale=query.shape[-1] ** -0.5,
+    )
+    return mixed.swapaxes(1, 2)
+
+
+def _on_every_device(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Returns `function`, run by every device on its own rows.
+
+    The compiler cannot divide a hand-written kernel. Under `jit` over several devices
+    the step is traced with their mesh around it; under `pmap` there is nothing to do.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if not mesh.auto_axes:
+        return function
+    rows = PartitionSpec(mesh.auto_axes)
+    return jax.shard_map(function, in_specs=rows, out_specs=rows, check_vma=False)
 
 
 def _cudnn_takes(query: Array) -> bool:

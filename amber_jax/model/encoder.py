@@ -8,14 +8,14 @@ Source: Devlin et al. 2019; sizes and constants from google-research/bert.
 """
 
 import dataclasses
-import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from amber_jax.model.attention import attend, probabilities, split_heads
+from amber_jax.model.attention import attend, mix, probabilities, split_heads
 from amber_jax.model.dropout import Dropout
 from amber_jax.model.projection import project
 from amber_jax.types import Array, Params
@@ -45,7 +45,6 @@ class EncoderOutput(NamedTuple):
     """What one pass of the encoder gives."""
 
     hidden_states: Array  # [B, L, D] of the last layer
-    last_layer_input: Array  # [B, L, D], from which `attention_probs` starts
     all_hidden_states: Array | None  # [N + 1, B, L, D], embeddings first, if asked
 
 
@@ -59,17 +58,16 @@ def _unrolled_layers(config: EncoderConfig) -> int:
     return config.num_layers if on_cpu and not config.remat else 1
 
 
-def _dense(config: EncoderConfig, features: int, name: str) -> nn.Dense:
+def _dense(config: EncoderConfig, features: int) -> nn.Dense:
     return nn.Dense(
         features,
         dtype=config.dtype,
         kernel_init=nn.initializers.truncated_normal(config.initializer_range),
         dot_general=project,
-        name=name,
     )
 
 
-def _layer_norm(config: EncoderConfig, name: str) -> nn.LayerNorm:
+def _layer_norm(config: EncoderConfig, name: str | None = None) -> nn.LayerNorm:
     # Flax computes the statistics in float32 whatever the dtype.
     return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=config.dtype, name=name)
 
@@ -106,21 +104,42 @@ class SelfAttention(nn.Module):
 
     config: EncoderConfig
 
-    @nn.compact
-    def __call__(self, x: Array, mask: Array, *, train: bool) -> Array:
-        """Returns [B, L, D] from x [B, L, D] and mask [B, L, L] bool."""
+    def setup(self) -> None:
+        """Names the parts."""
         config = self.config
+        self.query = _dense(config, config.hidden_size)
+        self.key = _dense(config, config.hidden_size)
+        self.value = _dense(config, config.hidden_size)
+        self.output = _dense(config, config.hidden_size)
+        self.dropout = Dropout(config.attention_dropout)
+
+    def attend(
+        self, x: Array, mask: Array, pair_ids: Array | None, *, train: bool
+    ) -> Array:
+        """Returns what `output` takes, [B, L, D]; arguments as `Layer.__call__`."""
+        query, key, value = self._heads(x)
+        drop = self._drop(train)
+        mixed = attend(query, key, value, mask, pair_ids=pair_ids, drop=drop)
+        return mixed.reshape(x.shape)
+
+    def attend_with_probs(
+        self, x: Array, mask: Array, *, train: bool
+    ) -> tuple[Array, Array]:
+        """Returns that and the probabilities [B, H, L, L] float32, before dropout."""
+        query, key, value = self._heads(x)
+        probs = probabilities(query, key, mask)
+        return mix(probs, value, drop=self._drop(train)).reshape(x.shape), probs
+
+    def _heads(self, x: Array) -> tuple[Array, Array, Array]:
         # [B, L, D] -> [B, L, H, K]
-        query, key, value = (
-            split_heads(_dense(config, config.hidden_size, name)(x), config.num_heads)
-            for name in ("query", "key", "value")
-        )
-        drop = None
-        if train and config.attention_dropout:
-            dropout = Dropout(config.attention_dropout)
-            drop = functools.partial(dropout, train=train)
-        mixed = attend(query, key, value, mask, drop=drop)
-        return _dense(config, config.hidden_size, "output")(mixed.reshape(x.shape))
+        heads = self.config.num_heads
+        query, key, value = self.query(x), self.key(x), self.value(x)
+        return tuple(split_heads(one, heads) for one in (query, key, value))
+
+    def _drop(self, train: bool) -> Callable[[Array], Array] | None:
+        if not train or not self.config.attention_dropout:
+            return None
+        return lambda probs: self.dropout(probs, train=True)
 
 
 class Layer(nn.Module):
@@ -128,33 +147,61 @@ class Layer(nn.Module):
 
     config: EncoderConfig
 
-    @nn.compact
-    def __call__(self, x: Array, mask: Array, train: bool) -> Array:
-        """Returns [B, L, D] from x [B, L, D] and mask [B, L, L] bool."""
+    def setup(self) -> None:
+        """Names the parts."""
         config = self.config
-        drop = functools.partial(Dropout(config.hidden_dropout), train=train)
-        attended = SelfAttention(config, name="attention")(x, mask, train=train)
-        x = _layer_norm(config, "attention_norm")(x + drop(attended))
+        self.attention = SelfAttention(config)
+        self.attention_norm = _layer_norm(config)
+        self.intermediate = _dense(config, config.intermediate_size)
+        self.output = _dense(config, config.hidden_size)
+        self.output_norm = _layer_norm(config)
+        self.dropout = Dropout(config.hidden_dropout)
+
+    def __call__(
+        self, x: Array, mask: Array, pair_ids: Array | None, train: bool
+    ) -> Array:
+        """Returns [B, L, D] from x [B, L, D]; other arguments as of `Encoder`."""
+        mixed = self.attention.attend(x, mask, pair_ids, train=train)
+        return self._finish(x, mixed, train)
+
+    def chosen_with_probs(
+        self, x: Array, mask: Array, choose: Callable[[Array], Array], train: bool
+    ) -> tuple[Array, Array]:
+        """Returns the layer's output at chosen tokens alone, and what all attend.
+
+        Args:
+            x: [B, L, D].
+            mask: [B, L, L] bool.
+            choose: of what belongs to tokens, [B, L, D], what is wanted, [C, M, D].
+            train: whether dropout acts.
+
+        Returns:
+            [C, M, D], and probabilities [B, H, L, L] float32.
+        """
+        mixed, probs = self.attention.attend_with_probs(x, mask, train=train)
+        return self._finish(choose(x), choose(mixed), train), probs
+
+    def _finish(self, x: Array, mixed: Array, train: bool) -> Array:
+        attended = self.dropout(self.attention.output(mixed), train=train)
+        x = self.attention_norm(x + attended)
         # [B, L, D] -> [B, L, F] -> [B, L, D]
-        wide = _dense(config, config.intermediate_size, "intermediate")(x)
-        wide = nn.gelu(wide, approximate=False)
-        narrow = _dense(config, config.hidden_size, "output")(wide)
-        return _layer_norm(config, "output_norm")(x + drop(narrow))
+        wide = nn.gelu(self.intermediate(x), approximate=False)
+        narrow = self.dropout(self.output(wide), train=train)
+        return self.output_norm(x + narrow)
 
 
 class _ScannedLayer(nn.Module):
-    """A layer in the shape `nn.scan` wants: it also carries its own input along."""
+    """A layer in the shape `nn.scan` wants."""
 
     config: EncoderConfig
     keep_hidden_states: bool
 
     @nn.compact
     def __call__(
-        self, carry: tuple[Array, Array], mask: Array, train: bool
-    ) -> tuple[tuple[Array, Array], Array | None]:
-        x, _ = carry
-        y = Layer(self.config, name="layer")(x, mask, train)
-        return (y, x), (y if self.keep_hidden_states else None)
+        self, x: Array, mask: Array, pair_ids: Array | None, train: bool
+    ) -> tuple[Array, Array | None]:
+        y = Layer(self.config, name="layer")(x, mask, pair_ids, train)
+        return y, (y if self.keep_hidden_states else None)
 
 
 class Encoder(nn.Module):
@@ -170,6 +217,7 @@ class Encoder(nn.Module):
         position_ids: Array,
         mask: Array,
         *,
+        pair_ids: Array | None = None,
         train: bool = False,
         keep_hidden_states: bool = False,
     ) -> EncoderOutput:
@@ -180,6 +228,8 @@ class Encoder(nn.Module):
             segment_ids: [B, L] int32, 0 or 1.
             position_ids: [B, L] int32.
             mask: [B, L, L] bool, whether query token q may attend key token s.
+            pair_ids: [B, L] int32, the mask in another form that kernels for long rows
+                want: equal numbers above 0 attend each other; None if it has none.
             train: whether dropout acts; needs the `dropout` rng then.
             keep_hidden_states: whether to return every layer's output.
         """
@@ -189,19 +239,19 @@ class Encoder(nn.Module):
         )
         body = _ScannedLayer
         if config.remat:
-            body = nn.remat(body, prevent_cse=False, static_argnums=(3,))
+            body = nn.remat(body, prevent_cse=False, static_argnums=(4,))
         layers = nn.scan(
             body,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(nn.broadcast, nn.broadcast),
+            in_axes=(nn.broadcast, nn.broadcast, nn.broadcast),
             length=config.num_layers,
             unroll=_unrolled_layers(config),
         )(config, keep_hidden_states, name="layers")
-        (last, last_input), kept = layers((x, x), mask, train)
+        last, kept = layers(x, mask, pair_ids, train)
         if keep_hidden_states:
             kept = jnp.concatenate([x[None], kept])
-        return EncoderOutput(last, last_input, kept)
+        return EncoderOutput(last, kept)
 
 
 def at_or_above(params: Params, lowest: int) -> Any:
@@ -228,27 +278,16 @@ def at_or_above(params: Params, lowest: int) -> Any:
     return jax.tree_util.tree_map_with_path(above, params)
 
 
-def attention_probs(
-    params: Params, config: EncoderConfig, layer_input: Array, mask: Array
-) -> Array:
-    """Returns the last layer's attention probabilities, [B, H, L, L] float32.
-
-    Recomputed from the layer's input, so the encoder itself never has to hold the
-    probabilities of any layer; without dropout.
+def without_last_layer(
+    config: EncoderConfig, params: Params
+) -> tuple[Encoder, Params, Params]:
+    """Returns the encoder below its last layer, its parameters, and that `Layer`'s.
 
     Args:
+        config: the encoder's sizes; at least one layer.
         params: the encoder's parameters (`params["encoder"]`).
-        config: the encoder's configuration.
-        layer_input: [B, L, D], `EncoderOutput.last_layer_input`.
-        mask: [B, L, L] bool, as given to the encoder.
     """
-    attention = params["layers"]["layer"]["attention"]
-    x = layer_input.astype(config.dtype)
-
-    def of(name: str) -> Array:
-        kernel = attention[name]["kernel"][-1].astype(config.dtype)
-        bias = attention[name]["bias"][-1].astype(config.dtype)
-        projected = jnp.einsum("bld,de->ble", x, kernel) + bias[None, None]
-        return split_heads(projected, config.num_heads)
-
-    return probabilities(of("query"), of("key"), mask)
+    lower = dataclasses.replace(config, num_layers=config.num_layers - 1)
+    below = jax.tree.map(lambda x: x[:-1], params["layers"])
+    last = jax.tree.map(lambda x: x[-1], params["layers"]["layer"])
+    return Encoder(lower), {**params, "layers": below}, last

@@ -74,10 +74,6 @@ class PretrainingModel(nn.Module):
         words = self.encoder.variables["params"]["embeddings"]["word"]["embedding"]
         return output, self.mlm_head(_at(output, mlm_positions), words)
 
-    def encode(self, *args: Array, **switches: bool) -> EncoderOutput:
-        """Returns the encoder's output alone; arguments as `Encoder.__call__`."""
-        return self.encoder(*args, **switches)
-
     def mlm_features(
         self, *args: Array, mlm_positions: Array, **switches: bool
     ) -> Array:
@@ -127,6 +123,7 @@ class LabellingModel(nn.Module):
         mask: Array,
         slots: Array,
         *,
+        pair_ids: Array | None = None,
         train: bool = False,
     ) -> Array:
         """Returns label logits at `slots`, [B, S, C] float32.
@@ -137,9 +134,12 @@ class LabellingModel(nn.Module):
             position_ids: from 0 in every pair.
             mask: [B, L, L] bool.
             slots: [B, S] int32, the tokens that get a label.
+            pair_ids: [B, L] int32, the mask in another form, as `Encoder` takes it.
             train: whether dropout acts.
         """
-        output = self.encoder(token_ids, segment_ids, position_ids, mask, train=train)
+        output = self.encoder(
+            token_ids, segment_ids, position_ids, mask, pair_ids=pair_ids, train=train
+        )
         x = _at(output, slots)
         if self.pooled:
             x = jnp.tanh(self.pooler(x))

@@ -13,9 +13,8 @@ import numpy as np
 
 from amber_jax.corpora.packing import Row, best_fit_places, lay_out, spans
 from amber_jax.model import rows
+from amber_jax.model.directed import directed_passes
 from amber_jax.model.encoder import Encoder, EncoderConfig
-from amber_jax.model.heads import PretrainingModel
-from amber_jax.objectives import both_directions, directed_passes
 from amber_jax.tasks.classification import cut_longest
 from amber_jax.tokenization.tokenizer import SpecialTokens, Tokenizer
 from amber_jax.types import Array, Params
@@ -115,24 +114,23 @@ def _attention(config: EncoderConfig) -> Matrices:
 
     The pairs of a row stand `_together`.
     """
-    model = PretrainingModel(config)
 
     @jax.jit
     def matrices(params: Params, token_ids: Array, span_lengths: Array) -> Array:
         unused = jax.random.key(0)  # no dropout
-        forward, backward, order = directed_passes(
-            model,
-            params,
+        directed = directed_passes(
+            config,
+            params["encoder"],
             {"token_ids": token_ids, "span_lengths": span_lengths},
             offsets=jnp.zeros(span_lengths.shape[:2], jnp.int32),
             dropout_key=unused,
             train=False,
+            both_cls=False,
         )
-        tgt_to_src, src_to_tgt = both_directions(
-            params["encoder"], config, forward, backward, order
+        is_tgt = directed.place.sides[:, :, None] == 1
+        return jnp.where(
+            is_tgt, directed.tgt_to_src.mean(1), directed.src_to_tgt.mean(1)
         )
-        is_tgt = forward.place.sides[:, :, None] == 1
-        return jnp.where(is_tgt, tgt_to_src.mean(1), src_to_tgt.mean(1))
 
     return matrices
 
@@ -154,6 +152,7 @@ def _products(config: EncoderConfig, layer: int, *, unit: bool = False) -> Matri
             place.sides,
             place.position_ids,
             rows.full_attention(place),
+            pair_ids=place.pair_ids,
             keep_hidden_states=not last,
         )
         states = output.hidden_states if last else output.all_hidden_states[layer]

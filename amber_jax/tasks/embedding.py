@@ -60,7 +60,9 @@ def build_embedder(
         def encode(states: Array, number: Array) -> tuple[Array, Array]:
             stacked = params["layers"]["layer"]
             one = jax.tree.map(lambda p: p[number], stacked)
-            states = Layer(config).apply({"params": one}, states, mask, False)
+            states = Layer(config).apply(
+                {"params": one}, states, mask, place.pair_ids, False
+            )
             return states, mean_pool(states, members)[:, 0]
 
         states = Embeddings(config).apply(

@@ -68,6 +68,7 @@ def _logits(
         place.position_ids,
         rows.full_attention(place),
         batch["slots"],
+        pair_ids=place.pair_ids,
         train=train,
         rngs=None if key is None else {"dropout": key},
     )

@@ -1,13 +1,17 @@
 """Attention by hand, and what the fused kernel would be handed."""
 
+import functools
 import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.pallas import tpu as pltpu
+from jax.experimental.pallas.ops.tpu import flash_attention
 
 from amber_jax.model import attention
+from amber_jax.training.parallel import build_backend
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def test_mixed_values_agree_with_numpy(heads):
     np.testing.assert_allclose(
         attention.probabilities(query, key, mask), shares, atol=1e-6
     )
-    mixed = attention.attend(query, key, value, mask, drop=None)
+    mixed = attention.attend(query, key, value, mask, pair_ids=None, drop=None)
     expected = np.einsum("bhqs,bshk->bqhk", shares, value)
     np.testing.assert_allclose(mixed, expected, atol=1e-5)
 
@@ -46,9 +50,11 @@ def test_scores_of_bfloat16_rows_are_not_rounded(heads):
 
 def test_dropout_acts_on_the_probabilities(heads):
     seen = []
-    attention.attend(*heads, drop=lambda probs: seen.append(probs) or probs * 0)
+    attention.attend(
+        *heads, pair_ids=None, drop=lambda probs: seen.append(probs) or probs * 0
+    )
     np.testing.assert_allclose(seen[0].sum(-1), 1, rtol=1e-5)
-    nothing = attention.attend(*heads, drop=lambda probs: probs * 0)
+    nothing = attention.attend(*heads, pair_ids=None, drop=lambda probs: probs * 0)
     assert (np.asarray(nothing) == 0).all()
 
 
@@ -72,9 +78,9 @@ def handed_to_cudnn(monkeypatch):
 def test_sixteen_bit_rows_on_a_gpu_go_to_the_fused_kernel(heads, handed_to_cudnn):
     *narrow, mask = (jnp.asarray(x) for x in heads)
     narrow = [x.astype(jnp.bfloat16) for x in narrow]
-    fused = attention.attend(*narrow, mask, drop=None)
+    fused = attention.attend(*narrow, mask, pair_ids=None, drop=None)
     assert handed_to_cudnn == ["cudnn"]
-    plain = attention.attend(*narrow, mask, drop=lambda probs: probs)
+    plain = attention.attend(*narrow, mask, pair_ids=None, drop=lambda probs: probs)
     np.testing.assert_allclose(
         fused.astype(jnp.float32), plain.astype(jnp.float32), atol=0.03
     )
@@ -87,7 +93,9 @@ def test_gpus_without_the_fused_kernel_compute_plainly(
     facts = {"compute_capability": device} if device else {}
     monkeypatch.setattr(jax, "local_devices", lambda: [types.SimpleNamespace(**facts)])
     *narrow, mask = (jnp.asarray(x) for x in heads)
-    attention.attend(*(x.astype(jnp.bfloat16) for x in narrow), mask, drop=None)
+    attention.attend(
+        *(x.astype(jnp.bfloat16) for x in narrow), mask, pair_ids=None, drop=None
+    )
     assert handed_to_cudnn == []
 
 
@@ -96,6 +104,115 @@ def test_what_the_fused_kernel_does_not_take_is_computed_plainly(
 ):
     query, key, value, mask = (jnp.asarray(x) for x in heads)
     short = [x[:, :60].astype(jnp.bfloat16) for x in (query, key, value)]
-    attention.attend(query, key, value, mask, drop=None)
-    attention.attend(*short, mask[:, :60, :60], drop=None)
+    attention.attend(query, key, value, mask, pair_ids=None, drop=None)
+    attention.attend(*short, mask[:, :60, :60], pair_ids=None, drop=None)
     assert handed_to_cudnn == []
+
+
+@pytest.fixture
+def pairs():
+    """Query, key and value of 8 rows of 128 tokens, and the pairs in them."""
+    rng = np.random.default_rng(1)
+    query, key, value = rng.normal(size=(3, 8, 128, 1, 8)).astype(np.float32)
+    pair_ids = np.sort(rng.integers(1, 5, (8, 128)), axis=1)
+    pair_ids[:, 120:] = 0  # padding
+    return query, key, value, pair_ids.astype(np.int32)
+
+
+def sines(query, key, value, pair_ids):
+    """A number that depends on what all the tokens of pairs attend."""
+    same = pair_ids[:, :, None] == pair_ids[:, None, :]
+    mask = same & (pair_ids[:, None, :] > 0)
+    mixed = attention.attend(query, key, value, mask, pair_ids=pair_ids, drop=None)
+    return (jnp.sin(mixed) * (pair_ids > 0)[..., None, None]).sum()
+
+
+values_and_gradients = jax.value_and_grad(sines, argnums=(0, 1, 2))
+
+
+@pytest.fixture
+def on_a_tpu(monkeypatch):
+    """What a TPU would run, interpreted; rows are long from one block on."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    monkeypatch.setattr(attention, "_LONG_ROW", 128)
+    calls = []
+    kernel = flash_attention.flash_attention
+
+    def counted(query, *args, **options):
+        calls.append(query.shape)
+        return kernel(query, *args, **options)
+
+    monkeypatch.setattr(flash_attention, "flash_attention", counted)
+    return calls
+
+
+def assert_close(found, expected):
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
+        found,
+        expected,
+    )
+
+
+def test_long_rows_on_a_tpu_go_to_the_kernel_that_knows_pairs(pairs, on_a_tpu):
+    with pytest.MonkeyPatch.context() as plainly:
+        plainly.setattr(jax, "default_backend", lambda: "cpu")
+        expected = values_and_gradients(*pairs)
+    assert on_a_tpu == []
+    with pltpu.force_tpu_interpret_mode():
+        assert_close(values_and_gradients(*pairs), expected)
+    assert on_a_tpu == [(8, 1, 128, 8)]
+
+
+@pytest.mark.parametrize("backend", ["jit", "pmap"])
+def test_every_device_runs_the_kernel_on_its_own_rows(pairs, on_a_tpu, backend):
+    with pytest.MonkeyPatch.context() as plainly:
+        plainly.setattr(jax, "default_backend", lambda: "cpu")
+        expected = values_and_gradients(*pairs)
+
+    def step(state, rows, _, axis_name=None):
+        total, gradients = values_and_gradients(*rows)
+        if axis_name:
+            total = jax.lax.psum(total, axis_name)
+            gradients = jax.lax.all_gather(gradients, axis_name, tiled=True)
+        return state, (total, gradients)
+
+    devices = build_backend(backend, fsdp=False, num_devices=4)
+    state = jnp.zeros(())
+    with pltpu.force_tpu_interpret_mode():
+        compiled = devices.compile(step, state)
+        _, found = compiled(state, devices.put_batch(pairs), jnp.zeros(()))
+    assert_close(found, expected)
+    assert on_a_tpu == [(2, 1, 128, 8)]
+
+
+def test_the_kernel_is_lowered_for_a_tpu(on_a_tpu, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    shape = jax.ShapeDtypeStruct((4, 512, 12, 64), jnp.bfloat16)
+    ids = jax.ShapeDtypeStruct((4, 512), jnp.int32)
+    traced = jax.jit(values_and_gradients).trace(shape, shape, shape, ids)
+    text = traced.lower(lowering_platforms=("tpu",)).as_text()
+    assert text.count("tpu_custom_call") >= 3  # forward, and two of the gradient
+
+
+@pytest.mark.parametrize(
+    "change", ["dropout", "another mask", "a short row", "no whole blocks"]
+)
+def test_what_the_tpu_kernel_does_not_take_is_computed_plainly(
+    pairs, on_a_tpu, monkeypatch, change
+):
+    query, key, value, pair_ids = pairs
+    drop = None
+    if change == "dropout":
+        drop = jnp.positive
+    elif change == "another mask":
+        pair_ids = None
+    elif change == "a short row":
+        monkeypatch.setattr(attention, "_LONG_ROW", 256)
+    else:
+        query, key, value = (x[:, :120] for x in (query, key, value))
+        pair_ids = pair_ids[:, :120]
+    mask = np.ones((8, query.shape[1], query.shape[1]), bool)
+    attention.attend(query, key, value, mask, pair_ids=pair_ids, drop=drop)
+    assert on_a_tpu == []

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from amber_jax.model import rows
-from amber_jax.model.encoder import Encoder, at_or_above, attention_probs
+from amber_jax.model.encoder import (
+    Encoder,
+    Layer,
+    at_or_above,
+    without_last_layer,
+)
 from amber_jax.model.heads import PretrainingModel
 
 LENGTH = 12
@@ -17,7 +22,7 @@ LENGTH = 12
 
 @functools.partial(jax.jit, static_argnames=("config", "train"))
 def encode(params, config, *arrays, train=False, key=None):
-    """Every layer's output, [N + 1, B, L, D], and the input of the last layer."""
+    """Every layer's output, [N + 1, B, L, D], and the last one's, [B, L, D]."""
     output = Encoder(config).apply(
         {"params": params},
         *arrays,
@@ -25,10 +30,22 @@ def encode(params, config, *arrays, train=False, key=None):
         keep_hidden_states=True,
         rngs=None if key is None else {"dropout": key},
     )
-    return output.all_hidden_states, output.last_layer_input, output.hidden_states
+    return output.all_hidden_states, output.hidden_states
 
 
-probs_of = jax.jit(attention_probs, static_argnums=1)
+@functools.partial(jax.jit, static_argnames="config")
+def in_two_parts(params, config, *arrays):
+    """The last layer's output at every second token, and its probabilities."""
+    below, params_below, params_last = without_last_layer(config, params)
+    states = below.apply({"params": params_below}, *arrays).hidden_states
+    return Layer(config).apply(
+        {"params": params_last},
+        states,
+        arrays[-1],
+        lambda x: x[:, ::2],
+        False,
+        method=Layer.chosen_with_probs,
+    )
 
 
 def arrays_of(kind, mask_of):
@@ -55,12 +72,14 @@ def anything(encoder_config):
 @pytest.fixture(scope="module")
 def outcome(params, encoder_config, anything, numpy_bert):
     """What the encoder and the reference make of these rows."""
-    states, last_input, last = encode(params["encoder"], encoder_config, *anything)
+    states, last = encode(params["encoder"], encoder_config, *anything)
+    chosen, probs = in_two_parts(params["encoder"], encoder_config, *anything)
     reference = [numpy_bert(*row) for row in zip(*anything, strict=True)]
     return SimpleNamespace(
         states=np.asarray(states),
-        last_input=np.asarray(last_input),
         last=np.asarray(last),
+        chosen=np.asarray(chosen),
+        probs=np.asarray(probs),
         reference_states=np.stack([states for states, _ in reference], axis=1),
         reference_probs=np.stack([probs for _, probs in reference], axis=1),
     )
@@ -71,19 +90,28 @@ def test_every_layer_agrees_with_bert_in_numpy(outcome):
     np.testing.assert_allclose(outcome.states, outcome.reference_states, atol=1e-5)
 
 
-def test_last_and_last_but_one_layer_are_what_they_say(outcome):
+def test_the_last_layer_is_what_it_says(outcome):
     np.testing.assert_array_equal(outcome.last, outcome.states[-1])
-    np.testing.assert_array_equal(outcome.last_input, outcome.states[-2])
 
 
-def test_attention_probs_are_those_of_the_last_layer(
-    outcome, params, encoder_config, anything
+def test_the_last_layer_apart_gives_chosen_tokens_and_its_probabilities(outcome):
+    np.testing.assert_allclose(outcome.chosen, outcome.last[:, ::2], atol=1e-5)
+    assert outcome.probs.shape == (3, 2, LENGTH, LENGTH)
+    assert outcome.probs.dtype == np.float32
+    np.testing.assert_allclose(outcome.probs, outcome.reference_probs[-1], atol=1e-5)
+    assert abs(outcome.probs - outcome.reference_probs[-2]).max() > 0.1
+
+
+def test_a_single_layer_has_only_embeddings_below_it(
+    params, encoder_config, anything, outcome
 ):
-    probs = probs_of(params["encoder"], encoder_config, outcome.last_input, anything[3])
-    assert probs.shape == (3, 2, LENGTH, LENGTH)
-    assert probs.dtype == np.float32
-    np.testing.assert_allclose(probs, outcome.reference_probs[-1], atol=1e-5)
-    assert abs(probs - outcome.reference_probs[-2]).max() > 0.1
+    config = dataclasses.replace(encoder_config, num_layers=1)
+    first = jax.tree.map(lambda x: x[:1], params["encoder"]["layers"])
+    chosen, probs = in_two_parts(
+        params["encoder"] | {"layers": first}, config, *anything
+    )
+    np.testing.assert_allclose(chosen, outcome.states[1][:, ::2], atol=1e-5)
+    np.testing.assert_allclose(probs, outcome.reference_probs[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("lowest", range(5))
@@ -99,13 +127,10 @@ def test_layers_above_one_are_told_as_hidden_states_count(params, lowest):
     jax.tree.map(lambda p, m: np.broadcast_to(m, p.shape), params, above)
 
 
-def test_masked_tokens_get_no_attention_and_rows_sum_to_one(
-    outcome, params, encoder_config, anything
-):
-    mask = anything[3]
-    probs = probs_of(params["encoder"], encoder_config, outcome.last_input, mask)
-    assert (np.asarray(probs)[np.broadcast_to(~mask[:, None], probs.shape)] == 0).all()
-    np.testing.assert_allclose(probs.sum(-1), 1, atol=1e-6)
+def test_masked_tokens_get_no_attention_and_rows_sum_to_one(outcome, anything):
+    masked = np.broadcast_to(~anything[3][:, None], outcome.probs.shape)
+    assert (outcome.probs[masked] == 0).all()
+    np.testing.assert_allclose(outcome.probs.sum(-1), 1, atol=1e-6)
 
 
 def test_hidden_states_are_kept_only_when_asked(params, encoder_config, anything):
@@ -118,7 +143,7 @@ def test_hidden_states_are_kept_only_when_asked(params, encoder_config, anything
 
 def test_a_token_that_may_attend_nothing_is_finite(params, encoder_config, anything):
     token_ids, segments, positions, mask = anything
-    states, _, _ = encode(
+    states, _ = encode(
         params["encoder"],
         encoder_config,
         token_ids,
@@ -166,7 +191,7 @@ def test_a_directed_token_sees_the_first_side_and_what_came_before(
     changed_y, changed_x = [*y[:1], 30, *y[2:]], [12]
     kind = pack([[([11], y)], [([11], changed_y)], [(changed_x, y)]], length=LENGTH)
     arrays = arrays_of(kind, rows.directed_attention)
-    last = encode(params["encoder"], encoder_config, *arrays)[2]
+    last = encode(params["encoder"], encoder_config, *arrays)[1]
     moved = np.asarray(last != last[:1]).any(-1)
     # [CLS] x [SEP] y1 y2 ...: y2, by the residual stream, and what comes after it.
     assert moved[1].tolist() == [False] * 4 + [True] * 8
@@ -206,12 +231,12 @@ def test_dropout_acts_in_training_only_and_depends_on_its_key(
     )
     run = functools.partial(encode, params["encoder"], config, *anything)
     one, two = jax.random.key(1), jax.random.key(2)
-    quiet = encode(params["encoder"], encoder_config, *anything)[2]
-    np.testing.assert_array_equal(run()[2], quiet)
-    first, again = run(train=True, key=one)[2], run(train=True, key=one)[2]
+    quiet = encode(params["encoder"], encoder_config, *anything)[1]
+    np.testing.assert_array_equal(run()[1], quiet)
+    first, again = run(train=True, key=one)[1], run(train=True, key=one)[1]
     np.testing.assert_array_equal(first, again)
     assert abs(first - quiet).max() > 0.1
-    assert abs(first - run(train=True, key=two)[2]).max() > 0.1
+    assert abs(first - run(train=True, key=two)[1]).max() > 0.1
 
 
 def test_every_dropout_of_every_layer_drops_units_of_its_own(
@@ -247,12 +272,12 @@ def test_bfloat16_keeps_parameters_and_statistics_in_float32(
         lambda: Encoder(config).init(jax.random.key(0), *anything)["params"]
     )
     assert {x.dtype for x in jax.tree.leaves(fresh)} == {np.dtype("float32")}
-    states, last_input, last = encode(params["encoder"], config, *anything)
+    states, last = encode(params["encoder"], config, *anything)
     assert last.dtype == jnp.bfloat16
     # bfloat16 has 8 bits of mantissa: 0.4 % an operation on numbers of about one.
     difference = abs(np.asarray(states, np.float32) - outcome.reference_states)
     assert difference.mean() < 0.02
-    probs = probs_of(params["encoder"], config, last_input, anything[3])
+    _, probs = in_two_parts(params["encoder"], config, *anything)
     assert probs.dtype == np.float32
     np.testing.assert_allclose(probs.sum(-1), 1, atol=1e-5)
     assert abs(probs - outcome.reference_probs[-1]).mean() < 0.01

@@ -84,14 +84,6 @@ def test_word_embeddings_learn_from_both_of_their_uses(params, encoder_config, i
     assert np.abs(as_output).sum(-1).min() > 1e-3
 
 
-def test_encode_gives_the_encoders_output_alone(params, encoder_config, inputs):
-    output = PretrainingModel(encoder_config).apply(
-        {"params": params}, *inputs, method=PretrainingModel.encode
-    )
-    hidden_states, _ = apply(params, encoder_config, *inputs, SLOTS)
-    np.testing.assert_allclose(output.hidden_states, hidden_states, atol=1e-5)
-
-
 def test_mean_pool_of_literal_rows():
     hidden_states = np.array([[[1.0, 0.0], [3.0, 2.0], [5.0, 9.0]]])
     members = np.array([[[1, 1, 0], [0, 0, 1], [0, 0, 0]]], bool)

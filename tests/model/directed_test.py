@@ -1,0 +1,166 @@
+"""Passes 2 and 3: what they see, what they give, and that sharing changes nothing."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from packed_rows import CLS, LENGTH, PAD, PAIR_ROWS, PAIRS, SEP, build_batch
+
+from amber_jax.model.directed import directed_passes
+from amber_jax.tasks.embedding import Pooling, build_embedder
+
+N = 3  # pairs that a row may hold
+
+
+@pytest.fixture(scope="module")
+def pair(pack):
+    return build_batch(pack)["pair"]
+
+
+def run(config, params, pair, **switches):
+    offsets = switches.pop("offsets", np.zeros((4, N), np.int32))
+    settings = {"train": False, "both_cls": False} | switches
+    return jax.device_get(
+        jax.jit(
+            lambda params, pair, offsets: directed_passes(
+                config,
+                params["encoder"],
+                pair,
+                offsets=offsets,
+                dropout_key=jax.random.key(0),
+                **settings,
+            )
+        )(params, pair, offsets)
+    )
+
+
+@pytest.fixture(scope="module")
+def directed(params, encoder_config, pair):
+    return run(encoder_config, params, pair, both_cls=True)
+
+
+def places_of_pairs():
+    """(row, number in the row, [CLS], x, y) of every pair, y behind its x."""
+    for row, pairs in enumerate(PAIR_ROWS):
+        start = 0
+        for number, (x, y) in enumerate(pairs):
+            if y is not None:
+                src = start + 1 + np.arange(len(x))
+                tgt = start + len(x) + 2 + np.arange(len(y))
+                yield row, number, start, src, tgt
+            start += len(x) + 2 + (0 if y is None else len(y) + 1)
+
+
+def test_the_tokens_of_a_literal_row(directed):
+    assert directed.token_ids[2, :13].tolist() == [
+        *[CLS, 30, SEP, CLS, 31, 32, 52, SEP, 33, 34, SEP, PAD, PAD]
+    ]
+    assert [part[2, :13].tolist() for part in directed.place] == [
+        [1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0],
+        [0, 1, 2, 0, 1, 2, 3, 4, 1, 2, 3, 0, 0],  # where each stood as a first side
+    ]
+    assert directed.token_ids[2, LENGTH + 1] == CLS  # of [CLS] 33 34 [SEP]
+    behind = [part[2, LENGTH:].tolist() for part in directed.place]
+    assert behind[:2] == [[0, 2, 0], [1, 1, 1]] and behind[2][1] == 0
+
+
+@pytest.mark.parametrize("largest", [0, 3])
+def test_each_side_is_encoded_as_if_alone(
+    params, encoder_config, pair, numpy_bert, largest
+):
+    """Wherever its second side stands, and with the [CLS] that it had."""
+    offsets = np.random.default_rng(0).integers(0, largest + 1, (4, N))
+    directed = run(encoder_config, params, pair, offsets=offsets, both_cls=True)
+    for row, number, start, src, tgt in places_of_pairs():
+        for side, words in enumerate((src, tgt)):
+            cls = start if side == 0 else LENGTH + number
+            places = [cls, *words, words[-1] + 1]
+            ids = directed.token_ids[row, places]
+            assert ids[0] == CLS and ids[-1] == SEP
+            assert (directed.place.sides[row, places] == side).all()
+            assert (directed.place.pair_ids[row, places] == number + 1).all()
+            everything = np.ones((len(ids), len(ids)), bool)
+            states, _ = numpy_bert(ids, [0] * len(ids), range(len(ids)), everything)
+            np.testing.assert_allclose(
+                directed.hidden_states[row, places], states[-1], atol=1e-5
+            )
+
+
+def test_sentence_vectors_are_those_of_retrieval(params, encoder_config, directed):
+    embed = build_embedder(encoder_config, Pooling(-1, "mean", special_tokens=False))
+    for side in (0, 1):
+        token_ids = np.zeros((len(PAIRS), 8), np.int32)
+        for row, pair in enumerate(PAIRS):
+            token_ids[row, : len(pair[side]) + 2] = [CLS, *pair[side], SEP]
+        lengths = np.array([len(pair[side]) + 2 for pair in PAIRS])
+        vectors = [
+            directed.hidden_states[row, sides[side]].mean(0)
+            for row, _, _, *sides in places_of_pairs()
+        ]
+        expected = embed(params["encoder"], token_ids, lengths)
+        np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+def test_attention_is_that_of_two_passes_over_every_pair_alone(directed, numpy_bert):
+    for row, _, _, src, tgt in places_of_pairs():
+        found = (
+            directed.tgt_to_src[row][:, tgt][:, :, src],
+            directed.src_to_tgt[row][:, src][:, :, tgt],
+        )
+        words = directed.token_ids[row, src], directed.token_ids[row, tgt]
+        for (first, second), probs in zip((words, words[::-1]), found, strict=True):
+            ids = [CLS, *first, SEP, *second, SEP]
+            begin = len(first) + 2
+            query, key = np.mgrid[: len(ids), : len(ids)]
+            mask = (key < begin) | ((query >= begin) & (key < query))
+            sides = [int(place >= begin) for place in range(len(ids))]
+            attention = numpy_bert(ids, sides, range(len(ids)), mask)[1][-1]
+            expected = attention[:, begin:-1, 1 : begin - 1]
+            np.testing.assert_allclose(probs, expected, atol=1e-5)
+
+
+def test_the_rest_of_the_last_layer_runs_on_one_row_of_tokens(
+    params, encoder_config, pair, directed
+):
+    alone = run(encoder_config, params, pair)
+    assert alone.hidden_states.shape == (4, LENGTH, 16)
+    assert directed.hidden_states.shape == (4, LENGTH + N, 16)
+    np.testing.assert_allclose(
+        alone.hidden_states, directed.hidden_states[:, :LENGTH], atol=1e-5
+    )
+    np.testing.assert_array_equal(alone.token_ids, pair["token_ids"])
+
+
+def test_saving_memory_changes_neither_values_nor_gradients(
+    params, encoder_config, pair
+):
+    config = dataclasses.replace(
+        encoder_config, hidden_dropout=0.2, attention_dropout=0.1
+    )
+
+    def gradient(config):
+        def total(params):
+            found = directed_passes(
+                config,
+                params["encoder"],
+                pair,
+                offsets=np.zeros((4, N), np.int32),
+                dropout_key=jax.random.key(1),
+                train=True,
+                both_cls=False,
+            )
+            words = np.sin(1.0 + np.arange(LENGTH))
+            agreed = (found.tgt_to_src @ found.src_to_tgt @ words).sum()
+            return jax.numpy.sin(found.hidden_states).sum() + agreed
+
+        return jax.jit(jax.value_and_grad(total))(params)
+
+    plain = gradient(config)
+    saving = gradient(dataclasses.replace(config, remat=True))
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4),
+        plain,
+        saving,
+    )
