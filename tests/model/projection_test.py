@@ -8,10 +8,10 @@ from amber_jax.model.projection import project
 DENSE = (((2,), (0,)), ((), ()))
 
 
-@pytest.fixture(scope="module")
-def operands():
+@pytest.fixture(scope="module", params=[(8, 3), (3, 8)], ids=["tall", "wide"])
+def operands(request):
     rng = np.random.default_rng(0)
-    shapes = (2, 5, 8), (8, 3)
+    shapes = (2, 5, request.param[0]), request.param
     return tuple(jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
 
 
@@ -27,6 +27,13 @@ def test_value_and_gradient_are_those_of_a_plain_product(operands):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_the_gradient_of_a_kernel_is_the_same_on_an_accelerator(operands, monkeypatch):
+    gradient = jax.grad(lambda *xs: jnp.sin(project(*xs, DENSE)).sum(), argnums=1)
+    here = gradient(*operands)
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    np.testing.assert_allclose(gradient(*operands), here, rtol=1e-5, atol=1e-6)
+
+
 def test_gradients_keep_their_operands_types(operands):
     narrow = [x.astype(jnp.bfloat16) for x in operands]
     gradient = jax.grad(lambda *xs: project(*xs, DENSE).sum(), argnums=(0, 1))(*narrow)
@@ -36,5 +43,6 @@ def test_gradients_keep_their_operands_types(operands):
 def test_other_products_are_refused(operands):
     with pytest.raises(ValueError, match="not those of a dense layer"):
         project(operands[0], operands[1].T, (((2,), (1,)), ((), ())))
+
     with pytest.raises(ValueError, match="not those of a dense layer"):
         project(*operands, DENSE, preferred_element_type=jnp.float32)
