@@ -311,7 +311,9 @@ def _run_steps(
     )
     step = functools.partial(
         train_step,
-        objective=labelling_objective(setup.model),
+        objective=labelling_objective(
+            setup.model, train_from_layer=config.train_from_layer
+        ),
         loss_weights=lambda _: {CROSS_ENTROPY: jnp.float32(1.0)},
         learning_rate=rate,
         optimizer=setup.optimizer,
@@ -344,7 +346,9 @@ def _run_steps(
                 on_train=functools.partial(log.train, config.task),
                 evaluate=lambda state, _: log.evaluate([dev], state, config.task),
                 save=lambda state: log.save(writer, state, run_json),
-                count_work=functools.partial(_count_work, setup.model),
+                count_work=functools.partial(
+                    _count_work, setup.model, config.train_from_layer
+                ),
             ),
             stop=stop,
             profiler=Profiler(None, Path()),
@@ -352,7 +356,9 @@ def _run_steps(
         )
 
 
-def _count_work(model: LabellingModel, batch: Mapping[str, Any]) -> Work:
+def _count_work(
+    model: LabellingModel, train_from_layer: int, batch: Mapping[str, Any]
+) -> Work:
     one = batch["labelled"]
     total = flops.labelling(
         model.config,
@@ -360,6 +366,7 @@ def _count_work(model: LabellingModel, batch: Mapping[str, Any]) -> Work:
         num_slots=int((one["label_weights"] > 0).sum()),
         num_labels=model.num_labels,
         pooled=model.pooled,
+        train_from_layer=train_from_layer,
     )
     return Work(int(one["span_lengths"].sum()), total)
 

@@ -1,7 +1,8 @@
 """A SentencePiece vocabulary of 8,000 pieces from the sample text in data/.
 
 Variant FOLDER takes the text of a folder of your own, laid out as
-configs/corpus_folder.py says; FOLDER:en,fr,ar these languages only.
+configs/corpus_folder.py says; FOLDER:en,fr,ar these languages only. Read are texts,
+Moses pairs and many-way tables; two-column tables and translation memories are not.
 """
 
 from pathlib import Path
@@ -9,10 +10,23 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from amber_jax.corpora.folder import folder_sources
-from amber_jax.corpora.sources import ManyWaySource, Source, TextSource
+from amber_jax.corpora.sources import (
+    ManyWaySource,
+    MosesSource,
+    Source,
+    TextSource,
+)
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample"
 LANGUAGES = ("en", "es", "fr", "pt", "id", "ru", "ar", "hi", "zh")
+
+
+def _texts(source: Source) -> list[tuple[str, Path]]:
+    if isinstance(source, TextSource):
+        return [(source.language, source.path)]
+    if isinstance(source, MosesSource):
+        return [(source.src_lang, source.src_path), (source.tgt_lang, source.tgt_path)]
+    return []
 
 
 def get_config(text: str = "") -> ConfigDict:
@@ -28,7 +42,7 @@ def get_config(text: str = "") -> ConfigDict:
     config = ConfigDict()
     # Text of one language: (language, path), one sentence a line.
     config.files = tuple(
-        (one.language, str(one.path)) for one in sources if isinstance(one, TextSource)
+        (language, str(path)) for one in sources for language, path in _texts(one)
     )
     # Tables with a column for each language.
     config.many_way = tuple(

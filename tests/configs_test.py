@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from amber_jax import config as settings
-from amber_jax.corpora.sources import TextSource
+from amber_jax.corpora.sources import ManyWaySource, TextSource
 from amber_jax.errors import UserError
 from amber_jax.objectives import LOSSES
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
-RUNS = ("amber_base", "amber_tiny", "mbert_continue")
+RUNS = ("amber_base", "amber_tiny", "amber_fifteen", "mbert_continue")
 
 
 def load(name):
@@ -127,18 +127,23 @@ def test_all_mistakes_are_told_at_once():
 def test_the_corpus_and_the_vocabulary_of_a_folder_read_the_same_text(
     tmp_path, languages
 ):
-    for name in ("mono/fr.txt", "mono/sw.txt", "held_out/test.tsv"):
+    for name in (
+        *("mono/fr.txt", "mono/sw.txt", "held_out/test.tsv"),
+        *("parallel/x.en-fr.en", "parallel/x.en-fr.fr"),
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    (tmp_path / "parallel").mkdir()
     table = tmp_path / "parallel" / "news.tsv"
     table.write_text("key\ten\tfr\tsw\n", encoding="utf-8")
     corpus = load("corpus_folder").get_config(f"{tmp_path}{languages}")
     vocabulary = load("tokenizer").get_config(f"{tmp_path}{languages}")
     texts = [one for one in corpus.sources if isinstance(one, TextSource)]
-    assert vocabulary.files == tuple((one.language, str(one.path)) for one in texts)
+    moses = [(one, str(tmp_path / f"parallel/x.en-fr.{one}")) for one in ("en", "fr")]
+    mono = [(one.language, str(one.path)) for one in texts]
+    assert vocabulary.files == (*mono, *moses)
     assert vocabulary.many_way == (str(table),)
     assert vocabulary.languages == (("en", "fr") if languages else ())
     assert len(texts) == (1 if languages else 2)
-    assert corpus.sources[-1].languages == (("fr",) if languages else ("fr", "sw"))
+    (many,) = (one for one in corpus.sources if isinstance(one, ManyWaySource))
+    assert many.languages == (("fr",) if languages else ("fr", "sw"))
     assert corpus.evaluation_files == (tmp_path / "held_out" / "test.tsv",)

@@ -21,6 +21,7 @@ from amber_jax.corpora.sources import (
     TextSource,
     TmxSource,
     TsvSource,
+    is_language_code,
 )
 from amber_jax.corpora.text import KEY, many_way_columns
 from amber_jax.errors import UserError
@@ -60,7 +61,9 @@ def folder_sources(
 def _texts(folder: Path, languages: Collection[str]) -> Iterator[TextSource]:
     for path in sorted(folder.glob("*")):
         if not (found := _TEXT.match(path.name)):
-            raise UserError(f"{path}: wanted a name like fr.txt or fr.txt.gz in mono/")
+            raise UserError(
+                f"{path}: wanted a name like fr.txt, fr.txt.gz or news.fr.txt in mono/"
+            )
         if not languages or found[1] in languages:
             yield TextSource(found[1], path)
 
@@ -92,9 +95,15 @@ def _pair(path: Path, src: str, tgt: str, kind: str, suffix: str | None) -> Sour
 
 
 def _many_way(path: Path, languages: Collection[str]) -> Iterator[ManyWaySource]:
-    others = [one for one in many_way_columns(path) if one not in (KEY, PIVOT)]
+    columns = many_way_columns(path)
+    if PIVOT not in columns or not all(map(is_language_code, columns)):
+        raise UserError(
+            f"{path}: its first line is {' '.join(columns)[:80]!r}; wanted language "
+            f"codes, {PIVOT!r} among them, or a name like en-fr.tsv for two languages"
+        )
+    others = [one for one in columns if one not in (KEY, PIVOT)]
     chosen = tuple(one for one in others if not languages or one in languages)
-    if chosen:
+    if chosen and (not languages or PIVOT in languages):
         yield ManyWaySource(path, PIVOT, chosen)
 
 

@@ -116,9 +116,14 @@ def source_pairs(source: Source, columns: tuple[str, ...]) -> tuple[LanguagePair
     return pairs
 
 
+def is_language_code(text: str) -> bool:
+    """Returns whether `text` can name a stream, as en, zh-Hans and sr_Latn can."""
+    return bool(_CODE.fullmatch(text))
+
+
 def _check_codes(source: Source, codes: Sequence[str]) -> None:
     for code in codes:
-        if not _CODE.fullmatch(code):
+        if not is_language_code(code):
             raise UserError(
                 f"{source_files(source)[0]}: {code!r} is no language code; "
                 "wanted letters and digits, as in en, zh-Hans or sr_Latn"

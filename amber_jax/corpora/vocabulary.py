@@ -109,11 +109,13 @@ def _count(
     available = {one: 0 for one in named if not languages or one in languages}
     rejects: collections.Counter[str] = collections.Counter()
     for language, text, reason in _read(files, tables):
+        if language not in available:
+            continue
         if text is None:
             rejects[reason] += 1
-        elif language in available:
+        else:
             available[language] += 1
-    _require_text(available)
+    _require_text({**dict.fromkeys(languages, 0), **available})
     return available, dict(rejects)
 
 

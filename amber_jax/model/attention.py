@@ -1,5 +1,6 @@
 """Attention of a row over itself, by whichever kernel suits the machine."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -9,10 +10,13 @@ from jax.sharding import PartitionSpec
 from amber_jax.types import Array
 
 MASKED_SCORE = -1e9  # finite, so a query with no key gives no NaN
-_FUSED_LENGTH, _FUSED_HEAD, _LARGEST_HEAD = 64, 8, 128  # what cuDNN takes
+_FUSED_LENGTH, _FUSED_HEAD = 64, 8  # what cuDNN takes multiples of
+_LARGEST_HEAD = 128  # of cuDNN; Pallas takes multiples of it, too
 _OLDEST_CAPABILITY = 8.0  # Ampere's
-# Below, a TPU's matrix units finish the whole row sooner than the kernel its blocks.
-_LONG_ROW, _TPU_BLOCK = 512, 128  # tokens
+# In shorter rows attention is a few percent of the arithmetic, and its probabilities
+# fit; where the kernel begins to win was not measured.
+_LONG_ROW = 512  # tokens
+_TPU_BLOCKS = (512, 256, 128)  # tokens, what Pallas' kernel can go by
 
 
 def split_heads(x: Array, num_heads: int) -> Array:
@@ -81,8 +85,9 @@ def mix(probs: Array, value: Array, *, drop: Callable[[Array], Array] | None) ->
 
 
 def _tpu_takes(query: Array) -> bool:
-    length = query.shape[1]
-    fits = length >= _LONG_ROW and not length % _TPU_BLOCK
+    _, length, _, head = query.shape
+    fits = length >= _LONG_ROW and not length % min(_TPU_BLOCKS)
+    fits &= head <= _LARGEST_HEAD or not head % _LARGEST_HEAD
     return fits and jax.default_backend() == "tpu"
 
 
@@ -92,10 +97,15 @@ def _attend_pairs(query: Array, key: Array, value: Array, pair_ids: Array) -> Ar
 
     # The kernel wants [B, H, L, K].
     heads_first = (x.swapaxes(1, 2) for x in (query, key, value))
+    tokens = next(one for one in _TPU_BLOCKS if not query.shape[1] % one)
+    sizes = [field.name for field in dataclasses.fields(tpu_kernel.BlockSizes)]
     mixed = tpu_kernel.flash_attention(
         *heads_first,
         segment_ids=tpu_kernel.SegmentIds(pair_ids, pair_ids),
         sm_scale=query.shape[-1] ** -0.5,
+        block_sizes=tpu_kernel.BlockSizes(
+            **dict.fromkeys(sizes, tokens) | {"block_b": 1}
+        ),
     )
     return mixed.swapaxes(1, 2)
 

@@ -113,7 +113,7 @@ class SelfAttention(nn.Module):
         self.output = _dense(config, config.hidden_size)
         self.dropout = Dropout(config.attention_dropout)
 
-    def attend(
+    def mixed(
         self, x: Array, mask: Array, pair_ids: Array | None, *, train: bool
     ) -> Array:
         """Returns what `output` takes, [B, L, D]; arguments as `Layer.__call__`."""
@@ -122,7 +122,7 @@ class SelfAttention(nn.Module):
         mixed = attend(query, key, value, mask, pair_ids=pair_ids, drop=drop)
         return mixed.reshape(x.shape)
 
-    def attend_with_probs(
+    def mixed_with_probs(
         self, x: Array, mask: Array, *, train: bool
     ) -> tuple[Array, Array]:
         """Returns that and the probabilities [B, H, L, L] float32, before dropout."""
@@ -161,7 +161,7 @@ class Layer(nn.Module):
         self, x: Array, mask: Array, pair_ids: Array | None, train: bool
     ) -> Array:
         """Returns [B, L, D] from x [B, L, D]; other arguments as of `Encoder`."""
-        mixed = self.attention.attend(x, mask, pair_ids, train=train)
+        mixed = self.attention.mixed(x, mask, pair_ids, train=train)
         return self._finish(x, mixed, train)
 
     def chosen_with_probs(
@@ -178,7 +178,7 @@ class Layer(nn.Module):
         Returns:
             [C, M, D], and probabilities [B, H, L, L] float32.
         """
-        mixed, probs = self.attention.attend_with_probs(x, mask, train=train)
+        mixed, probs = self.attention.mixed_with_probs(x, mask, train=train)
         return self._finish(choose(x), choose(mixed), train), probs
 
     def _finish(self, x: Array, mixed: Array, train: bool) -> Array:
@@ -276,6 +276,24 @@ def at_or_above(params: Params, lowest: int) -> Any:
         return (numbers >= lowest).reshape(-1, *[1] * (param.ndim - 1))
 
     return jax.tree_util.tree_map_with_path(above, params)
+
+
+def without_gradient_below(params: Params, lowest: int) -> Params:
+    """Returns `params`, through which no gradient goes to layers below `lowest`.
+
+    Layers count as in `at_or_above`, and `params` are as there.
+    """
+    if lowest <= 0:
+        return params
+    encoder = params["encoder"]
+    kept = lowest - 1  # layers
+    layers = jax.tree.map(
+        lambda x: jnp.concatenate([jax.lax.stop_gradient(x[:kept]), x[kept:]]),
+        encoder["layers"],
+    )
+    embeddings = jax.lax.stop_gradient(encoder["embeddings"])
+    below = {"embeddings": embeddings, "layers": layers}
+    return {**params, "encoder": {**encoder, **below}}
 
 
 def without_last_layer(

@@ -75,8 +75,12 @@ def labelling(
     num_slots: int,
     num_labels: int,
     pooled: bool,
+    train_from_layer: int,
 ) -> int:
     """Returns the training FLOPs of fine-tuning with a label head.
+
+    Layers that do not learn are computed once; the lowest that does needs no gradient
+    of what its queries, keys and values are made of.
 
     Args:
         config: the encoder's sizes.
@@ -84,10 +88,17 @@ def labelling(
         num_slots: tokens of the batch that get a label.
         num_labels: how many labels there are.
         pooled: whether a dense layer stands before the head.
+        train_from_layer: lowest layer that learns; 0 is the embeddings.
     """
     head = config.hidden_size * (num_labels + pooled * config.hidden_size)
-    forward = _full_pass(config, span_lengths) + _MULTIPLY_ADD * num_slots * head
-    return _TRAINING * forward
+    encoder = _full_pass(config, span_lengths)
+    total = _TRAINING * (encoder + _MULTIPLY_ADD * num_slots * head)
+    kept = max(train_from_layer - 1, 0)  # layers that do not learn
+    total -= (_TRAINING - 1) * kept * (encoder // config.num_layers)
+    if 0 < train_from_layer <= config.num_layers:
+        tokens = int(span_lengths.sum())
+        total -= _MULTIPLY_ADD * tokens * 3 * config.hidden_size**2
+    return total
 
 
 def predicted_tokens(

@@ -1,5 +1,7 @@
 """What stands on top of the encoder: MLM head, label head, mean pooling."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -67,21 +69,22 @@ class PretrainingModel(nn.Module):
         mask: Array,
         mlm_positions: Array,
         *,
+        pair_ids: Array | None = None,
         train: bool = False,
     ) -> tuple[EncoderOutput, Array]:
         """Returns the encoder's output and mlm_logits [B, P, V] float32."""
-        output = self.encoder(token_ids, segment_ids, position_ids, mask, train=train)
+        output = self.encoder(
+            token_ids, segment_ids, position_ids, mask, pair_ids=pair_ids, train=train
+        )
         words = self.encoder.variables["params"]["embeddings"]["word"]["embedding"]
         return output, self.mlm_head(_at(output, mlm_positions), words)
 
-    def mlm_features(
-        self, *args: Array, mlm_positions: Array, **switches: bool
-    ) -> Array:
+    def mlm_features(self, *args: Array, mlm_positions: Array, **options: Any) -> Array:
         """Returns the head's features at the prediction slots, [B, P, D].
 
         With them `losses.masked_lm` makes the logits and their gradient at once.
         """
-        output = self.encoder(*args, **switches)
+        output = self.encoder(*args, **options)
         return self.mlm_head.features(_at(output, mlm_positions))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from amber_jax.data.labelled import Labelled, RowShape, prediction_batches
 from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model import rows
+from amber_jax.model.encoder import without_gradient_below
 from amber_jax.model.heads import LabellingModel
 from amber_jax.types import (
     Array,
@@ -29,16 +30,20 @@ _ROWS_PER_BATCH = 32  # of prediction
 Predictor = Callable[[Params, Batch], Array]
 
 
-def labelling_objective(model: LabellingModel) -> Objective:
+def labelling_objective(
+    model: LabellingModel, *, train_from_layer: int = 0
+) -> Objective:
     """Returns the objective of fine-tuning: cross entropy in nats, and accuracy.
 
-    Batches are {"labelled": rows} as `data/labelled.py` makes them.
+    Batches are {"labelled": rows} as `data/labelled.py` makes them. Parameters below
+    layer `train_from_layer` have no gradient.
     """
 
     def terms(
         params: Params, batch: Batch, key: Array, *, train: bool
     ) -> dict[str, WeightedSum]:
         one = batch["labelled"]
+        params = without_gradient_below(params, train_from_layer)
         logits = _logits(model, params, one, train=train, key=key)
         weights, labels = one["label_weights"], one["labels"]
         losses = cross_entropy(logits, labels) * weights

@@ -105,14 +105,13 @@ def _jit_backend(mesh: Mesh, fsdp: bool) -> Backend:
     def compile_step(step: Callable[..., Any], state: TrainState) -> jax.stages.Wrapped:
         shardings = place(state)
 
-        @functools.wraps(step)
-        def on_mesh(*args: Any) -> Any:
+        def train_step(*args: Any) -> Any:
             # Kernels that the compiler cannot divide ask for the mesh.
             with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
                 return step(*args)
 
         return jax.jit(
-            on_mesh,
+            train_step,
             in_shardings=(shardings, rows, whole),
             out_shardings=(shardings, whole),
             donate_argnums=0,

@@ -65,6 +65,20 @@ def test_only_the_languages_that_are_named_are_taken(folder):
     assert held_out  # whatever their language
 
 
+def test_many_way_tables_need_their_pivot_among_the_languages(folder):
+    sources, _ = folder_sources(folder, ("fr", "sw"))
+    assert not any(isinstance(one, ManyWaySource) for one in sources)
+
+
+@pytest.mark.parametrize("languages", [(), ("en", "fr")])
+def test_a_table_whose_first_line_names_no_languages_is_refused(folder, languages):
+    path = folder / "parallel" / "en_fr.tsv"  # not en-fr.tsv
+    path.write_text("Hello there.\tBonjour.\n", encoding="utf-8")
+    with pytest.raises(UserError, match="or a name like en-fr.tsv") as caught:
+        folder_sources(folder, languages)
+    assert str(path) in str(caught.value)
+
+
 def test_a_language_that_no_file_has_is_named(folder):
     with pytest.raises(UserError, match="no file of eo, tlh; "):
         folder_sources(folder, ("fr", "tlh", "eo"))

@@ -47,8 +47,9 @@ def test_only_the_languages_that_are_named_are_drawn(inputs):
     sample = sample_text(*inputs, sentences=3, alpha=1, seed=0, languages=("de", "ru"))
     assert sample.available == {"ru": 1, "de": 1}
     assert {*sample.sentences} == {"Раз.", "Ja."}
-    with pytest.raises(UserError, match="no text to train on"):
-        sample_text(*inputs, sentences=3, alpha=1, seed=0, languages=("eo",))
+    assert sample.rejects == {}  # en.txt has some, which nobody asked for
+    with pytest.raises(UserError, match="no usable sentence of eo in"):
+        sample_text(*inputs, sentences=3, alpha=1, seed=0, languages=("de", "eo"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Attention by hand, and what the fused kernel would be handed."""
+"""Attention by hand, and what the fused kernels of accelerators are handed."""
 
 import functools
 import types
@@ -109,13 +109,12 @@ def test_what_the_fused_kernel_does_not_take_is_computed_plainly(
     assert handed_to_cudnn == []
 
 
-@pytest.fixture
-def pairs():
-    """Query, key and value of 8 rows of 128 tokens, and the pairs in them."""
+def rows_of_pairs(length):
+    """Query, key and value of 4 rows, and the pairs in them."""
     rng = np.random.default_rng(1)
-    query, key, value = rng.normal(size=(3, 8, 128, 1, 8)).astype(np.float32)
-    pair_ids = np.sort(rng.integers(1, 5, (8, 128)), axis=1)
-    pair_ids[:, 120:] = 0  # padding
+    query, key, value = rng.normal(size=(3, 4, length, 1, 8)).astype(np.float32)
+    pair_ids = np.sort(rng.integers(1, 5, (4, length)), axis=1)
+    pair_ids[:, length - 8 :] = 0  # padding
     return query, key, value, pair_ids.astype(np.int32)
 
 
@@ -154,18 +153,21 @@ def assert_close(found, expected):
     )
 
 
-def test_long_rows_on_a_tpu_go_to_the_kernel_that_knows_pairs(pairs, on_a_tpu):
+@pytest.mark.parametrize("length", [128, 384])  # one block, and three
+def test_long_rows_on_a_tpu_go_to_the_kernel_that_knows_pairs(length, on_a_tpu):
+    pairs = rows_of_pairs(length)
     with pytest.MonkeyPatch.context() as plainly:
         plainly.setattr(jax, "default_backend", lambda: "cpu")
         expected = values_and_gradients(*pairs)
     assert on_a_tpu == []
     with pltpu.force_tpu_interpret_mode():
         assert_close(values_and_gradients(*pairs), expected)
-    assert on_a_tpu == [(8, 1, 128, 8)]
+    assert on_a_tpu == [(4, 1, length, 8)]
 
 
 @pytest.mark.parametrize("backend", ["jit", "pmap"])
-def test_every_device_runs_the_kernel_on_its_own_rows(pairs, on_a_tpu, backend):
+def test_every_device_runs_the_kernel_on_its_own_rows(on_a_tpu, backend):
+    pairs = rows_of_pairs(128)
     with pytest.MonkeyPatch.context() as plainly:
         plainly.setattr(jax, "default_backend", lambda: "cpu")
         expected = values_and_gradients(*pairs)
@@ -183,11 +185,10 @@ def test_every_device_runs_the_kernel_on_its_own_rows(pairs, on_a_tpu, backend):
         compiled = devices.compile(step, state)
         _, found = compiled(state, devices.put_batch(pairs), jnp.zeros(()))
     assert_close(found, expected)
-    assert on_a_tpu == [(2, 1, 128, 8)]
+    assert on_a_tpu == [(1, 1, 128, 8)]
 
 
-def test_the_kernel_is_lowered_for_a_tpu(on_a_tpu, monkeypatch):
-    monkeypatch.undo()
+def test_the_kernel_is_lowered_for_a_tpu(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
     shape = jax.ShapeDtypeStruct((4, 512, 12, 64), jnp.bfloat16)
     ids = jax.ShapeDtypeStruct((4, 512), jnp.int32)
@@ -197,12 +198,13 @@ def test_the_kernel_is_lowered_for_a_tpu(on_a_tpu, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "change", ["dropout", "another mask", "a short row", "no whole blocks"]
+    "change",
+    ["dropout", "another mask", "a short row", "no whole blocks", "a wide head"],
 )
 def test_what_the_tpu_kernel_does_not_take_is_computed_plainly(
-    pairs, on_a_tpu, monkeypatch, change
+    on_a_tpu, monkeypatch, change
 ):
-    query, key, value, pair_ids = pairs
+    query, key, value, pair_ids = rows_of_pairs(128)
     drop = None
     if change == "dropout":
         drop = jnp.positive
@@ -210,9 +212,11 @@ def test_what_the_tpu_kernel_does_not_take_is_computed_plainly(
         pair_ids = None
     elif change == "a short row":
         monkeypatch.setattr(attention, "_LONG_ROW", 256)
+    elif change == "a wide head":
+        query, key, value = (np.repeat(x, 24, axis=-1) for x in (query, key, value))
     else:
         query, key, value = (x[:, :120] for x in (query, key, value))
         pair_ids = pair_ids[:, :120]
-    mask = np.ones((8, query.shape[1], query.shape[1]), bool)
+    mask = np.ones((4, query.shape[1], query.shape[1]), bool)
     attention.attend(query, key, value, mask, pair_ids=pair_ids, drop=drop)
     assert on_a_tpu == []

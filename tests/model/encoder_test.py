@@ -13,6 +13,7 @@ from amber_jax.model.encoder import (
     Encoder,
     Layer,
     at_or_above,
+    without_gradient_below,
     without_last_layer,
 )
 from amber_jax.model.heads import PretrainingModel
@@ -125,6 +126,25 @@ def test_layers_above_one_are_told_as_hidden_states_count(params, lowest):
     assert all(one.ravel().tolist() == wanted for one in layers)
     assert heads and all(heads)
     jax.tree.map(lambda p, m: np.broadcast_to(m, p.shape), params, above)
+
+
+@pytest.mark.parametrize("lowest", range(5))
+def test_gradients_end_below_a_layer_and_are_the_same_above_it(
+    params, encoder_config, anything, lowest
+):
+    def total(params, lowest):
+        kept = without_gradient_below(params, lowest)
+        output = Encoder(encoder_config).apply({"params": kept["encoder"]}, *anything)
+        return jnp.sin(output.hidden_states).sum()
+
+    gradient = jax.jit(jax.grad(total), static_argnums=1)
+    whole, part = gradient(params, 0), gradient(params, lowest)
+    jax.tree.map(
+        lambda w, p, m: np.testing.assert_allclose(p, w * m, rtol=1e-4, atol=1e-5),
+        whole["encoder"],
+        part["encoder"],
+        at_or_above(params, lowest)["encoder"],
+    )
 
 
 def test_masked_tokens_get_no_attention_and_rows_sum_to_one(outcome, anything):

@@ -74,7 +74,9 @@ def test_attention_counts_what_the_masks_allow():
     layers = dataclasses.replace(TOY, num_layers=1)
     tokens = int((place.pair_ids > 0).sum())
     seen = int(rows.full_attention(place).sum())
-    slots = flops.labelling(layers, spans, num_slots=0, num_labels=9, pooled=False)
+    slots = flops.labelling(
+        layers, spans, num_slots=0, num_labels=9, pooled=False, train_from_layer=0
+    )
     assert slots == 3 * (tokens * DENSE + seen * SEEN)
 
     paired = spans * (spans[..., 1:] > 0)
@@ -120,11 +122,27 @@ def test_predicted_tokens_are_those_that_masking_chooses(rate):
 
 def test_labels_cost_the_encoder_and_a_small_head():
     spans = np.array([[[4, 3]]])
-    encoder = 2 * (7 * DENSE + 49 * SEEN)
-    tags = flops.labelling(TOY, spans, num_slots=5, num_labels=9, pooled=False)
-    assert tags == 3 * (encoder + 5 * 2 * 3 * 9)
-    classes = flops.labelling(TOY, spans, num_slots=1, num_labels=9, pooled=True)
-    assert classes == 3 * (encoder + 2 * (3 * 3 + 3 * 9))
+    layer = 7 * DENSE + 49 * SEEN
+
+    def found(lowest, *, slots=5, labels=9, pooled=False):
+        return flops.labelling(
+            TOY,
+            spans,
+            num_slots=slots,
+            num_labels=labels,
+            pooled=pooled,
+            train_from_layer=lowest,
+        )
+
+    head = 5 * 2 * 3 * 9
+    assert found(0) == 3 * (2 * layer + head)
+    classes = found(0, slots=1, pooled=True)
+    assert classes == 3 * (2 * layer + 2 * (3 * 3 + 3 * 9))
+
+    inputs = 7 * 2 * 3 * 3 * 3  # of queries, keys and values of one layer
+    assert found(1) == 3 * (2 * layer + head) - inputs
+    assert found(2) == layer + 3 * (layer + head) - inputs
+    assert found(3) == 2 * layer + 3 * head
 
 
 @pytest.mark.parametrize(

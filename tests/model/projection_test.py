@@ -27,6 +27,14 @@ def test_value_and_gradient_are_those_of_a_plain_product(operands):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_a_tall_kernels_gradient_is_made_wide_on_the_cpu(operands):
+    x, kernel = operands
+    program = str(
+        jax.make_jaxpr(jax.grad(lambda k: project(x, k, DENSE).sum()))(kernel)
+    )
+    assert ("optimization_barrier" in program) == (kernel.shape == (8, 3))
+
+
 def test_the_gradient_of_a_kernel_is_the_same_on_an_accelerator(operands, monkeypatch):
     gradient = jax.grad(lambda *xs: jnp.sin(project(*xs, DENSE)).sum(), argnums=1)
     here = gradient(*operands)
