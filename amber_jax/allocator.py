@@ -35,6 +35,17 @@ def keep_freed_memory() -> bool:
     return [mallopt(name, value) for name, value in settings] == [1, 1, 1]
 
 
+def give_back_unused() -> None:
+    """Gives the system what was freed until now; what is freed later is kept again.
+
+    For the moment between compiling and the first step: what the compiler took lies
+    in pieces that are too small for what a step asks for.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def _only_cpu() -> bool:
     """Returns whether JAX was told to use the CPU, or has no plugin for another."""
     if os.environ.get("JAX_PLATFORMS"):

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from amber_jax import allocator, objectives
 from amber_jax import config as settings
-from amber_jax import objectives
 from amber_jax.corpora.records import Corpus, open_corpus
 from amber_jax.data.pipeline import (
     BatchPlan,
@@ -363,6 +363,7 @@ def _compiled_ahead(run: Run, stage: Stage, note: Callable[[str], None]) -> Trai
             f"stage {stage.name}: besides the state, a step takes "
             f"{memory.temp_size_in_bytes:,} bytes per device"
         )
+    allocator.give_back_unused()
     return compiled
 
 

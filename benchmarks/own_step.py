@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from amber_jax import allocator, objectives
 from amber_jax import config as settings
-from amber_jax import objectives
 from amber_jax.errors import UserError
 from amber_jax.loading import init_key, init_params
 from amber_jax.model import flops
@@ -66,9 +66,14 @@ def measure(run: Settings) -> dict[str, Any]:
     new = functools.partial(_new_state, run)
     abstract = abstract_like(jax.eval_shape(new), backend)
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
-    step = backend.compile(_step(run, backend.num_devices), abstract)
-    state = jax.jit(new, out_shardings=shardings)()
     key = jax.random.fold_in(jax.random.key(run.seed), _DROPOUT_KEY)
+    state = jax.jit(new, out_shardings=shardings)()
+    step = (
+        backend.compile(_step(run, backend.num_devices), abstract)
+        .lower(state, backend.put_batch(batches[0]), key)
+        .compile()
+    )
+    allocator.give_back_unused()
 
     def update(number: int) -> float:
         nonlocal state

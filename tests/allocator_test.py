@@ -25,18 +25,43 @@ print(kept, use())
 """
 
 
-def kept(**environment):
-    """Returns whether memory is kept, and the page faults of using it again."""
+HOLES = """
+import pathlib
+import numpy as np
+from amber_jax.allocator import give_back_unused, keep_freed_memory
+
+keep_freed_memory()
+
+def resident():
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+taken = [np.ones(1_000_000) for _ in range(20)]
+del taken[::2]  # what is left keeps the heap from shrinking
+before = resident()
+give_back_unused()
+print(before - resident())
+"""
+
+
+def run(script, **environment):
     given = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
     environment = {"JAX_PLATFORMS": "cpu", **environment}
-    printed = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+    return subprocess.run(
+        [sys.executable, "-c", script],
         env={**given, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    made, faults = printed.split()
+
+
+def test_what_was_freed_can_be_given_back():
+    assert int(run(HOLES)) > 70e6  # of 80 MB
+
+
+def kept(**environment):
+    """Returns whether memory is kept, and the page faults of using it again."""
+    made, faults = run(SCRIPT, **environment).split()
     return made == "True", int(faults)
 
 

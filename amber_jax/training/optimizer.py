@@ -60,7 +60,7 @@ def build_optimizer(
 
     Source: AdamW, Loshchilov and Hutter 2019; LAMB, You et al. 2020, arXiv 1904.00962.
     """
-    clip = clip_by_norm(clip_norm) if clip_norm else optax.identity()
+    clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
     if name == "sgd":
         return optax.chain(clip, optax.identity())
     moments = optax.scale_by_adam(b1=beta1, b2=beta2, eps=epsilon)
@@ -72,23 +72,6 @@ def build_optimizer(
     raise UserError(
         f"optimizer.name is {name!r}; choose one of {', '.join(OPTIMIZERS)}"
     )
-
-
-def clip_by_norm(largest: float) -> optax.GradientTransformation:
-    """Returns what scales gradients down to a global norm of at most `largest`.
-
-    One factor for all of them, so that the compiler multiplies where it reads them
-    next; optax's clipping divides, and is written to memory in between.
-
-    Source: Pascanu et al. 2013, arXiv 1211.5063.
-    """
-
-    def update_fn(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        del params
-        factor = jnp.minimum(1.0, largest / optax.tree.norm(updates))
-        return jax.tree.map(lambda x: x * factor, updates), state
-
-    return optax.GradientTransformation(lambda _: optax.EmptyState(), update_fn)
 
 
 def acting_on(
