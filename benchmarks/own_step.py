@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,11 +45,19 @@ class Settings:
     wait_idle: bool
 
 
-def measure(run: Settings) -> dict[str, Any]:
-    """Returns what `timing.measure` does, with what is ours, for one JSON line.
+class Prepared(NamedTuple):
+    """A compiled step and what it takes."""
 
-    On an accelerator also `mfu`: the arithmetic that the real tokens need, by
-    `model/flops.py`, over what products of large matrices reach here.
+    step: jax.stages.Compiled
+    state: TrainState  # given away by the first call
+    batches: list[Any]
+    put_batch: Callable[[Any], Any]
+    key: jax.Array
+    num_devices: int
+
+
+def prepare(run: Settings) -> Prepared:
+    """Returns everything up to the first step, in the order of `pretrain.py`.
 
     Raises:
         UserError: the settings do not go together.
@@ -74,10 +83,24 @@ def measure(run: Settings) -> dict[str, Any]:
         .compile()
     )
     allocator.give_back_unused()
+    return Prepared(step, state, batches, backend.put_batch, key, backend.num_devices)
+
+
+def measure(run: Settings) -> dict[str, Any]:
+    """Returns what `timing.measure` does, with what is ours, for one JSON line.
+
+    On an accelerator also `mfu`: the arithmetic that the real tokens need, by
+    `model/flops.py`, over what products of large matrices reach here.
+
+    Raises:
+        UserError: the settings do not go together.
+    """
+    step, state, batches, put_batch, key, num_devices = prepare(run)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
 
     def update(number: int) -> float:
         nonlocal state
-        state, metrics = step(state, backend.put_batch(batches[number]), key)
+        state, metrics = step(state, put_batch(batches[number]), key)
         return float(metrics["loss"])
 
     spans = [kind["span_lengths"] for batch in batches for kind in batch.values()]
@@ -92,10 +115,10 @@ def measure(run: Settings) -> dict[str, Any]:
     return {
         "program": "amber_jax",
         "settings": dataclasses.asdict(run) | {"jax": jax.__version__},
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(abstract.params)),
+        "parameters": parameters,
         "real_share": round(np.mean(tokens) / run.size.rows / run.size.row_length, 4),
         **measured,
-        **_on_accelerator(run.dtype, backend.num_devices, measured["gflops"]),
+        **_on_accelerator(run.dtype, num_devices, measured["gflops"]),
     }
 
 
