@@ -166,12 +166,19 @@ def _apply(
 ) -> tuple[TrainState, Array]:
     grad_norm = optax.tree.norm(grads)
     finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-    direction, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
-    params, opt_state = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old),
-        (params, opt_state),
-        (state.params, state.opt_state),
+
+    def update(grads: Any, params: Params, opt_state: Any) -> tuple[Params, Any]:
+        direction, opt_state = optimizer.update(grads, opt_state, params)
+        return jax.tree.map(lambda p, d: p - rate * d, params, direction), opt_state
+
+    # A branch works in place; choosing between new and old values would keep both.
+    params, opt_state = jax.lax.cond(
+        finite,
+        update,
+        lambda _, params, opt_state: (params, opt_state),
+        grads,
+        state.params,
+        state.opt_state,
     )
     bad = 1 - finite.astype(jnp.int32)
     return TrainState(
