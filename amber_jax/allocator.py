@@ -13,6 +13,7 @@ import sys
 # Source: glibc's malloc.h; the numbers are part of its interface.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 _NEVER = -1
+_kept = False  # whether this process was told to keep what it frees
 
 
 def keep_freed_memory() -> bool:
@@ -32,18 +33,19 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_ARENA_MAX, 1))
-    return [mallopt(name, value) for name, value in settings] == [1, 1, 1]
+    global _kept
+    _kept = [mallopt(name, value) for name, value in settings] == [1, 1, 1]
+    return _kept
 
 
 def give_back_unused() -> None:
-    """Gives the system what was freed until now; what is freed later is kept again.
+    """Gives the system what `keep_freed_memory` has kept; it keeps what comes later.
 
     For the moment between compiling and the first step: what the compiler took lies
     in pieces that are too small for what a step asks for.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    if _kept:
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _only_cpu() -> bool:

@@ -144,7 +144,8 @@ def _check_rows(run: Settings, devices: int) -> None:
         )
 
 
-def _encoder_config(run: Settings) -> EncoderConfig:
+def encoder_config(run: Settings) -> EncoderConfig:
+    """Returns the sizes and switches of the encoder that is run."""
     size, sizes = run.size, settings.pretraining().model.to_dict()
     return EncoderConfig(
         **sizes
@@ -167,7 +168,7 @@ def _optimizer() -> Any:
 
 
 def _new_state(run: Settings) -> TrainState:
-    params = init_params(_encoder_config(run), init_key(run.seed))
+    params = init_params(encoder_config(run), init_key(run.seed))
     return new_state(params, _optimizer())
 
 
@@ -175,7 +176,7 @@ def _step(run: Settings, devices: int) -> Any:
     """Returns the step as `pretrain.compile_stage` makes it, before compiling."""
     defaults = settings.pretraining()
     objective = objectives.pretraining_objective(
-        _encoder_config(run),
+        encoder_config(run),
         objectives.Vocabulary(
             special=(workload.PAD, workload.CLS, workload.SEP, workload.MASK),
             mask_id=workload.MASK,
@@ -203,7 +204,7 @@ def _step(run: Settings, devices: int) -> Any:
 
 def _flops(run: Settings, spans: np.ndarray) -> int:
     """Returns what a batch needs, see `model/flops.py`."""
-    config = _encoder_config(run)
+    config = encoder_config(run)
     needed = flops.directed(
         config,
         spans,

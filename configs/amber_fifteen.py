@@ -3,8 +3,8 @@
 python launch/pretrain.py --config=configs/amber_fifteen.py:sa --config.corpus=DIR \
     --workdir=DIR
 
-For some ten million tokens of text and translations and a vocabulary of 24,000:
-docs/results.md has such a corpus, the commands and what came of it. Variants are the
+It reads 16 million tokens; docs/results.md has a corpus of 38 million and a vocabulary
+of 24,000, the commands and what came of it. Variants are the
 paper's four rows, each adding to the one before: mlm, tlm, wa, sa.
 
 One stage and no dropout, as in configs/amber_tiny.py. The sentence loss is symmetric,

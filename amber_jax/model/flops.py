@@ -79,8 +79,8 @@ def labelling(
 ) -> int:
     """Returns the training FLOPs of fine-tuning with a label head.
 
-    Layers that do not learn are computed once; the lowest that does needs no gradient
-    of what its queries, keys and values are made of.
+    Layers that do not learn need the forward pass alone, and the lowest part that does
+    no gradient of its input.
 
     Args:
         config: the encoder's sizes.
@@ -98,6 +98,9 @@ def labelling(
     if 0 < train_from_layer <= config.num_layers:
         tokens = int(span_lengths.sum())
         total -= _MULTIPLY_ADD * tokens * 3 * config.hidden_size**2
+    elif train_from_layer:
+        lowest = config.hidden_size * (config.hidden_size if pooled else num_labels)
+        total -= _MULTIPLY_ADD * num_slots * lowest
     return total
 
 

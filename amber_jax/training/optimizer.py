@@ -60,10 +60,10 @@ def build_optimizer(
 
     Source: AdamW, Loshchilov and Hutter 2019; LAMB, You et al. 2020, arXiv 1904.00962.
     """
-    clip = clip_by_norm(clip_norm) if clip_norm else optax.identity()
+    clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
     if name == "sgd":
         return optax.chain(clip, optax.identity())
-    moments = scale_by_adam(beta1, beta2, epsilon)
+    moments = optax.scale_by_adam(b1=beta1, b2=beta2, eps=epsilon)
     decay = optax.add_decayed_weights(weight_decay, mask=decay_mask)
     if name == "adamw":
         return optax.chain(clip, moments, decay)
@@ -72,52 +72,6 @@ def build_optimizer(
     raise UserError(
         f"optimizer.name is {name!r}; choose one of {', '.join(OPTIMIZERS)}"
     )
-
-
-def clip_by_norm(largest: float) -> optax.GradientTransformation:
-    """Returns what scales gradients down to a global norm of at most `largest`.
-
-    One factor for all of them, so that XLA multiplies where it reads them next;
-    optax's clipping divides, and its result is written to memory in between.
-
-    Source: Pascanu et al. 2013, arXiv 1211.5063.
-    """
-
-    def update_fn(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        del params
-        factor = jnp.minimum(1.0, largest / optax.tree.norm(updates))
-        return jax.tree.map(lambda x: x * factor, updates), state
-
-    return optax.GradientTransformation(lambda _: optax.EmptyState(), update_fn)
-
-
-def scale_by_adam(
-    beta1: float, beta2: float, epsilon: float
-) -> optax.GradientTransformation:
-    """Returns Adam's direction, as `optax.scale_by_adam` has it, in less memory.
-
-    The moments are finished before the direction is made of them. Left to itself XLA
-    computes them twice, the second time from copies of the old ones: twice the
-    parameters' size.
-
-    Source: Kingma and Ba 2015, arXiv 1412.6980.
-    """
-
-    def update_fn(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        del params
-        count = optax.safe_increment(state.count)
-        first = optax.tree.update_moment(updates, state.mu, beta1, 1)
-        second = optax.tree.update_moment(updates, state.nu, beta2, 2)
-        first, second = jax.lax.optimization_barrier((first, second))
-        direction = jax.tree.map(
-            lambda m, v: m / (jnp.sqrt(v) + epsilon),
-            optax.tree.bias_correction(first, beta1, count),
-            optax.tree.bias_correction(second, beta2, count),
-        )
-        return direction, optax.ScaleByAdamState(count=count, mu=first, nu=second)
-
-    like = optax.scale_by_adam(b1=beta1, b2=beta2, eps=epsilon)
-    return optax.GradientTransformation(like.init, update_fn)
 
 
 def acting_on(

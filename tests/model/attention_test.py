@@ -188,10 +188,11 @@ def test_every_device_runs_the_kernel_on_its_own_rows(on_a_tpu, backend):
     assert on_a_tpu == [(1, 1, 128, 8)]
 
 
-def test_the_kernel_is_lowered_for_a_tpu(monkeypatch):
+@pytest.mark.parametrize("length", [512, 768, 1024])  # blocks of 512, 256 and 512
+def test_the_kernel_is_lowered_for_a_tpu(monkeypatch, length):
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
-    shape = jax.ShapeDtypeStruct((4, 512, 12, 64), jnp.bfloat16)
-    ids = jax.ShapeDtypeStruct((4, 512), jnp.int32)
+    shape = jax.ShapeDtypeStruct((4, length, 12, 64), jnp.bfloat16)
+    ids = jax.ShapeDtypeStruct((4, length), jnp.int32)
     traced = jax.jit(values_and_gradients).trace(shape, shape, shape, ids)
     text = traced.lower(lowering_platforms=("tpu",)).as_text()
     assert text.count("tpu_custom_call") >= 3  # forward, and two of the gradient

@@ -142,7 +142,9 @@ def test_labels_cost_the_encoder_and_a_small_head():
     inputs = 7 * 2 * 3 * 3 * 3  # of queries, keys and values of one layer
     assert found(1) == 3 * (2 * layer + head) - inputs
     assert found(2) == layer + 3 * (layer + head) - inputs
-    assert found(3) == 2 * layer + 3 * head
+    assert found(3) == 2 * layer + 2 * head
+    pooled, head = 2 * 3 * 3, 2 * 3 * 9
+    assert found(3, slots=1, pooled=True) == 2 * layer + 2 * pooled + 3 * head
 
 
 @pytest.mark.parametrize(
