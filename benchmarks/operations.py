@@ -21,7 +21,7 @@ from amber_jax import command_line
 from benchmarks import own_step, tables, workload
 
 _AROUND_OTHERS = ("while", "call", "conditional")  # what is inside is told itself
-_LARGE = 0.01  # of the step's FLOPs; a smaller product's rate means little
+_LARGE = 1e-3  # of the step's FLOPs; a smaller product's rate means little
 _NAME = r"%?([\w.\-]+)"
 _LINE = re.compile(rf"^\s*(?:ROOT )?{_NAME} = (\(.*?\)|\S+) ([\w\-]+)\((.*)$")
 _SHAPE = re.compile(r"\[([\d,]*)\]")
