@@ -45,6 +45,8 @@ def directed_passes(
 ) -> Directed:
     """Returns what passes 2 and 3 make of packed pairs.
 
+    The last layer writes its probabilities to memory whether they are read or not.
+
     Args:
         config: the encoder's sizes.
         encoder_params: its parameters (`params["encoder"]`).
@@ -53,8 +55,6 @@ def directed_passes(
         dropout_key: of both passes; not used unless `train`.
         train: whether dropout acts.
         both_cls: whether the [CLS] that stands before y in pass 3 is wanted, too.
-
-    The last layer writes its probabilities to memory whether they are read or not.
     """
     token_ids, spans = pair["token_ids"], pair["span_lengths"]
     length = token_ids.shape[1]
