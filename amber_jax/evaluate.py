@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 from amber_jax import align, retrieve, zero_shot
 from amber_jax.config import TASKS, WORD_ALIGNMENT
 from amber_jax.errors import UserError
+from amber_jax.files import make_folder, new_file, write_json
 from amber_jax.loading import LoadedModel, init_key, init_params, load_model
 from amber_jax.retrieve import RetrievalEvaluation, build_retrieval
 from amber_jax.tasks.alignment import view_pair
-from amber_jax.training.manifest import write_json
 from amber_jax.workdir import RESULTS
 
 PROBE = "probe.npz"
@@ -39,12 +39,7 @@ def evaluate(
     Raises:
         UserError: the checkpoint, a setting or the sentences cannot be used.
     """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--output {output} cannot be made ({error.strerror}); wanted a folder"
-        ) from error
+    make_folder(output)
     if config.task in TASKS:
         results = zero_shot.evaluate_task(config, checkpoint, output, note=note)
     else:
@@ -68,7 +63,9 @@ def _retrievals(
     _check_probe(config.probe.language, evaluations[0])
     _check_predictions(evaluations)
     if config.probe.language:
-        np.savez(output / PROBE, **probe(model, evaluations[0], **config.probe))
+        arrays = probe(model, evaluations[0], **config.probe)
+        with new_file(output / PROBE) as file:
+            np.savez(file, **arrays)
     return [
         retrieve.retrieval_result(config, model, evaluation, output)
         for evaluation in evaluations

@@ -23,6 +23,7 @@ from amber_jax import config as settings
 from amber_jax import zero_shot
 from amber_jax.data.labelled import Labelled, steps_per_epoch, training_batches
 from amber_jax.errors import UserError
+from amber_jax.files import write_json
 from amber_jax.loading import TOKENIZER_FOLDER, LoadedModel, load_model
 from amber_jax.model import flops
 from amber_jax.model.encoder import at_or_above
@@ -38,7 +39,7 @@ from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
 from amber_jax.training.clock import Work
 from amber_jax.training.console import Console
-from amber_jax.training.manifest import MANIFEST, write_json
+from amber_jax.training.manifest import MANIFEST
 from amber_jax.training.optimizer import (
     acting_on,
     build_optimizer,

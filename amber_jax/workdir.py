@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 
 import amber_jax
 from amber_jax.errors import UserError
+from amber_jax.files import make_folder, write_json
 from amber_jax.training.checkpoint import Checkpoint
-from amber_jax.training.manifest import write_json
 
 CHECKPOINTS, RESULTS = "checkpoints", "results.json"
 PREDICTIONS = "predictions"  # folder of TASK/test-XX.tsv, as XTREME takes it
@@ -24,14 +24,8 @@ def begin_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    try:
-        (workdir / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-        write_json(workdir / "config.json", config)
-    except OSError as error:
-        raise UserError(
-            f"--workdir {workdir} cannot be written: {error.filename}: "
-            f"{error.strerror}; wanted a folder, or a path where one can be made"
-        ) from error
+    make_folder(workdir / CHECKPOINTS)
+    write_json(workdir / "config.json", config)
 
 
 def as_json(config: ConfigDict) -> dict[str, Any]:

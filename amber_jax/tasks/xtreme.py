@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from amber_jax.errors import UserError
+from amber_jax.files import make_folder, write_text
 from amber_jax.tasks import scores
 from amber_jax.tasks.text_lines import excerpt, line_error, numbered_lines
 
@@ -62,13 +63,8 @@ def write_predictions(
             raise ValueError(f"{answer!r} is no answer of {task}")
     border = "\n" if task == _TAGGING else ""
     text = "".join("".join(f"{answer}\n" for answer in one) + border for one in lines)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror}); give another folder"
-        ) from error
+    make_folder(path.parent)
+    write_text(path, text)
     return path
 
 

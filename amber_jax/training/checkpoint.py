@@ -15,7 +15,7 @@ restores flipped bits without an error.
 """
 
 import dataclasses
-import json
+import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -27,16 +27,16 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from amber_jax.errors import UserError
-from amber_jax.training.manifest import (
-    MANIFEST,
-    RUN,
-    complete_folder,
-    damage,
+from amber_jax.files import (
+    PARTIAL,
+    failure,
+    make_folder,
+    read_object,
+    workplace,
     write_json,
 )
+from amber_jax.training.manifest import MANIFEST, RUN, complete_folder, damage
 from amber_jax.training.state import TrainState
-
-_PARTIAL = ".partial"
 
 Note = Callable[[str], None]
 
@@ -48,6 +48,11 @@ class Checkpoint:
     path: Path
     step: int
     run: Mapping[str, Any]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Returns whether a log record is more than an error that Orbax also raises."""
+    return not (record.exc_info and "/orbax/" in record.pathname)
 
 
 class CheckpointWriter:
@@ -73,12 +78,13 @@ class CheckpointWriter:
         self._write_extras = write_extras
         self._keep_too = keep_too
         self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+        logging.getLogger("absl").addFilter(_is_news)  # where Orbax logs
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         if jax.process_index() == 0:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_folder(directory)
             # Orbax's own temporary folders are called `8.partial.orbax-...`.
-            for leftover in directory.glob(f"*{_PARTIAL}*"):
+            for leftover in directory.glob(f"*{PARTIAL}*"):
                 shutil.rmtree(leftover)
 
     def save(self, state: TrainState, run: Mapping[str, Any]) -> None:
@@ -89,7 +95,7 @@ class CheckpointWriter:
         """
         self.wait()
         step = int(state.step)
-        partial = self._directory / f"{step}{_PARTIAL}"
+        partial = self._directory / f"{step}{PARTIAL}"
         complete = self._directory / str(step)
         if complete.exists() and damage(complete) is None:
             return
@@ -147,17 +153,17 @@ class CheckpointWriter:
         old = [folder for folder in folders if damage(folder) is None][self._keep :]
         for folder in [f for f in old if f.name != str(kept_too)]:
             # Renamed first: what a kill leaves behind is cleared at the next start.
-            shutil.rmtree(folder.rename(folder.with_name(folder.name + _PARTIAL)))
+            shutil.rmtree(folder.rename(folder.with_name(folder.name + PARTIAL)))
 
     def _failure(self, step: int, error: BaseException) -> UserError:
         # Orbax's temporary folder too, or a full disk would stay full.
-        for leftover in self._directory.glob(f"{step}{_PARTIAL}*"):
+        for leftover in self._directory.glob(f"{step}{PARTIAL}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         free = shutil.disk_usage(self._directory).free / 1e9
-        reason = " ".join(str(error).split())[:300]
         return UserError(
-            f"checkpoint {step} could not be written to {self._directory} "
-            f"({free:.1f} GB free): {reason}; earlier checkpoints are intact"
+            f"checkpoint {step} cannot be written to {self._directory} "
+            f"({failure(error)}; {free:.1f} GB are free); earlier checkpoints are "
+            "intact: make room there and start the command again"
         )
 
 
@@ -179,25 +185,23 @@ def save_params(
     Raises:
         UserError: it cannot be written.
     """
-    partial = path.with_name(path.name + _PARTIAL)
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
-            writer.save(
-                partial.resolve(),
-                ocp.args.Composite(params=ocp.args.StandardSave(params)),
-                force=True,
-            )
-        write_json(partial / RUN, {**run, "parameters": parameter_shapes(params)})
-        write_extras(partial)
-        complete_folder(partial, path)
-    except (OSError, ValueError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"{path} could not be written: {reason}; give another folder, or make room"
-        ) from error
+    with workplace(path) as work:
+        whole = work / path.name
+        try:
+            with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+                writer.save(
+                    whole.resolve(),
+                    ocp.args.Composite(params=ocp.args.StandardSave(params)),
+                )
+        except ValueError as error:  # how Orbax tells of a full disk
+            raise UserError(
+                f"{path} cannot be written ({failure(error)}); give another folder, "
+                "or make room"
+            ) from error
+        contents = {**run, "parameters": parameter_shapes(params)}
+        write_json(whole / RUN, contents)
+        write_extras(whole)
+        complete_folder(whole, path)
 
 
 def newest_checkpoint(directory: Path, note: Note = print) -> Checkpoint | None:
@@ -210,7 +214,7 @@ def newest_checkpoint(directory: Path, note: Note = print) -> Checkpoint | None:
         path = directory / str(step)
         reason = damage(path)
         if reason is None:
-            return Checkpoint(path, step, json.loads((path / RUN).read_text("utf-8")))
+            return Checkpoint(path, step, _read_run(path))
         note(f"checkpoint {path} is not used: {reason}")
     return None
 
@@ -230,7 +234,7 @@ def find_checkpoint(path: Path, note: Note = print) -> Checkpoint:
         reason = damage(path)
         if reason is not None:
             raise UserError(f"checkpoint {path} is damaged: {reason}; use another step")
-        run = json.loads((path / RUN).read_text("utf-8"))
+        run = _read_run(path)
         return Checkpoint(path, int(run["step"]), run)
     for directory in (path / "checkpoints", path):
         found = newest_checkpoint(directory, note) if directory.is_dir() else None
@@ -322,14 +326,20 @@ def leaf_names(tree: Any) -> list[tuple[str, Any]]:
     ]
 
 
+def _read_run(path: Path) -> dict[str, Any]:
+    return read_object(path / RUN, "use another step")
+
+
 def _restore(checkpoint: Checkpoint, **abstract: Any) -> Mapping[str, Any]:
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        return reader.restore(
-            checkpoint.path.resolve(),
-            ocp.args.Composite(
-                **{k: ocp.args.StandardRestore(v) for k, v in abstract.items()}
-            ),
+    wanted = {k: ocp.args.StandardRestore(v) for k, v in abstract.items()}
+    missing = [part for part in wanted if not (checkpoint.path / part).is_dir()]
+    if missing:
+        raise UserError(
+            f"checkpoint {checkpoint.path} has no {missing[0]}/ folder; wanted one to "
+            "go on training from, with optimizer memory"
         )
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+        return reader.restore(checkpoint.path.resolve(), ocp.args.Composite(**wanted))
 
 
 def _steps(directory: Path) -> list[int]:

@@ -1,77 +1,57 @@
-"""A folder that is whole or not there: written aside, listed, renamed, verified."""
+"""A checkpoint's folder: written aside, listed in a manifest, renamed, verified."""
 
-import hashlib
-import json
-import os
-import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-MANIFEST, RUN = "MANIFEST.json", "run.json"
+from amber_jax.files import (
+    failure,
+    file_table,
+    fingerprint,
+    parse_json,
+    publish,
+    table_damage,
+    write_json,
+)
+
+MANIFEST, RUN, PARAMS = "MANIFEST.json", "run.json", "params"
 
 
 def complete_folder(partial: Path, complete: Path) -> None:
-    """Makes a written folder appear under its own name, with its manifest."""
-    write_json(partial / MANIFEST, _file_table(partial))
-    _sync_folder(partial)
-    if complete.exists():  # a damaged one, or one that is written anew
-        shutil.rmtree(complete)
-    partial.rename(complete)
-    _sync_folder(complete.parent)
+    """Makes a written folder appear under its own name, with its manifest.
+
+    Raises:
+        UserError: the disk is full or read-only.
+    """
+    files = file_table(partial)
+    # The manifest vouches for itself too: an entry that goes missing is noticed.
+    manifest = {"files": files, "fingerprint": fingerprint(files)}
+    write_json(partial / MANIFEST, manifest)
+    publish(partial, complete, replace=True)
 
 
 def damage(path: Path) -> str | None:
     """Returns why the checkpoint folder cannot be trusted, or None if it can."""
     try:
-        table = json.loads((path / MANIFEST).read_text("utf-8"))
-        entries = [(name, one["bytes"], one["sha256"]) for name, one in table.items()]
+        manifest = parse_json((path / MANIFEST).read_bytes())
     except FileNotFoundError:
         return f"it has no {MANIFEST}"
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        return f"{MANIFEST} is not readable ({error})"
-    if RUN not in table:
-        return f"{MANIFEST} does not list {RUN}"
-    for name, size, digest in entries:
-        file = path / name
-        try:
-            if file.stat().st_size != size:
-                return f"{name} has {file.stat().st_size} bytes, not {size}"
-            if _sha256(file) != digest:
-                return f"{name} is not what was written (sha256 differs)"
-        except FileNotFoundError:
-            return f"{name} is missing"
-        except OSError as error:
-            return f"{name} cannot be read ({error.strerror})"
-    return None
+    except (OSError, ValueError) as error:
+        return f"{MANIFEST} is not readable ({failure(error)})"
+    if not isinstance(manifest, dict):
+        return f"{MANIFEST} is not readable (it is no JSON object)"
+    files = manifest  # of checkpoints that were written before it had a fingerprint
+    if "files" in manifest:
+        files = manifest["files"]
+        if manifest.get("fingerprint") != fingerprint(files):
+            return f"{MANIFEST} is not what was written (sha256 differs)"
+    if not isinstance(files, dict):
+        return f"{MANIFEST} is not readable (its files are no JSON object)"
+    for part in (RUN, PARAMS):
+        if not _lists(files, part):
+            return f"{MANIFEST} does not list {part}"
+    return table_damage(path, files)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as readable JSON and forces it to disk."""
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _file_table(path: Path) -> dict[str, dict[str, Any]]:
-    return {
-        file.relative_to(path).as_posix(): {
-            "bytes": file.stat().st_size,
-            "sha256": _sha256(file),
-        }
-        for file in sorted(path.rglob("*"))
-        if file.is_file()
-    }
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _lists(names: Iterable[str], part: str) -> bool:
+    """Returns whether a file or folder is among the names of files."""
+    return any(name.split("/")[0] == part for name in names)

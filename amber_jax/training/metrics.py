@@ -4,7 +4,6 @@ Both are opened with the step a run resumes from and forget everything after it,
 killed and resumed run leaves the same lines as one that was never killed.
 """
 
-import contextlib
 import errno
 import json
 import math
@@ -12,13 +11,16 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from io import RawIOBase
 from pathlib import Path
 
 from amber_jax.errors import UserError
+from amber_jax.files import failure, make_folder, new_file, parse_json, writing
 from amber_jax.training import event_file
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
+_RESUMES = "make room there and start the command again, it resumes"
 _NOT_PLOTTED = frozenset({"kind", "step", "stage", "evaluation"})
 
 
@@ -31,9 +33,9 @@ class MetricsLog:
 
     def __init__(self, directory: Path, *, resume_step: int):
         self._path = Path(directory) / METRICS_FILE
-        with _writing(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            _cut_after(self._path, resume_step)
+        make_folder(self._path.parent)
+        _cut_after(self._path, resume_step)
+        with writing(self._path, _RESUMES):
             # Unbuffered: after a failed write, closing has nothing left to fail on.
             self._file = self._path.open("ab", buffering=0)
 
@@ -45,25 +47,12 @@ class MetricsLog:
         TypeError: if there is no "step".
         """
         line = _to_line(record).encode()
-        with _writing(self._path):
-            written = self._file.write(line)
-            if written != len(line):  # the last bytes of a disk were free
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with writing(self._path, _RESUMES):
+            _append(self._file, line)
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written: {error.strerror}; "
-            "make room there and start the command again, it resumes"
-        ) from error
 
 
 def read_metrics(path: Path) -> list[dict]:
@@ -81,7 +70,7 @@ def _records(path: Path) -> Iterator[tuple[bytes, dict]]:
         file = path.open("rb")
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read ({error.strerror}); "
+            f"{path} cannot be read ({failure(error)}); "
             "wanted the metrics.jsonl of a run's workdir"
         ) from error
     torn_number = None
@@ -101,7 +90,7 @@ def _records(path: Path) -> Iterator[tuple[bytes, dict]]:
 
 def _parse(line: bytes) -> dict | None:
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError:
         return None
     is_record = isinstance(record, dict) and isinstance(record.get("step"), int)
@@ -112,14 +101,10 @@ def _cut_after(path: Path, step: int) -> None:
     """Rewrites `path` without what lies after `step`; a kill leaves the old or new."""
     if not path.exists():
         return
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
+    with new_file(path, _RESUMES) as file:
         for line, record in _records(path):
             if record["step"] <= step:
                 file.write(line + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _to_line(record: Mapping[str, float | int | str]) -> str:
@@ -138,6 +123,12 @@ def _to_json_value(value: float | int | str) -> float | int | str | None:
     return value if math.isfinite(value) else None
 
 
+def _append(file: RawIOBase, content: bytes) -> None:
+    """Writes all of `content` to an unbuffered file."""
+    if file.write(content) != len(content):  # the last bytes of a disk were free
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 class TensorBoardWriter:
     """The scalars of the records, in the `tensorboard` folder of `directory`.
 
@@ -148,14 +139,14 @@ class TensorBoardWriter:
 
     def __init__(self, directory: Path, *, resume_step: int):
         folder = Path(directory) / TENSORBOARD_FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         now = time.time()
         # TensorBoard reads the files of a folder in the order of their names.
-        name = f"events.out.tfevents.{now:.6f}.{socket.gethostname()}"
-        self._file = (folder / name).open("wb")
-        self._file.write(event_file.version_event(now))
-        self._file.write(event_file.restart_event(now, step=resume_step + 1))
-        self._file.flush()
+        self._path = folder / f"events.out.tfevents.{now:.6f}.{socket.gethostname()}"
+        with writing(self._path, _RESUMES):
+            self._file = self._path.open("wb", buffering=0)
+        self._append(event_file.version_event(now))
+        self._append(event_file.restart_event(now, step=resume_step + 1))
 
     def write(self, record: Mapping[str, float | int | str]) -> None:
         """Adds each number as `train/loss`, or as `<evaluation>/average`."""
@@ -166,9 +157,12 @@ class TensorBoardWriter:
             if key not in _NOT_PLOTTED and not isinstance(value, str)
         }
         step = int(record["step"])
-        self._file.write(event_file.scalar_event(time.time(), scalars, step=step))
-        self._file.flush()
+        self._append(event_file.scalar_event(time.time(), scalars, step=step))
 
     def close(self) -> None:
         """Closes the event file."""
         self._file.close()
+
+    def _append(self, event: bytes) -> None:
+        with writing(self._path, _RESUMES):
+            _append(self._file, event)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 
 from amber_jax.errors import UserError
+from amber_jax.files import writing
 
 PROFILE_FOLDER = "profile"
 _STEP = "train"  # the name under which profilers look for steps
@@ -102,14 +103,9 @@ class Profiler:
         options = jax.profiler.ProfileOptions()
         # Python's own calls would fill the trace and slow what it measures.
         options.python_tracer_level = 0
-        try:
+        with writing(self._directory, "make room there, or leave --profile out"):
             self._directory.mkdir(parents=True, exist_ok=True)
             jax.profiler.start_trace(self._directory, profiler_options=options)
-        except OSError as error:
-            raise UserError(
-                f"{self._directory} cannot be written: {error.strerror}; make room "
-                "there, or leave --profile out"
-            ) from error
         self._tracing = True
 
     def _finish(self) -> None:

@@ -1,0 +1,327 @@
+"""One way to write files and folders, to sum them up, and to read JSON.
+
+What is written stands under another name beside its own until it is complete and on
+disk; then it is renamed. So a name never stands for half of its content, and whatever
+ends the process early leaves nothing under it.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from amber_jax.errors import UserError
+
+PARTIAL = ".partial"  # ends the names of what is being written
+MAX_JSON_BYTES = 1 << 28  # a tokenizer.json of a million entries has a tenth of it
+_CHUNK_BYTES = 1 << 22
+# What only writing can fail with.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+# The system's words for failures, which libraries wrap in words of their own.
+_REASONS = tuple(map(os.strerror, (*_NO_ROOM, errno.EACCES, errno.EPERM, errno.EIO)))
+_MAKE_ROOM = "make room there, or give another path"
+
+FileTable = dict[str, dict[str, Any]]  # name in a folder -> {"bytes", "sha256"}
+
+
+def failure(error: BaseException) -> str:
+    """Returns why a read or a write failed, in the system's own words if it has any."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split())
+    known = (reason for reason in _REASONS if reason in text)
+    return next(known, text[:200] or type(error).__name__)
+
+
+@contextlib.contextmanager
+def writing(path: Path, advice: str = _MAKE_ROOM) -> Iterator[None]:
+    """Tells a write that fails inside the block in one sentence about `path`.
+
+    Raises:
+        UserError: a full or read-only disk, a missing folder, no permission.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({failure(error)}); {advice}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _needing_room(path: Path, advice: str) -> Iterator[None]:
+    """Tells of a disk that is full; other failures may be those of an input."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        with writing(path, advice):
+            raise
+
+
+@contextlib.contextmanager
+def new_file(path: Path, advice: str = _MAKE_ROOM) -> Iterator[BinaryIO]:
+    """Gives a file to write that takes the name `path` when the block ends well.
+
+    Args:
+        path: in a folder that exists; a file of that name is replaced.
+        advice: ends the sentence that tells of a failure.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        with writing(path, advice):
+            if path.exists() and not path.is_file():
+                raise OSError(0, "it is no file")
+            file = partial.open("wb")
+        with _needing_room(path, advice), file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        with writing(path, advice):
+            partial.replace(path)
+            _sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):  # said above already
+            partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file that appears whole; raises as `new_file`."""
+    with new_file(path) as file:
+        file.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes a UTF-8 file that appears whole; raises as `new_file`."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file that appears whole, as people read it."""
+    # No line end: whatever is cut off, the rest is no JSON.
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those above it, unless they are there.
+
+    Raises:
+        UserError: it cannot be made, or is no folder.
+    """
+    with writing(path, "wanted a folder, or a path where one can be made"):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def workplace(output: Path) -> Iterator[Path]:
+    """Gives an empty folder `OUTPUT.partial` that no other process uses meanwhile.
+
+    What a killed process left there is removed first, and all of it at the end; the
+    lock dies with its process.
+
+    Raises:
+        UserError: another process holds the folder, or the disk is full or read-only.
+    """
+    folder = output.with_name(output.name + PARTIAL)
+    with writing(output):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    try:
+        _take(lock, folder)
+        try:
+            with _needing_room(output, _MAKE_ROOM):
+                _empty(folder)
+                yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Gives an empty folder that takes the name `path` when the block ends well.
+
+    Raises:
+        UserError: as `workplace`, or `path` holds something and is not to be replaced.
+    """
+    with workplace(path) as work:
+        whole = work / path.name
+        whole.mkdir()
+        yield whole
+        publish(whole, path, replace=replace)
+
+
+def publish(finished: Path, path: Path, *, replace: bool = False) -> None:
+    """Forces a folder to disk and moves it to `path`, in one step if that is free.
+
+    Args:
+        finished: on the same disk as `path`.
+        path: absent or an empty folder, unless it is to be replaced.
+        replace: whether what `path` holds goes.
+
+    Raises:
+        UserError: `path` cannot be made, or holds something.
+    """
+    with writing(path, "give another path"):
+        for folder, _, names in os.walk(finished):
+            for name in names:
+                _sync(Path(folder) / name)
+            _sync_folder(Path(folder))
+        if replace and path.exists():
+            replaced = path.with_name(path.name + ".replaced" + PARTIAL)
+            shutil.rmtree(replaced, ignore_errors=True)
+            path.rename(replaced)
+            finished.rename(path)
+            shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            finished.rename(path)
+        _sync_folder(path.parent)
+
+
+def file_digest(path: Path) -> str:
+    """Returns the sha256 of a file's bytes, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def file_table(folder: Path) -> FileTable:
+    """Returns size and sha256 of every file below a folder, by its path there."""
+    return {
+        file.relative_to(folder).as_posix(): {
+            "bytes": file.stat().st_size,
+            "sha256": file_digest(file),
+        }
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def table_damage(folder: Path, table: Mapping[str, Any]) -> str | None:
+    """Returns how a folder differs from its `file_table`, or None if it does not.
+
+    Files that the table does not name are of no account.
+    """
+    for name, entry in table.items():
+        if not _is_entry(name, entry):
+            return f"its entry of {name!r} is not a size and a sha256"
+        file = folder / name
+        try:
+            size = file.stat().st_size
+            if size != entry["bytes"]:
+                return f"{name} has {size} bytes, not {entry['bytes']}"
+            if file_digest(file) != entry["sha256"]:
+                return f"{name} is not what was written (sha256 differs)"
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except OSError as error:
+            return f"{name} cannot be read ({failure(error)})"
+    return None
+
+
+def fingerprint(content: Any) -> str:
+    """Returns the sha256 of a JSON-able value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def parse_json(content: bytes | str) -> Any:
+    """Returns the value of a JSON text that nobody vouches for.
+
+    Raises:
+        ValueError: it is no JSON in UTF-8, or nested deeper than Python reads.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def read_json(path: Path, advice: str) -> Any:
+    """Returns the content of a JSON file that nobody vouches for.
+
+    Args:
+        path: the file.
+        advice: ends the sentence that tells of a failure: what was wanted, what to do.
+
+    Raises:
+        UserError: missing, unreadable or not JSON.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError(f"{path.stat().st_size:,} bytes")
+        return parse_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({failure(error)}); {advice}"
+        ) from error
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not a readable JSON file ({failure(error)}); {advice}"
+        ) from error
+
+
+def read_object(path: Path, advice: str) -> dict[str, Any]:
+    """Returns the object in a JSON file; raises as `read_json`, or if it is none."""
+    content = read_json(path, advice)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a JSON object; {advice}")
+    return content
+
+
+def _is_entry(name: object, entry: object) -> bool:
+    if not isinstance(name, str) or not isinstance(entry, Mapping):
+        return False
+    path = PurePosixPath(name)
+    inside = bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+    return inside and (
+        type(entry.get("bytes")) is int and isinstance(entry.get("sha256"), str)
+    )
+
+
+def _take(lock: int, folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The previous holder may have removed the folder before letting go of it.
+        if os.fstat(lock).st_ino == folder.stat().st_ino:
+            return
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    raise UserError(
+        f"{folder} is being written by another process; wait for it, or give another "
+        "path"
+    )
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(path: Path) -> None:
+    """Forces the names in a folder to disk, where the file system can do that."""
+    with contextlib.suppress(OSError):
+        _sync(path)
