@@ -1,16 +1,15 @@
 """Everything that decides the bytes of a corpus, checked and fingerprinted."""
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amber_jax.corpora.records import FORMAT, file_digest
+from amber_jax.corpora.records import FORMAT
 from amber_jax.corpora.sources import Source, source_files
 from amber_jax.corpora.units import BuildOptions
 from amber_jax.errors import UserError
+from amber_jax.files import file_digest, fingerprint
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def recipe_fingerprint(recipe: Recipe, tokenizer_fingerprint: str) -> str:
         "evaluation_files": [_named_digest(p) for p in recipe.evaluation_files],
         "sources": [_source_facts(source) for source in recipe.sources],
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return fingerprint(facts)
 
 
 def check_options(options: BuildOptions) -> None:

@@ -7,18 +7,19 @@ This module is the format's only reader and writer.
 
 import hashlib
 import itertools
-import json
+import math
 import operator
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import google_crc32c
 import numpy as np
 
 from amber_jax.errors import UserError
+from amber_jax.files import file_digest, fingerprint, read_object, write_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -26,7 +27,7 @@ KINDS = ("mono", "pair")
 _HEAD_WORDS = 3  # u64 length, u32 masked crc of the length
 _FRAME_WORDS = _HEAD_WORDS + 1  # and u32 masked crc of the payload
 _CRC_MASK_DELTA = 0xA282EAD8
-_CHUNK_BYTES = 1 << 22
+_BUILD_AGAIN = "copy the corpus again, or remove the folder and build it again"
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,8 @@ def write_manifest(directory: Path, manifest: Mapping[str, Any]) -> dict[str, An
     shard: equal fingerprints mean equal corpora.
     """
     body = {"format": FORMAT, **manifest}
-    text = json.dumps(body, sort_keys=True).encode()
-    body["fingerprint"] = hashlib.sha256(text).hexdigest()
-    (directory / MANIFEST).write_text(json.dumps(body, indent=1) + "\n", "utf-8")
+    body["fingerprint"] = fingerprint(body)
+    write_json(directory / MANIFEST, body)
     return body
 
 
@@ -130,18 +130,19 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         UserError: there is none, it is damaged, or of another format.
     """
     path = Path(directory) / MANIFEST
-    try:
-        manifest = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise UserError(
             f"{directory}: no {MANIFEST} found, so this is no finished corpus; "
             "build one with launch/build_corpus.py"
-        ) from error
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: damaged ({error}); build the corpus again") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        )
+    manifest = read_object(path, _BUILD_AGAIN)
+    if manifest.get("format") != FORMAT:
+        raise UserError(f"{path}: not a manifest of format {FORMAT}; {_BUILD_AGAIN}")
+    body = {name: value for name, value in manifest.items() if name != "fingerprint"}
+    if manifest.get("fingerprint") != fingerprint(body):
         raise UserError(
-            f"{path}: not a manifest of format {FORMAT}; build the corpus again"
+            f"{path}: damaged, it is not what was written (its fingerprint differs); "
+            f"{_BUILD_AGAIN}"
         )
     return manifest
 
@@ -159,6 +160,7 @@ def open_corpus(directory: Path, *, verify: bool) -> Corpus:
     directory = Path(directory)
     manifest = read_manifest(directory)
     try:
+        _check_ranges(manifest)
         corpus = _corpus(directory, manifest)
         shards = [
             (directory / shard["file"], shard["bytes"], shard["sha256"])
@@ -166,10 +168,10 @@ def open_corpus(directory: Path, *, verify: bool) -> Corpus:
             for stream in streams.values()
             for shard in stream["shards"]
         ]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
-            f"{directory / MANIFEST}: damaged, {error} is missing or of a wrong type; "
-            "build the corpus again"
+            f"{directory / MANIFEST}: damaged, {error} is missing, of a wrong type or "
+            f"out of range; {_BUILD_AGAIN}"
         ) from error
     for path, size, digest in shards:
         _check_size(path, size)
@@ -178,13 +180,43 @@ def open_corpus(directory: Path, *, verify: bool) -> Corpus:
     return corpus
 
 
-def file_digest(path: Path) -> str:
-    """Returns the sha256 of a file's bytes, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _check_ranges(manifest: Mapping[str, Any]) -> None:
+    """Raises ValueError naming the first number that cannot be, or as indexing does."""
+    for name in ("row_length", "max_pairs", "rows_per_shard", "vocab_size"):
+        value = manifest[name]
+        _require(name, value, type(value) is int and value > 0)
+    row_bytes = 4 * (manifest["row_length"] + 2 * manifest["max_pairs"] + _FRAME_WORDS)
+    for kind in KINDS:
+        streams = manifest["streams"].get(kind, {})
+        for name, facts in streams.items():
+            for count in ("rows", "pairs", "real_tokens"):
+                value = facts[count]
+                _require(f"{name} {count}", value, type(value) is int and value >= 0)
+            rate = facts["rate"]
+            _require(f"{name} rate", rate, 0 <= rate <= 1)
+            largest = facts.get("max_token_id", 0)
+            _require(
+                f"{name} max_token_id", largest, 0 <= largest < manifest["vocab_size"]
+            )
+            sizes = [shard["bytes"] for shard in facts["shards"]]
+            _require(f"{name} bytes", sizes, sum(sizes) == facts["rows"] * row_bytes)
+            # One shard may be short; rows are found by dividing, so no other can.
+            full = row_bytes * manifest["rows_per_shard"]
+            _require(
+                f"{name} bytes",
+                sizes,
+                set(sizes) <= {full} or (len(sizes) == 1 and sizes[0] < full),
+            )
+            for shard in facts["shards"]:
+                inside = not {"..", "/"} & set(PurePosixPath(shard["file"]).parts)
+                _require(f"{name} file", shard["file"], inside)
+        total = sum(facts["rate"] for facts in streams.values())
+        _require(f"{kind} rates", total, not streams or math.isclose(total, 1))
+
+
+def _require(name: str, value: object, holds: object) -> None:
+    if not holds:
+        raise ValueError(f"{name} {value!r}")
 
 
 def _corpus(directory: Path, manifest: Mapping[str, Any]) -> Corpus:
@@ -223,8 +255,7 @@ def _check_size(path: Path, size: int) -> None:
     if found != size:
         state = "missing" if found is None else f"{found} bytes long"
         raise UserError(
-            f"{path}: {state}, but the manifest says {size} bytes; "
-            "copy the corpus again, or remove the folder and build it again"
+            f"{path}: {state}, but the manifest says {size} bytes; {_BUILD_AGAIN}"
         )
 
 
@@ -233,8 +264,7 @@ def _check_digest(path: Path, digest: str) -> None:
     if found != digest:
         raise UserError(
             f"{path}: its sha256 is {found[:12]}..., but the manifest says "
-            f"{digest[:12]}...; the shard is corrupt, copy the corpus again, or remove "
-            "the folder and build it again"
+            f"{digest[:12]}...; the shard is corrupt, {_BUILD_AGAIN}"
         )
 
 

@@ -117,18 +117,66 @@ def test_a_flipped_bit_is_found_when_verifying(folder, place):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1}', "\x80"]
+    "text",
+    [
+        *("", "{", "[]", "{}", "[" * 100_000, '{"streams":' * 100_000),
+        *('{"format": 2}', '{"format": 1}', '{"format": 1, "fingerprint": 7}', "\x80"),
+    ],
+    ids=lambda text: text[:20],
 )
 def test_a_damaged_manifest_is_refused(folder, text):
     (folder / "manifest.json").write_text(text, "latin-1")
-    with pytest.raises(UserError, match=r"manifest\.json: (damaged|not a manifest)"):
+    with pytest.raises(UserError, match=r"manifest\.json.*build it again"):
         open_corpus(folder, verify=False)
 
 
-def test_a_manifest_with_a_wrong_type_is_refused(folder):
+def test_any_flipped_bit_of_the_manifest_is_noticed(folder):
+    path = folder / "manifest.json"
+    content = path.read_bytes()
+    random = np.random.default_rng(0)
+    for bit in random.choice(8 * len(content), 300, replace=False).tolist():
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(UserError):
+            open_corpus(folder, verify=False)
+    path.write_bytes(content)
+    assert open_corpus(folder, verify=True)
+
+
+def changed(manifest, keys, value):
+    """`manifest` with another value at the end of `keys`, and a fitting fingerprint."""
+    changed = json.loads(json.dumps(manifest))
+    inner = changed
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    del changed["fingerprint"]
+    return changed
+
+
+STREAM = ("streams", "pair", "en-fr")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        *((("row_length",), bad) for bad in (0, -6, 5, 6.0, "6", None, True)),
+        *((("rows_per_shard",), bad) for bad in (0, -1, 3.0, "3")),
+        *((("max_pairs",), bad) for bad in (0, 2, -1, None)),
+        *((("vocab_size",), bad) for bad in (0, -1, "x")),
+        *(((*STREAM, "rate"), bad) for bad in (float("nan"), -1, 0.5, 2, "1", None)),
+        *(((*STREAM, "rows"), bad) for bad in (8, -9, 9.0, "9")),
+        *(((*STREAM, "real_tokens"), bad) for bad in (-1, 1.5, None)),
+        *(((*STREAM, "shards", 0, "file"), bad) for bad in ("../x", "/etc/x", 7)),
+        *(((*STREAM, "shards", 0, "bytes"), bad) for bad in (0, 143, "144")),
+        *((("streams",), bad) for bad in ([1], None, {"pair": 3}, {"pair": [1]})),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_whoever_vouches_for_it(folder, keys, value):
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
-    path.write_text(json.dumps({**manifest, "streams": [1]}))
+    write_manifest(folder, changed(manifest, keys, value))
     with pytest.raises(UserError, match="damaged"):
         open_corpus(folder, verify=False)
 
