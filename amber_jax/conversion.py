@@ -4,8 +4,6 @@ Nothing is written before everything fits; the folder appears whole, by rename.
 """
 
 import dataclasses
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ from amber_jax.convert.bert import Bert, first_layers, without_heads
 from amber_jax.convert.model_card import Facts, Score, Stream, model_card
 from amber_jax.convert.names import known_parts
 from amber_jax.errors import UserError
+from amber_jax.files import make_folder, new_folder, write_text
 from amber_jax.loading import TOKENIZER_FOLDER, load_model
 from amber_jax.report.results import Result, read_results
 from amber_jax.trained import trained_languages, trained_streams, trained_vector
@@ -167,29 +166,14 @@ def _write_checkpoint(path: Path, bert: Bert, run: Mapping[str, Any]) -> None:
 def _write_folder(
     target: Place, bert: Bert, facts: Facts, options: ExportOptions
 ) -> None:
-    try:
-        target.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=target.path.parent, prefix=".convert-"))
-    except OSError as error:
-        raise UserError(
-            f"{target.path} cannot be made ({error.strerror}); give --to another folder"
-        ) from error
-    try:
-        _write_format(partial / "whole", target.format, bert, facts, options)
-        (partial / "whole").replace(target.path)
-    except OSError as error:
-        raise UserError(
-            f"{target.path} could not be written ({error}); make room, or give --to "
-            "another folder"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    make_folder(target.path.parent)
+    with new_folder(target.path) as folder:
+        _write_format(folder, target.format, bert, facts, options)
 
 
 def _write_format(
     folder: Path, name: str, bert: Bert, facts: Facts, options: ExportOptions
 ) -> None:
-    folder.mkdir()
     limit = options.max_shard_bytes
     if name == "tf1":
         tensorflow_bert.write(folder, bert)
@@ -197,7 +181,7 @@ def _write_format(
         huggingface.write(folder, bert, max_shard_bytes=limit)
     else:
         sentence_transformers.write(folder, bert, max_shard_bytes=limit)
-    (folder / _CARD).write_text(model_card(facts, bert, name), "utf-8")
+    write_text(folder / _CARD, model_card(facts, bert, name))
 
 
 def _facts(

@@ -27,6 +27,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _REASONS = tuple(map(os.strerror, (*_NO_ROOM, errno.EACCES, errno.EPERM, errno.EIO)))
 _MAKE_ROOM = "make room there, or give another path"
 
+Errors = type[Exception] | tuple[type[Exception], ...]
 FileTable = dict[str, dict[str, Any]]  # name in a folder -> {"bytes", "sha256"}
 
 
@@ -40,15 +41,22 @@ def failure(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def writing(path: Path, advice: str = _MAKE_ROOM) -> Iterator[None]:
+def writing(
+    path: Path, advice: str = _MAKE_ROOM, *, errors: Errors = OSError
+) -> Iterator[None]:
     """Tells a write that fails inside the block in one sentence about `path`.
+
+    Args:
+        path: what is written.
+        advice: ends the sentence.
+        errors: how the library that writes tells of a failure.
 
     Raises:
         UserError: a full or read-only disk, a missing folder, no permission.
     """
     try:
         yield
-    except OSError as error:
+    except errors as error:
         raise UserError(
             f"{path} cannot be written ({failure(error)}); {advice}"
         ) from error

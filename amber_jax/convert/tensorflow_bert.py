@@ -14,6 +14,7 @@ from amber_jax.convert.json_files import write_json
 from amber_jax.convert.names import from_params, left_behind, to_params
 from amber_jax.convert.weights import as_float32
 from amber_jax.errors import UserError
+from amber_jax.files import writing
 from amber_jax.tokenization import wordpiece
 
 CONFIG, CHECKPOINT = "bert_config.json", "bert_model.ckpt"
@@ -48,12 +49,13 @@ def write(folder: Path, bert: Bert) -> None:
             "SentencePiece; convert it to hf or sentence-transformers"
         )
     tensors = from_params(bert.params, bert.config, "tf1")
-    tf.raw_ops.SaveV2(
-        prefix=str(folder / CHECKPOINT),
-        tensor_names=list(tensors),
-        shape_and_slices=[""] * len(tensors),
-        tensors=list(tensors.values()),
-    )
+    with writing(folder / CHECKPOINT, errors=tf.errors.OpError):
+        tf.raw_ops.SaveV2(
+            prefix=str(folder / CHECKPOINT),
+            tensor_names=list(tensors),
+            shape_and_slices=[""] * len(tensors),
+            tensors=list(tensors.values()),
+        )
     write_json(folder / CONFIG, as_bert_config(bert.config))
     tokenizer_files.write_vocabulary(folder, bert.tokenizer)
 

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from amber_jax.convert.json_files import inside, read_object, write_json
 from amber_jax.errors import UserError
+from amber_jax.files import writing
 
 Tensors = dict[str, np.ndarray]
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
@@ -92,8 +93,9 @@ def write_weights(folder: Path, tensors: Tensors, *, max_shard_bytes: int) -> No
 
 
 def _write_file(path: Path, tensors: Tensors) -> None:
-    # "pt": whose layout it is; Hugging Face's readers insist on it.
-    save_file(tensors, path, metadata={"format": "pt"})
+    with writing(path, errors=(OSError, SafetensorError)):
+        # "pt": whose layout it is; Hugging Face's readers insist on it.
+        save_file(tensors, path, metadata={"format": "pt"})
     # The library lets nobody else read it, unlike the files beside it.
     path.chmod(path.parent.stat().st_mode & 0o666)
 

@@ -33,8 +33,8 @@ from amber_jax.corpora.records import (
     write_manifest,
 )
 from amber_jax.corpora.units import BuildOptions, StreamKey, Unit, process_unit
-from amber_jax.corpora.workplace import publish, workplace
 from amber_jax.errors import UserError
+from amber_jax.files import publish, workplace
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import SpecialTokens, Tokenizer
 

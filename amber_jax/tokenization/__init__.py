@@ -1,11 +1,9 @@
 """Text to token ids: SentencePiece and mBERT's WordPiece behind one protocol."""
 
-import json
-import shutil
-import tempfile
 from pathlib import Path
 
 from amber_jax.errors import UserError
+from amber_jax.files import make_folder, new_folder, read_object
 from amber_jax.tokenization.tokenizer import CONFIG_FILE, SpecialTokens, Tokenizer
 
 __all__ = ["SpecialTokens", "Tokenizer", "load_tokenizer", "save_once"]
@@ -42,18 +40,15 @@ def save_once(tokenizer: Tokenizer, directory: Path) -> None:
     """Saves into a new folder, whole or not at all; an equal one is left as it is.
 
     Raises:
-        UserError: `directory` holds another tokenizer, or something else.
+        UserError: `directory` holds another tokenizer, or something else, or it
+            cannot be written.
     """
     if directory.is_dir() and any(directory.iterdir()):
         _require_same(tokenizer, directory)
         return
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".tokenizer-"))
-    try:
-        tokenizer.save(partial / "whole")
-        (partial / "whole").replace(directory)
-    finally:
-        shutil.rmtree(partial)
+    make_folder(directory.parent)
+    with new_folder(directory) as folder:
+        tokenizer.save(folder)
 
 
 def _require_same(tokenizer: Tokenizer, directory: Path) -> None:
@@ -82,14 +77,8 @@ def _load_folder(directory: Path) -> Tokenizer:
 
 
 def _read_config(path: Path) -> tuple[str, str]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        kind, fingerprint = config["kind"], config["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path.parent}: no tokenizer there ({CONFIG_FILE} is missing or "
-            "unreadable); wanted a folder that train_tokenizer.py wrote"
-        ) from error
+    stored = read_object(path, "wanted a folder that train_tokenizer.py wrote")
+    kind, fingerprint = stored.get("kind"), stored.get("fingerprint")
     if kind not in ("sentencepiece", "wordpiece"):
         raise UserError(
             f"{path}: kind is {kind!r}; wanted 'sentencepiece' or 'wordpiece'"

@@ -34,9 +34,12 @@ from amber_jax.files import (
     read_object,
     workplace,
     write_json,
+    writing,
 )
 from amber_jax.training.manifest import MANIFEST, RUN, complete_folder, damage
 from amber_jax.training.state import TrainState
+
+_ORBAX_ERRORS = (OSError, ValueError)  # how Orbax tells that it could not write
 
 Note = Callable[[str], None]
 
@@ -112,7 +115,7 @@ class CheckpointWriter:
                 ),
                 force=True,
             )
-        except (OSError, ValueError) as error:
+        except _ORBAX_ERRORS as error:
             raise self._failure(step, error) from error
         # Asked now: a better one that comes meanwhile is not on disk yet.
         self._thread = threading.Thread(
@@ -187,17 +190,12 @@ def save_params(
     """
     with workplace(path) as work:
         whole = work / path.name
-        try:
-            with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
-                writer.save(
-                    whole.resolve(),
-                    ocp.args.Composite(params=ocp.args.StandardSave(params)),
-                )
-        except ValueError as error:  # how Orbax tells of a full disk
-            raise UserError(
-                f"{path} cannot be written ({failure(error)}); give another folder, "
-                "or make room"
-            ) from error
+        orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+        with writing(path, errors=_ORBAX_ERRORS), orbax as writer:
+            writer.save(
+                whole.resolve(),
+                ocp.args.Composite(params=ocp.args.StandardSave(params)),
+            )
         contents = {**run, "parameters": parameter_shapes(params)}
         write_json(whole / RUN, contents)
         write_extras(whole)

@@ -29,8 +29,8 @@ from amber_jax.corpora.sources import (
 )
 from amber_jax.corpora.text import read_lines, read_many_way
 from amber_jax.corpora.units import BuildOptions
-from amber_jax.corpora.workplace import workplace
 from amber_jax.errors import UserError
+from amber_jax.files import publish, workplace
 from amber_jax.tokenization import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -280,7 +280,7 @@ def test_an_error_at_any_stage_leaves_nothing(recipe, tmp_path, monkeypatch, sta
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(build, stage, fail)
-    with pytest.raises(UserError, match="no space left"):
+    with pytest.raises(UserError, match="No space left on device"):
         build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
     assert not list(tmp_path.iterdir())
 
@@ -324,7 +324,7 @@ def test_a_killed_build_leaves_no_corpus_and_the_next_one_succeeds(
 def test_two_builds_never_share_a_workplace(recipe, tmp_path):
     with (
         workplace(tmp_path / "c"),
-        pytest.raises(UserError, match="another build is writing"),
+        pytest.raises(UserError, match="being written by another process"),
     ):
         build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
 
@@ -344,9 +344,9 @@ def test_a_killed_worker_ends_the_build_with_advice(recipe, tmp_path):
 
 def test_an_output_that_appears_meanwhile_is_not_overwritten(tmp_path):
     output = tmp_path / "c"
-    with pytest.raises(UserError, match="cannot be created"), workplace(output) as work:
+    with pytest.raises(UserError, match="cannot be written"), workplace(output) as work:
         (work / "corpus").mkdir()
         output.mkdir()
         (output / "other").write_text("first")
-        build.publish(work / "corpus", output)
+        publish(work / "corpus", output)
     assert contents(tmp_path) == {"c/other": b"first"}
