@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from amber_jax.files import new_file
 from amber_jax.report import panels, score_panels
 from amber_jax.report.grouping import EvaluationSet, distinct
 from amber_jax.report.inputs import Probe, Run
@@ -117,7 +118,8 @@ def _write_page(path: Path, page: Page) -> None:
         axes.set_title(panels.drawable(title, length=int(TITLE_LETTERS * width)))
     for axes in grid[len(page.panels) :]:
         axes.set_visible(False)
-    figure.savefig(path, dpi=DOTS_PER_INCH, facecolor="white")
+    with new_file(path) as file:
+        figure.savefig(file, format="png", dpi=DOTS_PER_INCH, facecolor="white")
 
 
 def _language_pages(scores: Scores) -> dict[str, Page]:

@@ -1,12 +1,12 @@
 """Evaluations as results.json holds them, of every task, read and checked."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from amber_jax.errors import UserError
+from amber_jax.files import parse_json
 
 DIRECTIONS = ("xx_to_en", "en_to_xx")  # "en" stands for whatever the pivot is
 ALIGNMENT_METRICS = ("aer", "f1", "precision", "recall")
@@ -47,7 +47,7 @@ def read_results(path: Path) -> list[Result]:
         UserError: if the file is missing, is not JSON, or lacks something.
     """
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = parse_json(Path(path).read_bytes())
         return [_to_result(one) for one in _not_empty(content["results"])]
     except OSError as error:
         raise UserError(
@@ -61,11 +61,6 @@ def read_results(path: Path) -> list[Result]:
     except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise UserError(
             f"{path} is not a results.json ({one_line(str(error))}); "
-            "write it again with the command that made it"
-        ) from error
-    except RecursionError as error:
-        raise UserError(
-            f"{path} is not a results.json (nested too deeply); "
             "write it again with the command that made it"
         ) from error
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 from amber_jax.errors import UserError
+from amber_jax.files import make_folder, write_text
 from amber_jax.report.grouping import group_results
 from amber_jax.report.inputs import read_probe, read_runs
 from amber_jax.report.markdown import to_markdown
@@ -49,17 +50,11 @@ def write_report(
     figures = _figures()
     scores = [(group, build_tables(group)) for group in group_results(read)]
     output = Path(output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        pictures = figures.write_figures(output, runs, scores, arrays)
-        document = build_document(scores, pictures)
-        (output / REPORT_FILE).write_text(to_markdown(document), "utf-8")
-        (output / WEB_PAGE_FILE).write_text(to_html(document), "utf-8")
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"{output} cannot be written: {reason}; give another --output"
-        ) from error
+    make_folder(output)
+    pictures = figures.write_figures(output, runs, scores, arrays)
+    document = build_document(scores, pictures)
+    write_text(output / REPORT_FILE, to_markdown(document))
+    write_text(output / WEB_PAGE_FILE, to_html(document))
     return [table for _, tables in scores for table in tables]
 
 
