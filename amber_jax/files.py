@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -150,8 +151,10 @@ def workplace(output: Path) -> Iterator[Path]:
             with _needing_room(output, _MAKE_ROOM):
                 _empty(folder)
                 yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        except BaseException:
+            remove_failed(folder)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(lock)
 
@@ -195,6 +198,18 @@ def publish(finished: Path, path: Path, *, replace: bool = False) -> None:
         else:
             finished.rename(path)
         _sync_folder(path.parent)
+
+
+def remove_failed(path: Path) -> None:
+    """Removes the folder of a write that failed, as far as that is possible.
+
+    The threads of a library write on for a moment after it told of the failure, and
+    make the folder anew.
+    """
+    for pause in (0.02, 0.1, 0.3):  # seconds
+        shutil.rmtree(path, ignore_errors=True)
+        time.sleep(pause)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def file_digest(path: Path) -> str:

@@ -1,11 +1,10 @@
 """What is written is whole or not there; what is read is a value or one sentence."""
 
-import contextlib
 import json
-import resource
 import threading
 
 import pytest
+from full_disk import full_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,17 +27,6 @@ from amber_jax.files import (
     write_text,
     writing,
 )
-
-
-@contextlib.contextmanager
-def full_disk(room=100):
-    """Lets no file of this process grow beyond `room` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def names_in(folder):

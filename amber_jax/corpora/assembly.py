@@ -21,6 +21,7 @@ from amber_jax.corpora.records import shard_name, write_shard
 from amber_jax.corpora.sampling import smoothed_rates
 from amber_jax.corpora.units import BuildOptions, Part, StreamKey
 from amber_jax.errors import UserError
+from amber_jax.files import writing
 from amber_jax.tokenization.tokenizer import SpecialTokens
 
 Facts = dict[str, Any]
@@ -38,7 +39,8 @@ class StoredPart:
 
 def store_part(part: Part, file: Path) -> StoredPart:
     """Writes the rows of a part to `file` (.npy) and returns the rest."""
-    np.save(file, np.concatenate([part.rows, part.left]))
+    with writing(file):
+        np.save(file, np.concatenate([part.rows, part.left]))
     return StoredPart(file, len(part.rows), part.inputs, part.rejects)
 
 

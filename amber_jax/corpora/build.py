@@ -34,7 +34,7 @@ from amber_jax.corpora.records import (
 )
 from amber_jax.corpora.units import BuildOptions, StreamKey, Unit, process_unit
 from amber_jax.errors import UserError
-from amber_jax.files import publish, workplace
+from amber_jax.files import publish, workplace, writing
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import SpecialTokens, Tokenizer
 
@@ -96,10 +96,9 @@ def _build_streams(
     for name in ("inputs", "rows", "corpus"):
         (work / name).mkdir()
     held_out = work / "held_out.npy"
-    np.save(
-        held_out,
-        np.array(sorted(held_out_sentences(recipe.evaluation_files)), np.uint64),
-    )
+    sentences = sorted(held_out_sentences(recipe.evaluation_files))
+    with writing(held_out):
+        np.save(held_out, np.array(sentences, np.uint64))
     options = recipe.options
     units = plan_units(
         recipe.sources,

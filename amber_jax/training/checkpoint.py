@@ -15,8 +15,10 @@ restores flipped bits without an error.
 """
 
 import dataclasses
+import functools
 import logging
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +34,7 @@ from amber_jax.files import (
     failure,
     make_folder,
     read_object,
+    remove_failed,
     workplace,
     write_json,
     writing,
@@ -53,9 +56,23 @@ class Checkpoint:
     run: Mapping[str, Any]
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Returns whether a log record is more than an error that Orbax also raises."""
-    return not (record.exc_info and "/orbax/" in record.pathname)
+@functools.cache
+def _silence_echoes() -> None:
+    """Keeps off the terminal what Orbax prints of an error that it raises as well.
+
+    Its threads log a traceback each; and when one write fails on a full disk, those
+    under way beside it end after their event loop and complain of that.
+    """
+    logging.getLogger("absl").addFilter(
+        lambda record: not (record.exc_info and "/orbax/" in record.pathname)
+    )
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
 
 
 class CheckpointWriter:
@@ -80,8 +97,8 @@ class CheckpointWriter:
         self._keep = keep
         self._write_extras = write_extras
         self._keep_too = keep_too
+        _silence_echoes()
         self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
-        logging.getLogger("absl").addFilter(_is_news)  # where Orbax logs
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         if jax.process_index() == 0:
@@ -161,7 +178,7 @@ class CheckpointWriter:
     def _failure(self, step: int, error: BaseException) -> UserError:
         # Orbax's temporary folder too, or a full disk would stay full.
         for leftover in self._directory.glob(f"{step}{PARTIAL}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            remove_failed(leftover)
         free = shutil.disk_usage(self._directory).free / 1e9
         return UserError(
             f"checkpoint {step} cannot be written to {self._directory} "
@@ -190,6 +207,7 @@ def save_params(
     """
     with workplace(path) as work:
         whole = work / path.name
+        _silence_echoes()
         orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
         with writing(path, errors=_ORBAX_ERRORS), orbax as writer:
             writer.save(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from full_disk import full_disk
 
 from amber_jax.errors import UserError
 from amber_jax.training.checkpoint import (
@@ -16,6 +17,7 @@ from amber_jax.training.checkpoint import (
     newest_checkpoint,
     restore_params,
     restore_state,
+    save_params,
 )
 from amber_jax.training.manifest import MANIFEST, RUN
 from amber_jax.training.parallel import build_backend
@@ -335,6 +337,29 @@ def test_a_failed_save_is_told_and_leaves_the_ones_before(two):
     writer.close()
     assert steps_in(two) == ["3", "6"]
     assert newest_checkpoint(two).step == 6
+
+
+def test_a_full_disk_is_one_error_and_no_output(two, capfd):
+    writer = writer_in(two)
+    with full_disk(room=2000), pytest.raises(UserError, match="checkpoint 9 cannot"):
+        try:
+            writer.save(make_large_state()._replace(step=jnp.int32(9)), {})
+        finally:
+            writer.close()
+    assert steps_in(two) == ["3", "6"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_parameters_on_a_full_disk_leave_what_was_there(tmp_path, capfd):
+    path = tmp_path / "best"
+    params = {"encoder": {"kernel": jnp.ones(4)}}
+    save_params(path, params, {"step": 1}, write_extras=lambda folder: None)
+    large = {"encoder": {"kernel": make_large_state().params["kernel"]}}
+    with full_disk(room=2000), pytest.raises(UserError, match="best cannot be written"):
+        save_params(path, large, {"step": 2}, write_extras=lambda folder: None)
+    assert find_checkpoint(path).step == 1
+    assert steps_in(tmp_path) == ["best"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_manifest_names_every_file(two):
