@@ -86,8 +86,8 @@ def test_xnli_has_all_languages_in_one_example(mocked, name):
 def test_paws_x_keeps_its_untranslated_pairs(mocked, name):
     with mocked(PAWS):
         read = read_labelled_pairs(f"tfds:{name}", language="de", task="pawsx")
-    assert read.examples == [("A b", "B a", "0"), ("A", "B", "1")]
-    assert read.dropped == {NOT_TRANSLATED: 1}
+    assert read.examples == [("A b", "B a", "0"), ("NS", "B a", "1"), ("A", "B", "1")]
+    assert read.dropped == {}
 
 
 def test_xtreme_pos_has_syntactic_words(mocked):
