@@ -20,7 +20,7 @@ from amber_jax.tasks import xtreme
 from amber_jax.tasks.labelling import init_labelling
 from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.console import Console
-from amber_jax.training.manifest import complete_folder
+from amber_jax.training.manifest import MANIFEST, complete_folder
 from amber_jax.training.metrics import read_metrics
 
 TIMINGS = {
@@ -163,6 +163,7 @@ def test_a_model_of_an_earlier_version_is_tested_without_what_it_lacks(
     old = tmp_path / "old"
     shutil.copytree(workdir / "seed-1" / "best", old)
     (old / zero_shot.COUNTED).unlink()
+    (old / MANIFEST).unlink()
     complete_folder(old, tmp_path / "best")
     told = []
     (again,) = zero_shot.evaluate_task(
@@ -394,9 +395,9 @@ def test_a_constant_answer_at_a_step_that_is_not_chosen_is_no_collapse(
 
 
 def dev_record(*, is_best):
-    return {"average": 0.9, "commonest_label": 0.5} if is_best else {
-        "average": 0.3, "commonest_label": 1.0
-    }  # fmt: skip
+    if is_best:
+        return {"average": 0.9, "commonest_label": 0.5}
+    return {"average": 0.3, "commonest_label": 1.0}
 
 
 def write_paraphrases(path, rows):
