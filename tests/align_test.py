@@ -269,7 +269,7 @@ def test_gold_counted_from_1_scores_as_gold_counted_from_0(checkpoint, tmp_path)
     )
     assert (wanted["name"], found["name"]) == ("zero", "kftt")
     assert found | {"name": "zero"} == wanted
-    with pytest.raises(UserError, match="first_index=1"):
+    with pytest.raises(UserError, match="first_index"):
         align.word_alignment_result(evaluation(tmp_path / "one"), model, note=print)
 
 
