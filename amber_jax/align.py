@@ -158,7 +158,7 @@ def word_alignment_result(
             note(f"{language}: {sentence}")
     return {
         "task": config.task,
-        "name": config.name,
+        "name": config.name or Path(config.data).resolve().name,
         "model": config.label or str(model.checkpoint.path),
         "checkpoint": str(model.checkpoint.path),
         "step": 0 if config.untrained else model.checkpoint.step,
@@ -194,7 +194,9 @@ def _read_language(config: ConfigDict, language: str) -> list[AlignedPair]:
         Path(config.data) / pattern.replace("{language}", language)
         for pattern in (config.test, config.gold)
     )
-    return read_pharaoh(text, gold) if config.gold else read_xl_wa(text)
+    if config.gold:
+        return read_pharaoh(text, gold, first_index=config.first_index)
+    return read_xl_wa(text, first_index=config.first_index)
 
 
 def _languages_at(folder: Path, pattern: str) -> tuple[str, ...]:

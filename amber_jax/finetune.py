@@ -29,6 +29,7 @@ from amber_jax.model import flops
 from amber_jax.model.encoder import at_or_above
 from amber_jax.model.heads import LabellingModel
 from amber_jax.run_log import Evaluation, RunLog
+from amber_jax.tasks.examples import Read
 from amber_jax.tasks.labelling import (
     CROSS_ENTROPY,
     init_labelling,
@@ -66,6 +67,8 @@ from amber_jax.workdir import (
 
 DEV = "dev"
 _HEAD_KEY, _DROPOUT_KEY = 0, 2
+_COMMONEST = "commonest_label"  # of a dev record: the share of one label; 1: constant
+_NOT_TRANSLATED = "training pairs without translation (NS)"
 _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "log_every", "tensorboard", "label", "seeds"),
     *("languages", "test", "data", "stand_in", "max_skipped_in_a_row"),
@@ -79,8 +82,9 @@ class Examples:
 
     train: Sequence[Any]
     dev: Sequence[Any]
-    tests: Mapping[str, Sequence[Any]]  # language -> examples
+    tests: Mapping[str, Read]  # by language
     files: Sequence[str]  # of train
+    first_only: int  # max_train_examples, if train has more; else 0
     dropped: Mapping[str, int]  # reason -> rows left out, of all files
 
     @functools.cached_property
@@ -200,7 +204,8 @@ def read_examples(config: ConfigDict, task: Task) -> Examples:
     Raises:
         UserError: a file is missing or wrong, or training labels are unknown.
     """
-    tests, reads = zero_shot.read_tests(config, task)
+    tests = zero_shot.read_tests(config, task)
+    reads = list(tests.values())
 
     def read(pattern: str) -> Any:
         place = zero_shot.source(config, pattern)
@@ -208,7 +213,9 @@ def read_examples(config: ConfigDict, task: Task) -> Examples:
         return reads[-1]
 
     training = read(config.train)
-    train = training.examples[: config.max_train_examples or None]
+    usable = [one for one in training.examples if task.is_translated(one)]
+    train = usable[: config.max_train_examples or None]
+    first_only = len(train) if len(train) < len(usable) else 0
     if config.dev:
         dev = read(config.dev).examples
     else:
@@ -224,7 +231,10 @@ def read_examples(config: ConfigDict, task: Task) -> Examples:
     for one in reads:
         for reason, count in one.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
-    return Examples(train, dev, tests, training.files, dropped)
+    untranslated = len(training.examples) - len(usable)
+    if untranslated:
+        dropped[_NOT_TRANSLATED] = untranslated
+    return Examples(train, dev, tests, training.files, first_only, dropped)
 
 
 def describe(setup: Setup) -> str:
@@ -276,7 +286,13 @@ def _train(setup: Setup, seed: int, folder: Path) -> bool:
         if int(state.step) < setup.num_steps or best_step(log.evaluated) is None:
             log.note(f"asked to stop: saved step {int(state.step)}")
             return False
-        _keep_best(setup, seed, folder, log.evaluated[best_step(log.evaluated), DEV])
+        best = log.evaluated[best_step(log.evaluated), DEV]
+        if best.get(_COMMONEST, 0) == 1 and len(setup.examples.dev) > 1:
+            log.note(
+                f"dev: at step {best['step']}, the best, every prediction is the same "
+                "label; the training has collapsed"
+            )
+        _keep_best(setup, seed, folder, best)
     return True
 
 
@@ -300,7 +316,7 @@ def _run_steps(
     config = setup.config
     start, end = int(state.step), setup.num_steps
     encoded_dev = setup.labeller.encode(setup.examples.dev)
-    dev = Evaluation(DEV, lambda params: _score_dev(setup, params, encoded_dev, log))
+    dev = Evaluation(DEV, lambda params: _score_dev(setup, params, encoded_dev))
     if start == end or (start and loop.is_due(start, config.evaluate_every)):
         # A run that was asked to stop there left it out.
         log.evaluate([dev], state, config.task)
@@ -373,14 +389,16 @@ def _count_work(
 
 
 def _score_dev(
-    setup: Setup, params: Params, encoded: Sequence[Labelled], log: RunLog
+    setup: Setup, params: Params, encoded: Sequence[Labelled]
 ) -> dict[str, float]:
     dev = setup.examples.dev
     predicted = setup.labeller.predict_encoded(params, dev, encoded)
-    if zero_shot.is_constant(predicted):
-        log.note("dev: every prediction is the same label; the training has collapsed")
     scores = setup.task.score(dev, predicted)
-    return scores | {"average": scores[setup.task.metric]}
+    return {
+        **scores,
+        _COMMONEST: zero_shot.commonest_share(predicted),
+        "average": scores[setup.task.metric],
+    }
 
 
 def _first_state(
@@ -472,13 +490,20 @@ def _keep_best(
     train = {
         "files": [Path(file).name for file in examples.files],
         "examples": len(examples.train),
+        "first_only": examples.first_only,
         "stand_in": config.stand_in,
     }
+    counted = setup.task.learned_by_counting(examples.train)
+
+    def write_extras(path: Path) -> None:
+        _write_extras(setup)(path)
+        write_json(path / zero_shot.COUNTED, counted)
+
     checkpoints.save_params(
         folder / zero_shot.BEST,
         on_one_device(params),
         _run_json(setup, seed) | {"step": step, "selection": selection, "train": train},
-        write_extras=_write_extras(setup),
+        write_extras=write_extras,
     )
 
 
@@ -487,8 +512,7 @@ def _test(setup: Setup, seed: int, folder: Path) -> dict[str, Any]:
         setup.labeller,
         load_model(folder / zero_shot.BEST),
         setup.examples.tests,
-        train=setup.examples.train,
-        label=setup.config.label,
+        config=setup.config,
         output=folder,
     )
     write_json(folder / RESULTS, {"results": [result]})
@@ -496,15 +520,33 @@ def _test(setup: Setup, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def spread(results: Sequence[Mapping[str, Any]]) -> str:
-    """Returns mean and standard deviation over the seeds, by language, in lines."""
-    metric = results[0]["metric"]
-    columns = {
-        language: [result["scores"][language][metric] for result in results]
-        for language in results[0]["scores"]
-    }
-    columns["average"] = [result["average"][metric] for result in results]
-    lines = [f"{results[0]['name']}, {metric} in %, {len(results)} seeds: mean ± s.d."]
-    for name, values in columns.items():
-        mean, deviation = statistics.mean(values), statistics.stdev(values)
-        lines.append(f"{name:<10}{100 * mean:>8.1f} ± {100 * deviation:.1f}")
+    """Returns mean and standard deviation over the seeds, by language, in lines.
+
+    The baselines beside them are shares of right answers, the same for every seed.
+    """
+    first = results[0]
+    metrics = list(first["average"])
+    names = list(next(iter(first["baseline_accuracy"].values())))
+    columns = [*metrics, *(f"{name} acc." for name in names)]
+    baselines = first["baseline_accuracy"]
+    rows = [
+        (language, [one["scores"][language] for one in results], baselines[language])
+        for language in first["scores"]
+    ]
+    averages = [one["average"] for one in results]
+    rows.append(("average", averages, zero_shot.average(baselines)))
+    lines = [
+        f"{first['name']}, in %, {len(results)} seeds: mean ± s.d.",
+        *zero_shot.training_remarks(first),
+        f"{'language':<10}" + "".join(f"{column:>19}" for column in columns),
+    ]
+    for label, scores, shares in rows:
+        cells = [_mean_and_deviation([one[name] for one in scores]) for name in metrics]
+        cells += [f"{100 * shares[name]:.1f}" for name in names]
+        lines.append(f"{label:<10}" + "".join(f"{cell:>19}" for cell in cells))
     return "\n".join(lines)
+
+
+def _mean_and_deviation(shares: Sequence[float]) -> str:
+    mean, deviation = statistics.mean(shares), statistics.stdev(shares)
+    return f"{100 * mean:.1f} ± {100 * deviation:.1f}"

@@ -146,7 +146,7 @@ def build_retrieval(
     layer = encoder.num_layers if one.layer == -1 else one.layer
     pooling = Pooling(layer, one.pooling, one.special_tokens)
     return RetrievalEvaluation(
-        name=one.name,
+        name=_data_set(one),
         pivot=one.pivot,
         pairs=_read_pairs(one),
         pooling=pooling,
@@ -163,6 +163,13 @@ def build_retrieval(
         tokenizer=tokenizer,
         writes_predictions=one.predictions,
     )
+
+
+def _data_set(one: ConfigDict) -> str:
+    """Returns the evaluation's name; no table of other sentences is called Tatoeba."""
+    path = Path(one.path)
+    is_other = one.name.startswith("tatoeba") and path.is_file()
+    return path.name.partition(".")[0] if is_other else one.name
 
 
 def _read_pairs(one: ConfigDict) -> Pairs:

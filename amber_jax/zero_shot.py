@@ -1,7 +1,9 @@
 """A fine-tuned model on the test sets of every language: predictions, scores, table."""
 
+import collections
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from amber_jax.types import Params
 from amber_jax.workdir import PREDICTIONS
 
 BEST = "best"
+COUNTED = "counted.json"  # beside the best parameters: what baselines learned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +79,9 @@ def build_labeller(
 def score_model(
     labeller: Labeller,
     best: LoadedModel,
-    tests: Mapping[str, Sequence[Any]],
+    tests: Mapping[str, Read],
     *,
-    train: Sequence[Any],
-    label: str,
+    config: ConfigDict,
     output: Path,
 ) -> dict[str, Any]:
     """Returns the result of a fine-tuned model; writes its predictions.
@@ -87,33 +89,36 @@ def score_model(
     Args:
         labeller: of the model's task.
         best: the model, with what its run.json says of training and choice.
-        tests: {language: examples}.
-        train: the examples that the model was trained on, for one baseline; may be
-            empty, then the baseline is left out.
-        label: name of the model in tables; empty: the pretrained checkpoint's path.
+        tests: {language: what was read}.
+        config: of the tests, as `configs/xnli.py` makes it.
         output: predictions go to `output`/predictions/TASK/test-XX.tsv.
     """
     run, path = best.checkpoint.run, str(best.checkpoint.path)
     name = run["task"]["name"]
+    counted = _counted(best)
     tested = {
-        language: _test_language(labeller, best.params, examples, train)
-        for language, examples in tests.items()
+        language: _test_language(labeller, best.params, read, counted)
+        for language, read in tests.items()
     }
     for language, one in tested.items():
         folder = output / PREDICTIONS
         xtreme.write_predictions(folder, name, language, one.pop("predicted"))
     columns = {
         key: {language: one[key] for language, one in tested.items()}
-        for key in ("scores", "examples", "baselines", "baseline_accuracy")
+        for key in (
+            *("scores", "examples", "untranslated", "left_out"),
+            *("baselines", "baseline_accuracy"),
+        )
     }
     return {
         "task": name,
-        "name": name,
-        "model": label or run["pretrained"]["path"],
+        # UD's own words are another test set than the tokens that XTREME tags.
+        "name": f"{name}, syntactic words" if config.syntactic_words else name,
+        "model": config.label or run["pretrained"]["path"],
         "checkpoint": path,
         "step": best.checkpoint.step,
         "seed": run["config"]["seed"],
-        "train": run["train"],
+        "train": {"first_only": run["config"]["max_train_examples"]} | run["train"],
         "selection": run["selection"],
         "metric": labeller.task.metric,
         **columns,
@@ -122,19 +127,27 @@ def score_model(
     }
 
 
+def _counted(best: LoadedModel) -> dict[str, Any]:
+    """Returns what baselines learned; {} of models written before it was kept."""
+    path = best.checkpoint.path / COUNTED
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
 def _test_language(
-    labeller: Labeller, params: Params, examples: Sequence[Any], train: Sequence[Any]
+    labeller: Labeller, params: Params, read: Read, counted: Mapping[str, Any]
 ) -> dict[str, Any]:
-    task = labeller.task
+    task, examples = labeller.task, read.examples
     predicted = labeller.predict(params, examples)
     knowing_little = {
         name: task.score(examples, answers)
-        for name, answers in task.baselines(train, examples).items()
+        for name, answers in task.baselines(counted, examples).items()
     }
     return {
         "predicted": predicted,
         "scores": task.score(examples, predicted),
         "examples": len(examples),
+        "untranslated": sum(not task.is_translated(one) for one in examples),
+        "left_out": read.dropped,
         "baselines": {n: score[task.metric] for n, score in knowing_little.items()},
         "baseline_accuracy": {n: one["accuracy"] for n, one in knowing_little.items()},
         "collapsed": is_constant(predicted),
@@ -170,7 +183,12 @@ def evaluate_task(
     models = [load_model(path, note=note) for path in found or [checkpoint]]
     for model in models:
         _check_task(model, config.task)
-    tests, _ = read_tests(config, task)
+        if not (model.checkpoint.path / COUNTED).exists():
+            note(
+                f"{model.checkpoint.path} has no {COUNTED}, like all models of earlier "
+                "versions; of the baselines only majority stands beside its scores"
+            )
+    tests = read_tests(config, task)
     return [_evaluate_one(config, task, model, tests, output) for model in models]
 
 
@@ -178,7 +196,7 @@ def _evaluate_one(
     config: ConfigDict,
     task: Task,
     model: LoadedModel,
-    tests: Mapping[str, Sequence[Any]],
+    tests: Mapping[str, Read],
     output: Path,
 ) -> dict[str, Any]:
     labeller = build_labeller(
@@ -188,9 +206,7 @@ def _evaluate_one(
         max_length=model.checkpoint.run["task"]["max_length"],
     )
     folder = output / f"seed-{model.checkpoint.run['config']['seed']}"
-    return score_model(
-        labeller, model, tests, train=(), label=config.label, output=folder
-    )
+    return score_model(labeller, model, tests, config=config, output=folder)
 
 
 def _check_task(model: LoadedModel, wanted: str) -> None:
@@ -204,16 +220,12 @@ def _check_task(model: LoadedModel, wanted: str) -> None:
         )
 
 
-def read_tests(
-    config: ConfigDict, task: Task
-) -> tuple[dict[str, Sequence[Any]], list[Read]]:
-    """Returns {language: examples} of the config's tests, and what was read."""
-    reads = {
+def read_tests(config: ConfigDict, task: Task) -> dict[str, Read]:
+    """Returns {language: what was read} of the config's tests."""
+    return {
         language: task.read(source(config, config.test), language)
         for language in config.languages
     }
-    tests = {language: one.examples for language, one in reads.items()}
-    return tests, list(reads.values())
 
 
 def source(config: ConfigDict, pattern: str) -> str:
@@ -232,14 +244,19 @@ def average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     }
 
 
-def is_constant(predicted: Sequence[Any]) -> bool:
-    """Returns whether all predictions are one label: training has collapsed."""
-    flat = {
+def commonest_share(predicted: Sequence[Any]) -> float:
+    """Returns which share of all predictions is the most frequent label."""
+    counts = collections.Counter(
         label
         for one in predicted
         for label in (one if isinstance(one, list) else [one])
-    }
-    return len(flat) == 1 and len(predicted) > 1
+    )
+    return max(counts.values()) / counts.total()
+
+
+def is_constant(predicted: Sequence[Any]) -> bool:
+    """Returns whether all predictions are one label: training has collapsed."""
+    return len(predicted) > 1 and commonest_share(predicted) == 1
 
 
 def as_table(result: Mapping[str, Any]) -> str:
@@ -251,8 +268,7 @@ def as_table(result: Mapping[str, Any]) -> str:
         f"{result['step']} (best {chosen['metric']} on English dev: "
         f"{100 * chosen['score']:.1f}%)"
     ]
-    if result["train"]["stand_in"]:
-        lines.append(f"stand-in training set: {result['train']['stand_in']}")
+    lines += training_remarks(result)
     cells = [*metrics, *(f"{name} acc." for name in baselines)]
     widths = [max(10, len(cell) + 2) for cell in cells]
     row = functools.partial(_row, widths)
@@ -271,12 +287,38 @@ def as_table(result: Mapping[str, Any]) -> str:
     lines.append(
         f"{'average':<10}{'':>10}" + row([f"{100 * number:.1f}%" for number in means])
     )
+    lines += _test_remarks(result)
     if result["collapsed"]:
         lines.append(
             f"collapsed: one constant prediction in {', '.join(result['collapsed'])}; "
             "try another seed, warm-up steps or a lower learning rate"
         )
     return "\n".join(lines)
+
+
+def training_remarks(result: Mapping[str, Any]) -> list[str]:
+    """Returns what makes a result's training another than the benchmark's."""
+    train, remarks = result["train"], []
+    if train["stand_in"]:
+        remarks.append(f"stand-in training set: {train['stand_in']}")
+    if train["first_only"]:
+        remarks.append(
+            f"trained on the first {train['first_only']:,} examples of its training "
+            "set only (max_train_examples)"
+        )
+    return remarks
+
+
+def _test_remarks(result: Mapping[str, Any]) -> list[str]:
+    """Returns which rows of the tests are odd, and how many."""
+    counts = {name: count for name, count in result["untranslated"].items() if count}
+    told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    remarks = [f"without translation (NS), counted as XTREME does: {told}"]
+    return (remarks if told else []) + [
+        f"left out in {name}: {count:,} {reason}"
+        for name, reasons in result["left_out"].items()
+        for reason, count in reasons.items()
+    ]
 
 
 def _row(widths: Sequence[int], cells: Sequence[str]) -> str:

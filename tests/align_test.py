@@ -216,7 +216,7 @@ def test_the_evaluation_command_scores_every_language(checkpoint, tmp_path):
     scores, mean = result.pop("scores"), result.pop("average")
     assert result == {
         "task": "word_alignment",
-        "name": "xl-wa",
+        "name": "data",  # the folder's
         "model": "tiny",
         "checkpoint": str(checkpoint / "checkpoints" / "5"),
         "step": 5,
@@ -257,6 +257,22 @@ def test_gold_links_may_stand_in_pharaoh_files(checkpoint, tmp_path):
     assert result["baselines"]["de"]["diagonal"] == pytest.approx(0.0)
 
 
+def test_gold_counted_from_1_scores_as_gold_counted_from_0(checkpoint, tmp_path):
+    gold(tmp_path / "zero", "ja", ["1 2 3\t4 5 6\t0-0 1-2"])
+    gold(tmp_path / "one", "ja", ["1 2 3\t4 5 6\t1-1 2-3"])
+    model = load_model(checkpoint)
+    wanted, found = (
+        align.word_alignment_result(
+            evaluation(tmp_path / name, **how), model, note=print
+        )
+        for name, how in (("zero", {}), ("one", {"first_index": 1, "name": "kftt"}))
+    )
+    assert (wanted["name"], found["name"]) == ("zero", "kftt")
+    assert found | {"name": "zero"} == wanted
+    with pytest.raises(UserError, match="first_index"):
+        align.word_alignment_result(evaluation(tmp_path / "one"), model, note=print)
+
+
 def test_languages_can_be_chosen_and_places_be_told(checkpoint, tmp_path):
     model = load_model(checkpoint)
     for language in ("de", "fr", "it"):
@@ -278,6 +294,8 @@ def test_languages_can_be_chosen_and_places_be_told(checkpoint, tmp_path):
         ({"gold": "links"}, "gold is 'links'; wanted {language} in it"),
         ({"test": "{language}/none.tsv"}, "has no file {language}/none.tsv"),
         ({"languages": ("xx",)}, "xx/test.tsv"),
+        ({"first_index": 2}, "first_index is 2, not 0 or 1"),
+        ({"first_index": 1}, "counted from 1"),
     ],
 )
 def test_gold_that_is_not_there_is_told(checkpoint, tmp_path, changes, sentence):

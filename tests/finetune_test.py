@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from amber_jax import config as settings
 from amber_jax import finetune, pretrain, zero_shot
 from amber_jax.errors import UserError
 from amber_jax.loading import load_model
+from amber_jax.tasks import xtreme
 from amber_jax.tasks.labelling import init_labelling
 from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.console import Console
+from amber_jax.training.manifest import MANIFEST, complete_folder
 from amber_jax.training.metrics import read_metrics
 
 TIMINGS = {
@@ -149,8 +152,25 @@ def test_evaluating_the_workdir_again_gives_the_same_scores(
     (again,) = zero_shot.evaluate_task(
         config_of("udpos"), workdir, tmp_path, note=quietly
     )
-    for name in ("scores", "selection", "train", "model", "seed"):
-        assert again[name] == result[name]
+    assert result["baseline_accuracy"]["fr"].keys() == {"majority", "frequent_tag"}
+    assert again | {"checkpoint": ""} == result | {"checkpoint": ""}
+
+
+def test_a_model_of_an_earlier_version_is_tested_without_what_it_lacks(
+    config_of, finished, tmp_path
+):
+    workdir, result = finished("xnli")
+    old = tmp_path / "old"
+    shutil.copytree(workdir / "seed-1" / "best", old)
+    (old / zero_shot.COUNTED).unlink()
+    (old / MANIFEST).unlink()
+    complete_folder(old, tmp_path / "best")
+    told = []
+    (again,) = zero_shot.evaluate_task(
+        config_of("xnli"), tmp_path / "best", tmp_path / "out", note=told.append
+    )
+    assert again["scores"] == result["scores"]
+    assert "only majority" in told[0]
 
 
 def test_several_seeds_differ_and_their_spread_is_told(config_of, pretrained, tmp_path):
@@ -166,7 +186,13 @@ def test_several_seeds_differ_and_their_spread_is_told(config_of, pretrained, tm
     assert not np.array_equal(*heads)
     values = [result["average"]["accuracy"] for result in results]
     mean, deviation = 100 * np.mean(values), 100 * np.std(values, ddof=1)
-    assert f"{mean:.1f} ± {deviation:.1f}" in told[-1]
+    (average,) = (line for line in told[-1].splitlines() if line[:7] == "average")
+    majority = 100 * np.mean(
+        [one["majority"] for one in results[0]["baseline_accuracy"].values()]
+    )
+    assert average.split() == [
+        *("average", f"{mean:.1f}", "±", f"{deviation:.1f}", f"{majority:.1f}")
+    ]
 
 
 def test_eight_devices_train_as_one(config_of, pretrained, tmp_path):
@@ -344,13 +370,91 @@ def test_a_constant_prediction_is_a_collapse():
     assert not zero_shot.is_constant(["a", "b"])
 
 
-def test_a_collapse_is_told(config_of, pretrained, tmp_path):
+def test_a_collapse_is_told(config_of, pretrained, tmp_path, capsys):
     config = config_of("xnli").copy_and_resolve_references()
     config.num_epochs, config.peak_learning_rate = 1, 0.9  # far too much
     told = []
     (result,) = finetune.finetune(config, pretrained, tmp_path, note=told.append)
     assert result["collapsed"] == ["en", "fr"]
     assert "collapsed: one constant prediction in en, fr" in told[-1]
+    assert capsys.readouterr().out.count("training has collapsed") == 1
+
+
+def test_a_constant_answer_at_a_step_that_is_not_chosen_is_no_collapse(
+    config_of, pretrained, tmp_path, capsys, monkeypatch
+):
+    chosen = iter([True, False, False])
+    monkeypatch.setattr(
+        finetune, "_score_dev", lambda *_: dev_record(is_best=next(chosen))
+    )
+    config = config_of("xnli").copy_and_resolve_references()
+    config.num_epochs, config.evaluate_every = 2, 6
+    (result,) = finetune.finetune(config, pretrained, tmp_path, note=quietly)
+    assert result["selection"]["step"] == 6
+    assert "training has collapsed" not in capsys.readouterr().out
+
+
+def dev_record(*, is_best):
+    if is_best:
+        return {"average": 0.9, "commonest_label": 0.5}
+    return {"average": 0.3, "commonest_label": 1.0}
+
+
+def write_paraphrases(path, rows):
+    lines = [f"{first}\t{second}\t{label}\n" for first, second, label in rows]
+    path.write_text("".join(lines))
+
+
+def test_pairs_without_translation_are_predicted_and_not_trained_on(
+    config_of, pretrained, tmp_path
+):
+    folder = tmp_path / "pawsx"
+    (folder / "labels" / "pawsx").mkdir(parents=True)
+    pairs = [(str(one), "12 13", one % 2) for one in range(20)]
+    odd = [("NS", "12", 1), *pairs[:6], ("12", "NS", 0), ("13", "NS", 0)]
+    tests = {"en": pairs, "fr": odd}
+    write_paraphrases(folder / "train-en.tsv", [*pairs, ("NS", "14", 1)])
+    write_paraphrases(folder / "dev-en.tsv", pairs)
+    for language, rows in tests.items():
+        write_paraphrases(folder / f"test-{language}.tsv", rows)
+        gold = "".join(f"{label}\n" for _, _, label in rows)
+        (folder / "labels" / "pawsx" / f"test-{language}.tsv").write_text(gold)
+    config = config_of("pawsx").copy_and_resolve_references()
+    config.data, config.num_epochs, config.max_train_examples = str(folder), 2, 18
+    told = []
+    (result,) = finetune.finetune(
+        config, pretrained, tmp_path / "run", note=told.append
+    )
+    assert result["train"]["examples"] == result["train"]["first_only"] == 18
+    assert "left out: 1 training pairs without translation (NS)" in told[0]
+    assert result["examples"] == {"en": 20, "fr": 9}
+    assert result["untranslated"] == {"en": 0, "fr": 3}
+    assert result["left_out"] == {"en": {}, "fr": {}}
+    scored = xtreme.score_folder(
+        tmp_path / "run" / "seed-1" / "predictions",
+        folder / "labels",
+        languages={"pawsx": ("en", "fr")},
+    )
+    shares = {name: one["accuracy"] for name, one in result["scores"].items()}
+    percent = {name: 100 * share for name, share in shares.items()}
+    percent["average"] = sum(percent.values()) / 2
+    assert scored["pawsx"]["accuracy"] == percent
+    answers = tmp_path / "run" / "seed-1" / "predictions" / "pawsx" / "test-fr.tsv"
+    right = [
+        answer == str(label)
+        for answer, (first, second, label) in zip(
+            answers.read_text().split(), odd, strict=True
+        )
+        if "NS" not in (first, second)
+    ]
+    assert result["scores"]["fr"]["translated"] == sum(right) / 6
+    table = zero_shot.as_table(result)
+    assert "trained on the first 18 examples" in table
+    assert "(NS), counted as XTREME does: fr 3" in table
+    (again,) = zero_shot.evaluate_task(
+        config, tmp_path / "run", tmp_path / "again", note=quietly
+    )
+    assert again | {"checkpoint": ""} == result | {"checkpoint": ""}
 
 
 def test_dev_is_the_end_of_train_where_there_is_none(config_of, pretrained, data):

@@ -167,6 +167,14 @@ def test_each_mistake_is_told(config, checkpoint, tmp_path, name, value, reason)
     assert reason in str(caught.value)
 
 
+def test_a_table_of_other_sentences_is_not_called_tatoeba(config, checkpoint, tmp_path):
+    table = tmp_path / "ours.tsv"
+    table.write_text("key\ten\tde\na\t1 2\t3 4\nb\t5\t6\n", "utf-8")
+    config.retrievals[0].path, config.retrievals[0].predictions = str(table), False
+    (result,) = run(config, checkpoint, tmp_path)
+    assert result["name"] == "ours"
+
+
 def test_an_index_is_refused_for_what_is_no_inner_product(config, checkpoint, tmp_path):
     config.retrievals[0].index, config.retrievals[0].similarity = "Flat", "margin"
     with pytest.raises(UserError, match="index 'Flat' cannot find .* by margin"):

@@ -54,12 +54,13 @@ def word_alignment_evaluation() -> ConfigDict:
     """Returns the defaults of scoring word alignments against gold links."""
     config = ConfigDict()
     config.task = WORD_ALIGNMENT
-    config.name = "xl-wa"
+    config.name = ""  # of the data set, in tables; empty: its folder's
     config.label = ""  # name of the model in tables; empty: its path
     config.untrained = False  # score random weights of the run's seed instead
     config.data = ""  # folder of the gold files
     config.test = "{language}/test.tsv"  # in it: source<TAB>target<TAB>i-j ...
     config.gold = ""  # in it: Pharaoh lines of `test`; empty: its third column
+    config.first_index = 0  # what links call the first word: 0, or 1 as in KFTT
     config.languages = ()  # empty: all that are there
     config.method = "similarity"  # or "attention", of the last layer
     config.layer = -1  # of the similarity; -1: the last; 0: embeddings
@@ -114,6 +115,8 @@ def word_alignment_problems(config: ConfigDict, num_layers: int) -> Iterator[str
     for name in ("test", "gold"):
         if "{language}" not in config[name] and (name == "test" or config.gold):
             yield f"{name} is {config[name]!r}; wanted {{language}} in it"
+    if config.first_index not in (0, 1):
+        yield f"first_index is {config.first_index!r}, not 0 or 1"
     yield from alignment_problems(
         method=config.method,
         layer=config.layer,

@@ -14,6 +14,7 @@ TASK_TITLES = {
     "retrieval": "Retrieval",
     "word_alignment": "Word alignment",
 }
+MARK = "‡"  # behind models that were trained on other data than the benchmark's
 # The paper lists the languages of every other task by letter.
 _XNLI_ORDER = list(PUBLISHED["xnli"].scores[AMBER])
 
@@ -29,6 +30,12 @@ class Entry:
     def languages(self) -> frozenset[str]:
         """The languages that every one of the results was evaluated on."""
         return frozenset(self.results[0].scores)
+
+    @property
+    def marked_label(self) -> str:
+        """The label, with a mark if the training set was another or was cut."""
+        other = any(one.stand_in or one.first_only for one in self.results)
+        return f"{self.label} {MARK}" if other else self.label
 
     @property
     def is_untrained(self) -> bool:
@@ -47,6 +54,12 @@ class EvaluationSet:
     languages: tuple[str, ...]  # of any of the models, in the paper's order
     sizes: dict[str, int]  # language -> examples or candidates
     entries: tuple[Entry, ...]  # in the given order, labels distinct
+
+    @property
+    def untranslated(self) -> dict[str, int]:
+        """How many pairs have no translation, of the languages that have such pairs."""
+        results = (one for entry in self.entries for one in entry.results)
+        return {name: n for one in results for name, n in one.untranslated.items()}
 
     @property
     def shared_languages(self) -> frozenset[str]:

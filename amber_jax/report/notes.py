@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from amber_jax.report.grouping import Entry, EvaluationSet, in_order
+from amber_jax.report.grouping import MARK, Entry, EvaluationSet, in_order
 from amber_jax.report.published import PUBLISHED
-from amber_jax.report.results import BOTH
+from amber_jax.report.results import BOTH, Result
 
 ABSENT, COLLAPSED = "–", "†"
 _MEANING = {
@@ -19,6 +19,9 @@ _MEANING = {
 _BASELINES = {
     "chance": "chance picks any candidate",
     "majority": "majority always gives the test's own most frequent label",
+    "majority f1": "majority always gives the test's own most frequent tag, which "
+    "makes one long chunk of every sentence: its F1 is next to nothing and no fault, "
+    "compare its share of right words in the table of token accuracy",
     "frequent_tag": "frequent tag gives each word its most frequent tag of the "
     "training set",
     "diagonal": "diagonal links words at the same place of their sentences",
@@ -43,10 +46,15 @@ def explanation(
         for name in result.baselines[metric]
     }
     meaning = (evaluation.task, metric)
-    told = [text for name, text in _BASELINES.items() if name in found]
+    told = [
+        _BASELINES.get(f"{name} {metric}", text)
+        for name, text in _BASELINES.items()
+        if name in found
+    ]
     return [
         *([_MEANING[meaning]] if meaning in _MEANING else []),
         _sizes(evaluation),
+        *_odd_rows(evaluation),
         *([f"Baselines: {'; '.join(told)}."] if told else []),
         *_published(evaluation, metric, alike),
     ]
@@ -61,6 +69,20 @@ def _sizes(evaluation: EvaluationSet) -> str:
         return f"{what} in each language: {next(iter(by_size)):,}."
     told = (f"{size:,} ({', '.join(names)})" for size, names in by_size.items())
     return f"{what}: {', '.join(told)}."
+
+
+def _odd_rows(evaluation: EvaluationSet) -> Iterable[str]:
+    results = [one for entry in evaluation.entries for one in entry.results]
+    counts = evaluation.untranslated
+    if counts:
+        told = ", ".join(f"{name} {counts[name]:,}" for name in sorted(counts))
+        yield (
+            "Pairs without translation (NS) are counted as XTREME counts them: "
+            f"{told}; ‘without NS’ is the average that leaves them out."
+        )
+    left_out = dict.fromkeys(text for one in results for text in one.left_out)
+    if left_out:
+        yield f"Left out of the tests: {'; '.join(left_out)}."
 
 
 def _published(
@@ -93,7 +115,7 @@ def notes(
 
 def warnings(entries: Sequence[Entry]) -> list[str]:
     """Returns what is wrong with models, or with what they were trained on."""
-    return [*_collapsed(entries), *_stand_ins(entries)]
+    return [*_collapsed(entries), *_other_training(entries)]
 
 
 def _sets(
@@ -134,11 +156,18 @@ def _collapsed(entries: Iterable[Entry]) -> Iterable[str]:
                 )
 
 
-def _stand_ins(entries: Iterable[Entry]) -> Iterable[str]:
-    by_sentence: dict[str, list[str]] = {}
+def _other_training(entries: Iterable[Entry]) -> Iterable[str]:
+    labels: dict[str, dict[str, None]] = {}  # by sentence, in order
     for entry in entries:
-        for sentence in dict.fromkeys(one.stand_in for one in entry.results):
-            if sentence:
-                by_sentence.setdefault(sentence, []).append(entry.label)
-    for sentence, labels in by_sentence.items():
-        yield f"Stand-in training set ({', '.join(labels)}): {sentence.rstrip('.')}."
+        for result in entry.results:
+            for sentence in _training_remarks(result):
+                labels.setdefault(sentence, {})[entry.label] = None
+    for sentence, names in labels.items():
+        yield f"{MARK} {', '.join(names)}: {sentence}."
+
+
+def _training_remarks(result: Result) -> Iterable[str]:
+    if result.stand_in:
+        yield f"stand-in training set, {result.stand_in.rstrip('.')}"
+    if result.first_only:
+        yield f"trained on the first {result.first_only:,} training examples only"

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import font_manager, ft2font
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from amber_jax.report.inputs import Run
 
@@ -86,8 +86,17 @@ def draw_dev_scores(axes: Axes, runs: Sequence[Run], name: str) -> None:
     _finish_scores(axes)
 
 
+def percent_ticks() -> FuncFormatter:
+    """Returns what labels shares in percent, with the decimals that a tick has.
+
+    0.025 -> 2.5%        0.05 -> 5%
+    """
+    # Ticks are sums of steps: rounding takes their last bits away, and 0 a minus.
+    return FuncFormatter(lambda share, _: f"{round(100 * share, 6) + 0.0:g}%")
+
+
 def _finish_scores(axes: Axes) -> None:
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    axes.yaxis.set_major_formatter(percent_ticks())
     _finish_curve(axes)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="best")

@@ -13,6 +13,7 @@ ALIGNMENT_METRICS = ("aer", "f1", "precision", "recall")
 WITH_NEIGHBOURS = frozenset({"csls", "margin"})  # similarities that look at them
 EXACT = "exact"  # the search index that misses nothing
 CHANCE, BOTH = "chance", "both"
+TRANSLATED = "translated"  # accuracy without the pairs that have no translation
 
 Scores = dict[str, dict[str, float]]
 
@@ -35,6 +36,9 @@ class Result:
     seed: int | None = None
     trained_on: tuple[str, ...] = ()  # number and files of the training examples
     stand_in: str = ""  # what the training set stands in for, one sentence
+    first_only: int = 0  # examples, if only the first of the training set were used
+    untranslated: dict[str, int] = field(default_factory=dict)  # language -> pairs
+    left_out: tuple[str, ...] = ()  # of the tests, one sentence for language and reason
     collapsed: tuple[str, ...] = ()  # languages with one constant prediction
     layers: dict[int, float] = field(default_factory=dict)  # layer -> average share
     layer: int | None = None
@@ -133,6 +137,8 @@ def _fine_tuned(content: Mapping[str, Any]) -> Result:
     baselines = {metrics[0]: _baselines(content["baselines"])}
     if "baseline_accuracy" in content:
         baselines["accuracy"] = _baselines(content["baseline_accuracy"])
+    if all(TRANSLATED in one for one in content["scores"].values()):
+        metrics = (*metrics, TRANSLATED)
     scores = _scores(content, metrics)
     train, selection = content["train"], content["selection"]
     chosen = 100 * _share(selection["score"], "selection")
@@ -154,7 +160,25 @@ def _fine_tuned(content: Mapping[str, Any]) -> Result:
         seed=_count(content, "seed"),
         trained_on=trained_on,
         stand_in=_text(train, "stand_in"),
+        first_only=_count(train, "first_only") if "first_only" in train else 0,
+        untranslated=_untranslated(content),
+        left_out=_left_out(content),
         collapsed=tuple(one_line(str(name)) for name in content["collapsed"]),
+    )
+
+
+def _untranslated(content: Mapping[str, Any]) -> dict[str, int]:
+    """Returns how many pairs have no translation, of the languages that have any."""
+    found = content.get("untranslated", {})
+    counts = {one_line(name): _count(found, name) for name in found}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _left_out(content: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(
+        f"{one_line(name)}: {_count(reasons, reason):,} {one_line(reason)}"
+        for name, reasons in content.get("left_out", {}).items()
+        for reason in reasons
     )
 
 

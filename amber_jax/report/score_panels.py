@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from amber_jax.report.grouping import EvaluationSet
-from amber_jax.report.panels import FAINT, INK, PALETTE, drawable
+from amber_jax.report.panels import FAINT, INK, PALETTE, drawable, percent_ticks
 from amber_jax.report.published import AMBER
 from amber_jax.report.tables import (
     BASELINE,
@@ -62,7 +62,7 @@ def draw_languages(axes: Axes, table: Table) -> None:
     axes.set_xticks(range(len(places)), names)
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(places) - 0.4)
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    axes.yaxis.set_major_formatter(percent_ticks())
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color="#E6E6E6", lw=0.8)
     _legend_below(axes, columns=3, distance=0.13)
@@ -194,7 +194,7 @@ def draw_gaps(axes: Axes, found: Sequence[Gap]) -> None:
     axes.set_yticks(range(len(found)), [drawable(gap.label) for gap in found])
     axes.set_ylim(len(found) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    axes.xaxis.set_major_formatter(percent_ticks())
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.margins(x=0.08)
     axes.grid(axis="x", color="#E6E6E6", lw=0.8)
@@ -232,7 +232,7 @@ def draw_layers(axes: Axes, evaluation: EvaluationSet) -> None:
     chance = fmean(1 / size for size in evaluation.sizes.values())
     axes.axhline(chance, color=FAINT, linestyle=":", lw=1.2, label="chance")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=13, integer=True))
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    axes.yaxis.set_major_formatter(percent_ticks())
     axes.set_ylim(bottom=0)
     axes.set_xlabel("layer (0: embeddings)")
     axes.set_ylabel("sentences retrieved")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from amber_jax.report.document import Document, Facts, Paragraph, Picture, Section
-from amber_jax.report.grouping import Entry, EvaluationSet
+from amber_jax.report.grouping import MARK, Entry, EvaluationSet
 from amber_jax.report.results import Result
 from amber_jax.report.tables import Table
 
@@ -110,14 +110,17 @@ def _provenance(scores: Scores) -> Section:
             for result in entry.results:
                 facts = _facts(evaluation, entry, result)
                 tables.setdefault(tuple(facts), []).append(list(facts.values()))
-    words = Paragraph("One line per evaluation; of several seeds, one line each.")
+    words = Paragraph(
+        "One line per evaluation; of several seeds, one line each. Of a model with "
+        f"{MARK} the training set was another than the benchmark's, or a part of it."
+    )
     facts = [Facts(header, rows) for header, rows in tables.items()]
     return Section("What was evaluated", [words, *facts])
 
 
 def _facts(evaluation: EvaluationSet, entry: Entry, result: Result) -> dict[str, str]:
     return {
-        "model": entry.label,
+        "model": entry.marked_label,
         "evaluation": evaluation.title,
         "step": f"{result.step:,}",
         **({} if result.seed is None else {"seed": str(result.seed)}),

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from amber_jax.report.grouping import Entry, EvaluationSet, distinct
 from amber_jax.report.notes import ABSENT, COLLAPSED, explanation, notes, warnings
 from amber_jax.report.published import PUBLISHED, comparable_languages
-from amber_jax.report.results import ALIGNMENT_METRICS, BOTH, DIRECTIONS, Scores
+from amber_jax.report.results import (
+    ALIGNMENT_METRICS,
+    BOTH,
+    DIRECTIONS,
+    TRANSLATED,
+    Scores,
+)
 
 BASELINE, MEASURED, PUBLISHED_ROW = "baseline", "measured", "published"
 LOWER_IS_BETTER = frozenset({"aer"})
@@ -74,7 +80,7 @@ class View:
 
 _VIEWS = {
     "udpos": (View("f1", "F1 in %"), View("accuracy", "token accuracy in %")),
-    "pawsx": (View("accuracy", "accuracy in %"),),
+    "pawsx": (View("accuracy", "accuracy in %", averages=(TRANSLATED,)),),
     "xnli": (View("accuracy", "accuracy in %"),),
     "retrieval": (
         View(BOTH, "accuracy in %", averages=DIRECTIONS),
@@ -88,7 +94,12 @@ _VIEWS = {
         ),
     ),
 }
-_WORDS = {"f1": "F1", "precision": "precision", "recall": "recall"}
+_WORDS = {
+    "f1": "F1",
+    "precision": "precision",
+    "recall": "recall",
+    TRANSLATED: "without NS",
+}
 
 
 @dataclass(frozen=True)
@@ -198,6 +209,7 @@ def _columns(
         columns += [
             Column(_word(metric, evaluation.pivot) + suffix, metric, shared)
             for metric in view.averages
+            if metric != TRANSLATED or evaluation.untranslated
         ]
     return columns
 
@@ -267,9 +279,14 @@ def _one_seed(shares: Mapping[str, float]) -> dict[str, Sequence[float]]:
 
 def _measured(entry: Entry) -> _Source:
     first = entry.results[0]
-    metrics = next(iter(first.scores.values()))
+    language = next(iter(first.scores))
+    metrics = [
+        metric
+        for metric in first.scores[language]
+        if all(metric in result.scores[language] for result in entry.results)
+    ]
     return _Source(
-        label=entry.label,
+        label=entry.marked_label,
         kind=MEASURED,
         shares={
             metric: {

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from amber_jax.data.labelled import MAX_PAIRS, Labelled
 from amber_jax.tasks import scores
 from amber_jax.tasks.examples import LabelledPair
+from amber_jax.tasks.sentence_pairs import is_translated
 from amber_jax.tokenization.tokenizer import Tokenizer
 
 _SPECIAL_TOKENS = 3  # [CLS] x [SEP] y [SEP]
@@ -68,11 +70,43 @@ def score_pairs(
     return {"accuracy": scores.accuracy([pair.label for pair in pairs], predicted)}
 
 
+def score_paraphrases(
+    pairs: Sequence[LabelledPair], predicted: Sequence[str]
+) -> dict[str, float]:
+    """Returns {"accuracy": XTREME's share, "translated": share without NS}.
+
+    XTREME counts the pairs that PAWS-X's translators left out; the second share is of
+    the pairs that they translated.
+
+    Raises:
+        UserError: the two differ in length, or no pair is translated.
+
+    Source: google-research/xtreme, evaluate.py.
+    """
+    both = [
+        (pair, label)
+        for pair, label in zip(pairs, predicted, strict=True)
+        if is_translated(pair)
+    ]
+    return {
+        **score_pairs(pairs, predicted),
+        "translated": scores.accuracy(
+            [pair.label for pair, _ in both], [label for _, label in both]
+        ),
+    }
+
+
+def learned_by_counting(train: Sequence[LabelledPair]) -> dict[str, Any]:
+    """Returns what baselines take from training examples: nothing."""
+    del train
+    return {}
+
+
 def baselines(
-    train: Sequence[LabelledPair], test: Sequence[LabelledPair]
+    counted: Mapping[str, Any], test: Sequence[LabelledPair]
 ) -> dict[str, list[str]]:
     """Returns what knows nothing of a text: the test's own most frequent label."""
-    del train
+    del counted
     most_frequent = Counter(pair.label for pair in test).most_common(1)[0][0]
     return {"majority": [most_frequent] * len(test)}
 

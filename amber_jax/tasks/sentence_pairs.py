@@ -14,7 +14,6 @@ from amber_jax.tasks.text_lines import excerpt, line_error, numbered_lines
 
 PairTask = Literal["xnli", "pawsx"]
 
-NOT_TRANSLATED = "pairs without translation (NS)"
 NO_GOLD = "pairs without gold label (-)"
 
 _LABELS = {"xnli": XNLI_LABELS, "pawsx": PAWSX_LABELS}
@@ -49,8 +48,10 @@ def read_pairs(
 ) -> tuple[list[LabelledPair], dict[str, int]]:
     """Returns the pairs of a file, and how many were left out, by reason.
 
-    A file with column names in its first line may have them in any order; without
-    them its columns are first sentence, second sentence, label, as XTREME writes them.
+    Pairs of PAWS-X that have no translation are read like all others, because XTREME
+    counts them; see `is_translated`. A file with column names in its first line may
+    have them in any order; without them its columns are first sentence, second
+    sentence, label, as XTREME writes them.
 
     Args:
         path: the file.
@@ -77,9 +78,9 @@ def read_pairs(
         if layout.language is not None and fields[layout.language] != language:
             others[fields[layout.language]] = None
             continue
-        reason = _unusable(fields, layout, task)
-        if reason:
-            dropped[reason] = dropped.get(reason, 0) + 1
+        if task == "xnli" and fields[layout.label].strip() == _UNDECIDED:
+            # MultiNLI, where annotators disagreed.
+            dropped[NO_GOLD] = dropped.get(NO_GOLD, 0) + 1
             continue
         label = fields[layout.label].strip().lower()
         label = _SPELLINGS.get(label, label)
@@ -95,9 +96,12 @@ def read_pairs(
     return pairs, dropped
 
 
-def is_untranslated(first: str, second: str) -> bool:
-    """Returns whether PAWS-X's translators left out a side of the pair."""
-    return _UNTRANSLATED in (first.strip(), second.strip())
+def is_translated(pair: LabelledPair) -> bool:
+    """Returns whether PAWS-X's translators left out neither side of the pair.
+
+    Source: google-research-datasets/paws, pawsx/README.md: `NS` stands for them.
+    """
+    return _UNTRANSLATED not in (pair.first, pair.second)
 
 
 def _named_columns(fields: Sequence[str]) -> Layout | None:
@@ -129,15 +133,6 @@ def _check_fields(
         number,
         f"has {len(fields)} fields separated by tabs; wanted {layout.num_fields}",
     )
-
-
-def _unusable(fields: Sequence[str], layout: Layout, task: PairTask) -> str | None:
-    """Returns why a row is left out, if it is."""
-    if task == "pawsx" and is_untranslated(fields[layout.first], fields[layout.second]):
-        return NOT_TRANSLATED
-    if task == "xnli" and fields[layout.label].strip() == _UNDECIDED:
-        return NO_GOLD  # MultiNLI, where annotators disagreed
-    return None
 
 
 def _label_error(found: str, task: PairTask, path: Path, number: int) -> UserError:

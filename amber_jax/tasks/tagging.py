@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from amber_jax.data.labelled import Labelled
 from amber_jax.tasks import scores
@@ -106,29 +107,40 @@ def score_words(
     }
 
 
-def baselines(
-    train: Sequence[TaggedSentence], test: Sequence[TaggedSentence]
-) -> dict[str, list[list[str]]]:
-    """Returns what knows no context: "majority" and "frequent_tag".
+def learned_by_counting(train: Sequence[TaggedSentence]) -> dict[str, Any]:
+    """Returns each word's most frequent tag, and the most frequent of all.
 
-    The first gives every word the test's own most frequent tag. The second gives a
-    word the tag it has most often in `train`, and new words the most frequent of all;
-    it needs `train` not to be empty.
+    {"tags": {"the": "DET", ...}, "new_words": "NOUN"}
     """
-    most_frequent = _most_frequent(tag for one in test for tag in one.tags)
-    majority = {"majority": [[most_frequent] * len(one.words) for one in test]}
-    if not train:
-        return majority
     tags_of: dict[str, Counter[str]] = {}
     for sentence in train:
         for word, tag in zip(sentence.words, sentence.tags, strict=True):
             tags_of.setdefault(word, Counter())[tag] += 1
-    by_word = {word: tags.most_common(1)[0][0] for word, tags in tags_of.items()}
-    otherwise = _most_frequent(tag for one in train for tag in one.tags)
+    return {
+        "tags": {word: tags.most_common(1)[0][0] for word, tags in tags_of.items()},
+        "new_words": _most_frequent(tag for one in train for tag in one.tags),
+    }
+
+
+def baselines(
+    counted: Mapping[str, Any], test: Sequence[TaggedSentence]
+) -> dict[str, list[list[str]]]:
+    """Returns what knows no context: "majority" and "frequent_tag".
+
+    The first gives every word the test's own most frequent tag. The second gives a
+    word the tag it has most often in training; it needs `counted` not to be empty.
+
+    Args:
+        counted: as `learned_by_counting` returns it.
+        test: the sentences.
+    """
+    most_frequent = _most_frequent(tag for one in test for tag in one.tags)
+    majority = {"majority": [[most_frequent] * len(one.words) for one in test]}
+    if not counted:
+        return majority
+    tags, new = counted["tags"], counted["new_words"]
     return majority | {
-        "frequent_tag": [
-            [by_word.get(word, otherwise) for word in one.words] for one in test
-        ],
+        "frequent_tag": [[tags.get(word, new) for word in one.words] for one in test],
     }
 
 

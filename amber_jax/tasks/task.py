@@ -8,6 +8,7 @@ from amber_jax.data.labelled import Labelled
 from amber_jax.errors import UserError
 from amber_jax.tasks import classification, readers, tagging
 from amber_jax.tasks.examples import PAWSX_LABELS, UDPOS_TAGS, XNLI_LABELS, Read
+from amber_jax.tasks.sentence_pairs import is_translated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +23,10 @@ class Task:
     encode: Callable[..., list[Labelled]]
     decode: Callable[[Sequence[Any], Any, Sequence[str]], list[Any]]
     score: Callable[[Sequence[Any], Sequence[Any]], dict[str, float]]
-    baselines: Callable[[Sequence[Any], Sequence[Any]], dict[str, list[Any]]]
+    learned_by_counting: Callable[[Sequence[Any]], dict[str, Any]]  # of train, as JSON
+    baselines: Callable[[Mapping[str, Any], Sequence[Any]], dict[str, list[Any]]]
     num_slots: Callable[[int], int]  # row length -> labels a row may hold
+    is_translated: Callable[[Any], bool] = lambda _: True  # else it teaches nothing
 
     @property
     def label_ids(self) -> Mapping[str, int]:
@@ -45,6 +48,7 @@ def _pairs(name: readers.PairTask, labels: tuple[str, ...]) -> Task:
             predicted, labels
         ),
         score=classification.score_pairs,
+        learned_by_counting=classification.learned_by_counting,
         baselines=classification.baselines,
         num_slots=classification.num_slots,
     )
@@ -62,6 +66,7 @@ def _tags(*, syntactic_words: bool) -> Task:
         encode=tagging.encode_words,
         decode=tagging.decode_words,
         score=tagging.score_words,
+        learned_by_counting=tagging.learned_by_counting,
         baselines=tagging.baselines,
         num_slots=tagging.num_slots,
     )
@@ -76,8 +81,13 @@ def build_task(name: str, *, syntactic_words: bool = False) -> Task:
     """
     if name == "udpos":
         return _tags(syntactic_words=syntactic_words)
-    labels = {"xnli": XNLI_LABELS, "pawsx": PAWSX_LABELS}
-    return _pairs(name, labels[name])
+    if name == "xnli":
+        return _pairs("xnli", XNLI_LABELS)
+    return dataclasses.replace(
+        _pairs("pawsx", PAWSX_LABELS),
+        score=classification.score_paraphrases,
+        is_translated=is_translated,
+    )
 
 
 def refuse_unknown_labels(

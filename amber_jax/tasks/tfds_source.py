@@ -18,7 +18,7 @@ from amber_jax.tasks.examples import (
     Read,
     TaggedSentence,
 )
-from amber_jax.tasks.sentence_pairs import NOT_TRANSLATED, PairTask, is_untranslated
+from amber_jax.tasks.sentence_pairs import PairTask
 
 _PREFIX = "tfds:"
 _PAWSX_NAMES = ("different_meaning", "paraphrase")
@@ -107,7 +107,6 @@ def read_labelled_pairs(
     allowed = XNLI_LABELS if task == "xnli" else _PAWSX_NAMES
     labels = _names(features, "label", source, allowed=allowed)
     pairs: list[LabelledPair] = []
-    untranslated = 0
     for number, example in enumerate(examples, start=1):
         label = int(_field(example, "label", source, number))
         if not 0 <= label < len(labels):
@@ -119,12 +118,8 @@ def read_labelled_pairs(
             continue
         first = _text(example, "sentence1", source, number)
         second = _text(example, "sentence2", source, number)
-        if is_untranslated(first, second):
-            untranslated += 1
-        else:
-            pairs.append(LabelledPair(first, second, str(label)))
-    dropped = {NOT_TRANSLATED: untranslated} if untranslated else {}
-    return Read(pairs, dropped, [source.replace("{language}", language)])
+        pairs.append(LabelledPair(first, second, str(label)))
+    return Read(pairs, {}, [source.replace("{language}", language)])
 
 
 def read_translations(source: str, *, language: str) -> tuple[list[str], list[str]]:

@@ -3,7 +3,7 @@ import pytest
 from report_files import fine_tuned, write_results
 
 from amber_jax.report.grouping import group_results
-from amber_jax.report.panels import drawable, principal_components
+from amber_jax.report.panels import drawable, percent_ticks, principal_components
 from amber_jax.report.published import AMBER
 from amber_jax.report.results import read_results
 from amber_jax.report.score_panels import gaps
@@ -56,3 +56,9 @@ def test_principal_components_keep_the_distances_of_flat_vectors():
 @pytest.mark.parametrize("shape", [(1, 8), (5, 1), (1, 1)])
 def test_principal_components_of_too_few_numbers_are_still_two(shape):
     assert principal_components(np.ones(shape)).shape == (shape[0], 2)
+
+
+def test_ticks_are_labelled_with_what_they_are():
+    ticks = [0.0, -0.0, 0.025, 0.05, 3 * 0.025, 0.1, 3 * 0.1, 1.0, 0.00125]
+    wanted = ["0", "0", "2.5", "5", "7.5", "10", "30", "100", "0.125"]
+    assert [percent_ticks()(tick) for tick in ticks] == [f"{one}%" for one in wanted]

@@ -159,8 +159,10 @@ def test_all_languages_of_the_paper_show_its_printed_averages(tables_of):
 
 
 def test_doubtful_published_languages_have_an_average_without_them(tables_of):
-    languages = ["ar", "de", "en", "vi"]
-    table, _ = tables_of(fine_tuned("udpos", scores=dict.fromkeys(languages, 0.5)))
+    sizes = {"ar": 1680, "de": 22_358, "en": 5440, "vi": 800}
+    table, _ = tables_of(
+        fine_tuned("udpos", scores=dict.fromkeys(sizes, 0.5), examples=sizes)
+    )
     assert cell(table, AMBER, "average of 2").share == pytest.approx(
         (0.906 + 0.955) / 2
     )
@@ -241,7 +243,64 @@ def test_a_stand_in_is_named_once_with_its_models(tables_of):
         fine_tuned(size=9, seed=2, train=train),
         fine_tuned(size=9, model="MLM", train=train),
     )
-    assert table.warnings == ["Stand-in training set (AMBER, MLM): SICK for MultiNLI."]
+    assert table.warnings == ["‡ AMBER, MLM: stand-in training set, SICK for MultiNLI."]
+    assert [row.label for row in table.rows[1:]] == ["AMBER ‡", "MLM ‡"]
+
+
+def test_a_model_of_a_part_of_the_training_set_is_marked(tables_of, capsys):
+    train = {"files": [], "examples": 99, "stand_in": "", "first_only": 100}
+    tables = tables_of(
+        fine_tuned("udpos", size=20, train=train), fine_tuned("udpos", "whole", size=20)
+    )
+    for table in tables:
+        labels = [row.label for row in table.rows]
+        assert {"AMBER ‡", "whole"} <= set(labels)
+        assert any("first 100" in sentence for sentence in table.warnings)
+    print_tables(tables)
+    assert "AMBER ‡" in capsys.readouterr().out
+
+
+def test_a_few_sentences_stand_beside_no_published_tags(tables_of):
+    few, _ = tables_of(fine_tuned("udpos", scores={"en": 0.9, "de": 0.8}, size=20))
+    assert not any(row.kind == PUBLISHED_ROW for row in few.rows)
+
+
+def test_a_majority_of_no_chunks_is_explained(tables_of):
+    f1, accuracy = tables_of(
+        fine_tuned(
+            "udpos",
+            baselines={name: {"majority": 0.0} for name in ("en", "de")},
+            baseline_accuracy={name: {"majority": 0.3} for name in ("en", "de")},
+        )
+    )
+    assert any("no fault" in sentence for sentence in f1.explanation)
+    assert not any("no fault" in sentence for sentence in accuracy.explanation)
+
+
+def test_pairs_without_translation_are_counted_and_told(tables_of):
+    scores = {"de": 0.5, "en": 0.9}
+    whole = fine_tuned("pawsx", size=2000, scores=scores)
+    both = {
+        name: {"accuracy": one, "translated": one + 0.01}
+        for name, one in scores.items()
+    }
+    (table,) = tables_of(
+        whole | {"scores": both, "untranslated": {"de": 32, "en": 0}},
+        fine_tuned("pawsx", "of an earlier version", size=2000, scores=scores),
+    )
+    assert cell(table, "AMBER", "average").share == pytest.approx(0.7)
+    assert cell(table, "AMBER", "without NS").share == pytest.approx(0.71)
+    assert cell(table, "of an earlier version", "without NS") is None
+    assert any("de 32;" in sentence for sentence in table.explanation)
+    (table,) = tables_of(whole | {"scores": both, "untranslated": {"de": 0, "en": 0}})
+    assert [column.label for column in table.columns] == ["de", "en", "average"]
+
+
+def test_what_the_tests_left_out_is_told(tables_of):
+    left_out = {"en": {"pairs without gold label (-)": 3}, "de": {}}
+    (table,) = tables_of(fine_tuned(left_out=left_out))
+    told = "Left out of the tests: en: 3 pairs without gold label (-)."
+    assert told in table.explanation
 
 
 def test_many_languages_go_down_the_page(tables_of, capsys):

@@ -66,5 +66,5 @@ def test_predictions_are_scored_against_the_labels_and_a_constant():
     pairs = [LabelledPair("", "", label) for label in ("yes", "no", "no", "no")]
     predicted = classification.decode_pairs([[1], [0], [1], [0]], ("no", "yes"))
     assert classification.score_pairs(pairs, predicted) == {"accuracy": 0.75}
-    baseline = classification.baselines([], pairs)["majority"]
+    baseline = classification.baselines({}, pairs)["majority"]
     assert classification.score_pairs(pairs, baseline) == {"accuracy": 0.75}

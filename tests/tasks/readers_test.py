@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from amber_jax.errors import UserError
 from amber_jax.tasks.readers import read_labelled_pairs, read_tagged_sentences
-from amber_jax.tasks.sentence_pairs import NOT_TRANSLATED
+from amber_jax.tasks.sentence_pairs import NO_GOLD
 from amber_jax.tasks.tatoeba import read_tatoeba
 from amber_jax.tasks.universal_dependencies import WITHHELD
 from amber_jax.tasks.word_alignment_files import read_pharaoh, read_xl_wa
@@ -97,8 +97,8 @@ def test_what_is_left_out_is_counted(tmp_path):
     path.write_text(conllu("_/NOUN", "_/PUNCT") + conllu("a/NOUN", "!/PUNCT"))
     assert tagged(path).dropped == {WITHHELD: 1}
     path = tmp_path / "test-en.tsv"
-    path.write_text("a\tb\t0\nNS\tb\t1\nc\td\t1\n")
-    assert pairs(path, task="pawsx").dropped == {NOT_TRANSLATED: 1}
+    path.write_text("a\tb\tneutral\na\tb\t-\nc\td\tentailment\n")
+    assert pairs(path).dropped == {NO_GOLD: 1}
 
 
 def test_a_treebank_without_words_only_matters_if_it_is_alone(tmp_path):

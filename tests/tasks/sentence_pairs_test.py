@@ -3,7 +3,7 @@
 import pytest
 
 from amber_jax.errors import UserError
-from amber_jax.tasks.sentence_pairs import NO_GOLD, NOT_TRANSLATED, read_pairs
+from amber_jax.tasks.sentence_pairs import NO_GOLD, is_translated, read_pairs
 
 XNLI_HEADER = (
     "language\tgold_label\tsentence1_binary_parse\tsentence2_binary_parse\t"
@@ -106,15 +106,19 @@ ORIGINAL_PAWS = [
     "3\tA .\tNS\t0",
     "4\tNSA\tB .\t1",
 ]
-PAWS_PAIRS = [("A b .", "B a .", "0"), ("NSA", "B .", "1")]
+PAWS_PAIRS = [
+    *[("A b .", "B a .", "0"), ("NS", "B a .", "1"), ("A .", "NS", "0")],
+    ("NSA", "B .", "1"),
+]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_paws_x_is_read_in_both_layouts_without_untranslated_rows(path, end):
-    wanted = (PAWS_PAIRS, {NOT_TRANSLATED: 2})
-    assert read(path, ORIGINAL_PAWS, task="pawsx", end=end) == wanted
+def test_paws_x_is_read_whole_in_both_layouts(path, end):
+    pairs, dropped = read(path, ORIGINAL_PAWS, task="pawsx", end=end)
+    assert (pairs, dropped) == (PAWS_PAIRS, {})
+    assert [is_translated(pair) for pair in pairs] == [True, False, False, True]
     xtreme = [row.split("\t", 1)[1] for row in ORIGINAL_PAWS[1:]]
-    assert read(path, xtreme, task="pawsx", end=end) == wanted
+    assert read(path, xtreme, task="pawsx", end=end) == (PAWS_PAIRS, {})
 
 
 def test_ns_is_a_sentence_like_others_in_xnli(path):

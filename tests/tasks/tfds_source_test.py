@@ -4,7 +4,6 @@ import pytest
 
 from amber_jax.errors import UserError
 from amber_jax.tasks.readers import read_labelled_pairs, read_tagged_sentences
-from amber_jax.tasks.sentence_pairs import NOT_TRANSLATED
 from amber_jax.tasks.tatoeba import read_tfds_tatoeba
 from amber_jax.tasks.tfds_source import Source, is_tfds, parse_source
 from amber_jax.tasks.xtreme import LANGUAGES as XTREME_LANGUAGES
@@ -84,11 +83,11 @@ def test_xnli_has_all_languages_in_one_example(mocked, name):
 @pytest.mark.parametrize(
     "name", ["paws_x_wiki/{language}:test", "xtreme_pawsx/de:train"]
 )
-def test_paws_x_loses_its_untranslated_pairs(mocked, name):
+def test_paws_x_keeps_its_untranslated_pairs(mocked, name):
     with mocked(PAWS):
         read = read_labelled_pairs(f"tfds:{name}", language="de", task="pawsx")
-    assert read.examples == [("A b", "B a", "0"), ("A", "B", "1")]
-    assert read.dropped == {NOT_TRANSLATED: 1}
+    assert read.examples == [("A b", "B a", "0"), ("NS", "B a", "1"), ("A", "B", "1")]
+    assert read.dropped == {}
 
 
 def test_xtreme_pos_has_syntactic_words(mocked):

@@ -69,6 +69,40 @@ def test_pharaoh_links_stand_beside_two_texts(tmp_path):
     assert pair == (("a", "b"), ("c",), {(1, 0)}, {(1, 0)})
 
 
+KFTT = ["the old dog\tinu da\t1-1 2-1", "a cat sat\tneko ga iru\t2-1 2?2"]
+
+
+def test_links_counted_from_1_are_refused_until_it_is_said(tmp_path, path):
+    path.write_text("\n".join(KFTT))
+    with pytest.raises(UserError, match="first_index=1"):
+        read_xl_wa(path)
+    first, second = read_xl_wa(path, first_index=1)
+    assert first.sure == {(0, 0), (1, 0)}
+    assert (second.sure, second.possible) == ({(1, 0)}, {(1, 0), (1, 1)})
+    text, links = tmp_path / "text", tmp_path / "links"
+    text.write_text("".join(line.rpartition("\t")[0] + "\n" for line in KFTT))
+    links.write_text("".join(line.rpartition("\t")[2] + "\n" for line in KFTT))
+    with pytest.raises(UserError, match="first_index=1"):
+        read_pharaoh(text, links)
+    assert read_pharaoh(text, links, first_index=1) == [first, second]
+
+
+def test_a_0_where_words_are_counted_from_1_is_told(path):
+    path.write_text("a b\tc\t1-1\na b\tc\t0-1\n")
+    with pytest.raises(UserError, match="line 2 links 0-1.*counted from 1"):
+        read_xl_wa(path, first_index=1)
+
+
+def test_a_0_on_one_side_is_enough(path):
+    path.write_text("a b c\td e\t0-1 1-1\n")
+    assert read_xl_wa(path)[0].sure == {(0, 1), (1, 1)}
+
+
+def test_a_file_without_any_link_is_read(path):
+    path.write_text("a\tb\t\n")
+    assert not read_xl_wa(path)[0].possible
+
+
 BROKEN = [
     ("a b\tc\t0-0\na\tb\n",       2, "2 fields"),
     ("a b\tc\t0-0\n\n",           2, "1 fields"),
