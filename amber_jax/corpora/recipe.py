@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ def recipe_fingerprint(recipe: Recipe, tokenizer_fingerprint: str) -> str:
         "sources": [_source_facts(source) for source in recipe.sources],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def check_sources(sources: Sequence[Source]) -> None:
+    """Raises a `UserError` if there is nothing to build from."""
+    if not sources:
+        raise UserError("the config names no sources; wanted one input at least")
 
 
 def check_options(options: BuildOptions) -> None:
