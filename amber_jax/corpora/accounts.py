@@ -45,12 +45,12 @@ class InputFacts:
     """What one input of a corpus gave."""
 
     files: list[str]  # names without folders
-    kind: str  # text, moses, tsv, manyway or tmx
+    kind: str  # text, moses, tsv, manyway, tmx or held out
     streams: list[str]  # "fr" of running text, "en-fr" of pairs
-    lines: int  # of each file, below a header; translation units of a memory
-    kept: int  # lines of running text, else pairs
-    rejects: dict[str, int]
-    unknown_entities: int
+    lines: int  # of each file, below a header; units of a memory, held-out sentences
+    kept: int  # lines of running text, pairs, held-out sentences
+    rejects: dict[str, int] = field(default_factory=dict)
+    unknown_entities: int = 0
 
 
 def tally(part: Part, row_length: int) -> Tally:
@@ -146,6 +146,11 @@ def input_facts(source: Input, tallies: Tallies) -> InputFacts:
     )
 
 
+def held_out_facts(path: Path, sentences: int) -> InputFacts:
+    """Returns what a file of evaluation sentences gave."""
+    return InputFacts([path.name], "held out", [], lines=sentences, kept=sentences)
+
+
 def write_inputs(directory: Path, inputs: Sequence[InputFacts]) -> None:
     """Writes what the inputs gave beside the manifest, which does not depend on it."""
     text = json.dumps([asdict(facts) for facts in inputs], indent=1)
@@ -205,7 +210,8 @@ def _reason(source: Input, counts: Tally) -> str:
         unit = source.units[0]
         columns = next(read_slice(unit.slices[0]), b"").count(b"\t") + 1
         reason += f", columns {columns} instead of {len(unit.columns)}"
-    if codes := sorted(source.memory.languages):
+    codes = sorted(source.memory.languages)
+    if codes and counts.rejects["empty_side"]:
         more = ", ..." if len(codes) > _MOST_CODES else ""
         reason += f", languages {', '.join(codes[:_MOST_CODES])}{more}"
     return reason

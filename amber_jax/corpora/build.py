@@ -22,6 +22,7 @@ from amber_jax.corpora.accounts import (
     Tally,
     expectation,
     expected_rows,
+    held_out_facts,
     input_facts,
     left_out,
     no_text_error,
@@ -119,7 +120,12 @@ def build_corpus(
         return finished, False
     with workplace(output) as work, mapper(processes) as run:
         directory = work / "corpus"
-        inputs, jobs = _prepare(recipe, work, run, report)
+        held_out = {
+            path: held_out_sentences([path]) for path in recipe.evaluation_files
+        }
+        inputs, jobs = _prepare(
+            recipe, frozenset().union(*held_out.values()), work, run, report
+        )
         _forecast(inputs, jobs, recipe.options, run, report, note)
         parts, facts_of = _process(
             inputs, jobs, recipe.options, work / "rows", run, report
@@ -127,6 +133,9 @@ def build_corpus(
         streams = _write_streams(
             parts, recipe.options, tokenizer.special, directory, run, report
         )
+        facts_of += [
+            held_out_facts(path, len(hashes)) for path, hashes in held_out.items()
+        ]
         write_inputs(directory, facts_of)
         tokenizer.save(directory / "tokenizer")
         facts = _manifest(recipe.options, tokenizer, streams, fingerprint)
@@ -136,14 +145,13 @@ def build_corpus(
 
 
 def _prepare(
-    recipe: Recipe, work: Path, run: Mapper, report: Report
+    recipe: Recipe, held_out: HeldOut, work: Path, run: Mapper, report: Report
 ) -> tuple[list[Input], Jobs]:
     """Returns the inputs cut into units, and what makes a job of a unit."""
     for name in ("inputs", "rows", "corpus"):
         (work / name).mkdir()
-    held_out = work / "held_out.npy"
-    hashes = sorted(held_out_sentences(recipe.evaluation_files))
-    np.save(held_out, np.array(hashes, np.uint64))
+    hashes = work / "held_out.npy"
+    np.save(hashes, np.array(sorted(held_out), np.uint64))
     inputs = plan_inputs(
         recipe.sources,
         options=recipe.options,
@@ -155,7 +163,7 @@ def _prepare(
         _UnitJob,
         options=recipe.options,
         tokenizer=recipe.tokenizer,
-        held_out=held_out,
+        held_out=hashes,
         directory=work / "rows",
     )
 

@@ -7,9 +7,9 @@ HEAD_BYTES = 1 << 12  # of a file are looked at
 _TAR_MAGIC = slice(257, 262)
 _MAGICS = (
     (b"PAR1", "Parquet"),
-    (b"ARROW1", "Arrow"),
+    (b"ARROW1\0\0", "Arrow"),
     (b"\x1f\x8b", "gzip data (name it .gz)"),
-    (b"BZh", "bzip2 data (name it .bz2)"),
+    *((b"BZh%d1AY&SY" % level, "bzip2 data (name it .bz2)") for level in range(1, 10)),
     (b"\xfd7zXZ\0", "xz data (name it .xz)"),
     (b"\x28\xb5\x2f\xfd", "Zstandard data"),
     (b"PK\x03\x04", "a zip archive"),
@@ -28,7 +28,7 @@ _MARKUP = (  # after white space
     (re.compile(rb"<\?xml\s"), "XML"),
     (re.compile(rb'(\[\s*)?\{\s*"[^"\n]*"\s*:'), "JSON"),
 )
-_WIDE_SHARE = 4  # one byte in four is NUL: UTF-16 of Latin letters has one in two
+_WIDE = (0.25, 0.75)  # shares of NUL in UTF-16 and UTF-32, where letters are Latin
 
 
 def other_content(head: bytes) -> str | None:
@@ -46,7 +46,7 @@ def other_content(head: bytes) -> str | None:
             return kind
     if head[_TAR_MAGIC] == b"ustar":
         return "a tar archive"
-    if head.count(b"\0") * _WIDE_SHARE > len(head):
+    if _WIDE[0] * len(head) < head.count(b"\0") <= _WIDE[1] * len(head):
         return "UTF-16 text or binary data"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     return next((kind for pattern, kind in _MARKUP if pattern.match(text)), None)

@@ -7,12 +7,12 @@ is left out and counted; reading goes on behind it.
 
 import codecs
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
+from amber_jax.corpora.content import other_content
 from amber_jax.corpora.text import LINE_CAP_BYTES, clean_text, read_chunks
 from amber_jax.errors import UserError
 
@@ -23,7 +23,7 @@ _BREAK = re.compile(  # of HTML and office formats; of RTF and escaped strings
     r"|\\(n|r|t|line|par|page|tab)\b",
     re.IGNORECASE,
 )
-_MOST_LANGUAGES = 100  # codes of one file that are remembered
+_MOST_LANGUAGES, _CODE_LENGTH = 100, 40  # of a file's codes are remembered
 
 _BYTE_ORDERS = (  # UTF-32's begin as UTF-16's
     (codecs.BOM_UTF8, "utf-8"),
@@ -36,6 +36,7 @@ _BYTE_ORDERS = (  # UTF-32's begin as UTF-16's
     (b"<\0", "utf-16-le"),
     (b"\0<", "utf-16-be"),
 )
+_WIDE = ("utf-16", "utf-32")
 _DECLARATION = re.compile(r"\s*<\?xml\s[^>]*\?>")
 _ENCODING = re.compile(
     rb"\s*<\?xml\s[^>]*?\bencoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']"
@@ -55,7 +56,7 @@ class TmxFacts:
 
     not_xml: int = 0  # units left out
     unknown_entities: int = 0  # each became a space
-    languages: Counter[str] = field(default_factory=Counter)  # code -> variants
+    languages: set[str] = field(default_factory=set)  # codes of its variants
 
 
 def read_tmx(
@@ -100,7 +101,11 @@ def _utf8(path: Path) -> Iterator[bytes]:
     """Yields the text of a file in UTF-8, without its XML declaration."""
     chunks = read_chunks(path)
     head = next(chunks, b"")
-    decoder = codecs.getincrementaldecoder(_encoding(head))(errors=_NO_XML)
+    encoding = _encoding(head)
+    kind = other_content(head)
+    if kind not in (None, "TMX", "XML") and not encoding.startswith(_WIDE):
+        raise _RefusedError(f"it looks like {kind}")
+    decoder = codecs.getincrementaldecoder(encoding)(errors=_NO_XML)
     text = decoder.decode(head).removeprefix("\ufeff")
     declaration = _DECLARATION.match(text)
     yield _encoded(text[declaration.end() if declaration else 0 :].lstrip())
@@ -269,10 +274,8 @@ class _Reader:
         elif name == "tuv":
             code = attributes.get("xml:lang", attributes.get("lang", ""))
             self._code, self._language = _normal(code), self._matching(_normal(code))
-            if code in self._facts.languages or (
-                len(self._facts.languages) < _MOST_LANGUAGES
-            ):
-                self._facts.languages[code] += 1
+            if len(self._facts.languages) < _MOST_LANGUAGES:
+                self._facts.languages.add(code[:_CODE_LENGTH])
         elif name == "seg" and self._is_wanted():
             self._segment, self._size, self._inline = [], 0, []
         elif self._segment is not None and name in _CODES:
