@@ -3,10 +3,12 @@
 import dataclasses
 import errno
 import gzip
+import io
 import json
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from amber_jax.corpora import build
+from amber_jax.corpora.accounts import read_inputs
 from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.packing import taken_apart
 from amber_jax.corpora.recipe import Recipe
@@ -27,9 +31,11 @@ from amber_jax.corpora.sources import (
     TmxSource,
     TsvSource,
 )
-from amber_jax.corpora.text import read_lines, read_many_way
+from amber_jax.corpora.summary import summary
+from amber_jax.corpora.text import read_chunks, read_lines, read_many_way
 from amber_jax.corpora.units import BuildOptions
 from amber_jax.corpora.workplace import workplace
+from amber_jax.data.pipeline import BatchPlan, batches
 from amber_jax.errors import UserError
 from amber_jax.tokenization import load_tokenizer
 
@@ -99,13 +105,37 @@ def all_rows(corpus, kind, name):
     return read_rows(corpus, stream, np.arange(stream.rows))
 
 
-def test_any_number_of_processes_writes_the_same_bytes(recipe, tmp_path):
+def test_any_number_of_processes_writes_the_same_bytes(recipe, texts, tmp_path):
+    bad = tmp_path / "bad.tmx"
+    memory = (texts / "en-hi.tmx").read_text()
+    bad.write_text(memory.replace("</tuv></tu>", "&</tuv></tu>", 1))
+    sources = (*recipe.sources, TmxSource("hi", "en", bad))
+    recipe = dataclasses.replace(recipe, sources=sources)
     for processes in (1, 2, 3):
         output = tmp_path / str(processes)
         build_corpus(recipe, output, processes=processes, report=silent)
     one, two, three = (contents(tmp_path / str(n)) for n in (1, 2, 3))
     assert len(one) > 20
     assert one == two == three
+    streams = json.loads(one["manifest.json"])["streams"]["pair"]
+    assert sorted(streams) == ["en-fr", "en-hi"]
+    assert streams["en-hi"]["inputs"] == 400
+    assert streams["en-hi"]["rejects"]["not_xml"] == 1
+
+
+def test_corpora_stay_the_same_from_version_to_version(sample, tmp_path):
+    vocabulary = tmp_path / "vocab.txt"
+    packed = ROOT / "tests" / "data" / "mbert_vocab.txt.xz"
+    vocabulary.write_bytes(b"".join(read_chunks(packed)))
+    sources = (
+        TextSource("ru", sample / "mono" / "ru.txt.xz"),
+        ManyWaySource(sample / "parallel_eval.tsv.xz", languages=("fr", "hi")),
+    )
+    recipe = Recipe(sources, (), vocabulary, OPTIONS)
+    manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    assert manifest["fingerprint"] == (
+        "b6cc846c3b8fbf065529bacaa34aa776caecef116f87ef2c3fcd0a7643d98f35"
+    )
 
 
 def test_the_corpus_opens_and_its_tokens_are_the_text(recipe, tmp_path, texts):
@@ -216,14 +246,193 @@ def test_a_missing_input_fails_with_its_name(recipe, tmp_path):
         )
 
 
-def test_streams_too_small_for_a_shard_are_all_named(recipe, tmp_path):
-    options = dataclasses.replace(OPTIONS, rows_per_shard=10_000)
-    recipe = dataclasses.replace(recipe, options=options)
-    with pytest.raises(
-        UserError, match=r"one shard of 10000 rows: mono en.*pair en-hi"
-    ):
+def test_a_stream_of_less_than_a_shard_gets_one_short_shard(recipe, tmp_path):
+    whole, _ = build_corpus(recipe, tmp_path / "whole", processes=1, report=silent)
+    most = max(
+        stream["rows"]
+        for named in whole["streams"].values()
+        for stream in named.values()
+    )
+    for rows_per_shard in (most // 2, 10_000):
+        options = dataclasses.replace(OPTIONS, rows_per_shard=rows_per_shard)
+        output = tmp_path / str(rows_per_shard)
+        short = dataclasses.replace(recipe, options=options)
+        manifest, _ = build_corpus(short, output, processes=1, report=silent)
+        corpus = open_corpus(output, verify=True)
+        for kind, streams in manifest["streams"].items():
+            for name, facts in streams.items():
+                before = whole["streams"][kind][name]
+                total = before["rows"] + before["tail_rows_dropped"]
+                shards = max(1, total // rows_per_shard)
+                assert len(facts["shards"]) == shards
+                assert facts["rows"] == min(total, shards * rows_per_shard)
+                assert facts["tail_rows_dropped"] == total - facts["rows"]
+                rows = all_rows(corpus, kind, name)[: before["rows"]]
+                first = all_rows(
+                    open_corpus(tmp_path / "whole", verify=False), kind, name
+                )
+                assert (rows == first[: len(rows)]).all()
+
+
+def test_batches_serve_every_row_of_a_short_shard_once_an_epoch(recipe, tmp_path):
+    sources = (TextSource("en", recipe.sources[0].path), recipe.sources[1])
+    options = dataclasses.replace(OPTIONS, rows_per_shard=50)
+    recipe = dataclasses.replace(recipe, sources=sources, options=options)
+    build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    corpus = open_corpus(tmp_path / "c", verify=True)
+    streams = list(corpus.streams["mono"].values())
+    assert [len(stream.files) for stream in streams] == [1, 1, 1]
+    assert streams[0].rows == 50 > max(stream.rows for stream in streams[1:])
+    plan = BatchPlan(corpus, rows={"mono": 64, "pair": 32}, seed=1, stage=0)
+    served = {}
+    for batch in batches(plan, start=0, stop=16):
+        rows = np.concatenate(
+            [batch["mono"]["token_ids"], batch["mono"]["span_lengths"].reshape(64, -1)],
+            axis=1,
+        )
+        for row, (stream, epoch, index) in zip(
+            rows, batch["mono"]["row_ids"].tolist(), strict=True
+        ):
+            served.setdefault((stream // 2, epoch), []).append(index)
+            wanted = read_rows(corpus, streams[stream // 2], np.array([index]))[0]
+            assert (row == wanted).all()
+    for number, stream in enumerate(streams):
+        assert sorted(served[number, 0]) == [*range(stream.rows)]
+
+
+def test_a_build_tells_what_to_expect_before_it_tokenises(recipe, tmp_path):
+    told = []
+    manifest, _ = build_corpus(
+        recipe,
+        tmp_path / "c",
+        processes=1,
+        report=lambda stage, done, total: told.append(stage),
+        note=told.append,
+    )
+    (line,) = [text for text in told if "en-fr" in text]
+    assert told.index("read") < told.index(line) < told.index("tokenise")
+    wanted = {
+        name: facts["rows"]
+        for streams in manifest["streams"].values()
+        for name, facts in streams.items()
+    }
+    expected = re.findall(r"([a-z-]+) ([0-9,]+)(?=,|$)", line, re.M)
+    assert {name for name, _ in expected} == {*wanted}
+    for name, count in expected:
+        assert int(count) == pytest.approx(wanted[name], rel=0.5, abs=8)
+
+
+USELESS = {
+    "empty.txt": (b"", "empty"),
+    "three.tsv": (b"One.\tUn.\tCC\nTwo.\tDeux.\tCC\n", "field_count 2 of 2"),
+    "same.tsv": (b"One.\tOne.\nTwo.\t\n", "empty_side 1, identical_sides 1 of 2"),
+    "latin.txt": (b"caf\xe9\nd\xe9j\xe0\n", "not_utf8 2 of 2"),
+    "codes.tmx": (
+        b'<tmx><body><tu><tuv xml:lang="eng"><seg>Yes.</seg></tuv>'
+        b'<tuv xml:lang="fra"><seg>Oui.</seg></tuv></tu></body></tmx>',
+        "eng, fra",
+    ),
+    "header.tsv": (b"key\ten\tfr\n", "empty"),
+}
+
+
+@pytest.mark.parametrize("name", USELESS)
+def test_a_stream_without_text_ends_the_build_early_and_says_why(
+    recipe, tmp_path, name
+):
+    path = tmp_path / name
+    content, reason = USELESS[name]
+    path.write_bytes(content)
+    source = {
+        ".txt": TextSource("fr", path),
+        ".tsv": TsvSource("en", "fr", path),
+        ".tmx": TmxSource("en", "fr", path),
+    }[path.suffix]
+    if name == "header.tsv":
+        source = ManyWaySource(path)
+    sources = (recipe.sources[0], source)
+    stages = []
+    with pytest.raises(UserError) as caught:
+        build_corpus(
+            dataclasses.replace(recipe, sources=sources),
+            tmp_path / "c",
+            processes=1,
+            report=lambda stage, done, total: stages.append(stage),
+        )
+    for words in (str(path), reason, " fr" if path.suffix == ".txt" else "en-fr"):
+        assert words in str(caught.value)
+    assert str(recipe.sources[0].path) not in str(caught.value)
+    assert "tokenise" not in stages
+    assert not (tmp_path / "c.partial").exists()
+
+
+def test_text_that_only_stands_deep_in_a_file_is_found(recipe, tmp_path):
+    path = tmp_path / "late.tsv"
+    path.write_bytes(b"One.\tUn.\tCC\n" * 7000 + b"One.\tUn.\n")
+    recipe = dataclasses.replace(recipe, sources=(TsvSource("en", "fr", path),))
+    manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    assert manifest["streams"]["pair"]["en-fr"]["pairs"] == 1
+    assert manifest["streams"]["pair"]["en-fr"]["rejects"] == {"field_count": 7000}
+
+
+def test_a_recipe_without_sources_is_refused(recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, sources=())
+    with pytest.raises(UserError, match="no sources"):
         build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
-    assert not list(tmp_path.iterdir())
+
+
+def test_every_input_tells_what_it_gave(recipe, texts, tmp_path):
+    empty, memory, held_out = (tmp_path / n for n in ("fr.txt.gz", "m.tmx", "no.tsv"))
+    empty.touch()
+    held_out.touch()
+    unit = (
+        '<tu><tuv xml:lang="en"><seg>Ten&nbsp;men{}</seg></tuv>'
+        '<tuv xml:lang="fr"><seg>Dix hommes</seg></tuv></tu>'
+    )
+    memory.write_text(f"<tmx>{unit.format(' came')}{unit.format('&')}</tmx>")
+    sources = (
+        *recipe.sources,
+        TextSource("fr", empty),
+        MosesSource("en", "fr", texts / "en-fr.en", texts / "en-fr.fr"),
+        TmxSource("fr", "en", memory),
+    )
+    recipe = dataclasses.replace(recipe, sources=sources, evaluation_files=(held_out,))
+    manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    facts = read_inputs(tmp_path / "c")
+    assert [(one.files, one.kind, one.streams, one.lines) for one in facts] == [
+        (["en.txt.gz"], "text", ["en"], 400),
+        (["all.tsv"], "manyway", ["en-fr", "en-hi"], 200),
+        (["fr.txt.gz"], "text", ["fr"], 0),
+        (["en-fr.en", "en-fr.fr"], "moses", ["en-fr"], 200),
+        (["m.tmx"], "tmx", ["en-fr"], 2),
+        (["no.tsv"], "held out", [], 0),
+    ]
+    assert [one.kept == 0 for one in facts] == [False, False, True, False, False, True]
+    assert (facts[4].kept, facts[4].rejects) == (1, {"not_xml": 1})
+    assert facts[4].unknown_entities == 2
+    pairs = [one for one in facts if one.kind in ("manyway", "moses", "tmx")]
+    streams = manifest["streams"]["pair"].values()
+    assert sum(one.kept + sum(one.rejects.values()) for one in pairs) == sum(
+        stream["inputs"] for stream in streams
+    )
+    console = Console(width=200, file=io.StringIO())
+    console.print(summary(manifest, facts))
+    told = console.file.getvalue()
+    assert all(name in told for one in facts for name in one.files)
+    assert "gave nothing: fr.txt.gz, no.tsv" in told
+
+
+def test_a_corpus_without_accounts_opens_and_damaged_ones_are_refused(recipe, tmp_path):
+    build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    path = tmp_path / "c" / "inputs.json"
+    for text in ("{", "[1]", "[" * 100_000, path.read_text().replace("400", '"400"')):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r"inputs\.json: damaged"):
+            read_inputs(tmp_path / "c")
+    path.unlink()
+    assert read_inputs(tmp_path / "c") == []
+    open_corpus(tmp_path / "c", verify=True)
+    assert not build_corpus(recipe, tmp_path / "c", processes=1, report=silent)[1]
 
 
 @pytest.mark.parametrize(
