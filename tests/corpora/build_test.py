@@ -2,13 +2,10 @@
 
 import dataclasses
 import errno
-import gzip
-import io
 import json
 import multiprocessing
 import os
 import pickle
-import re
 import signal
 import subprocess
 import sys
@@ -16,13 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from amber_jax.corpora import build
-from amber_jax.corpora.accounts import read_inputs
 from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.packing import taken_apart
-from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.records import open_corpus, read_rows
 from amber_jax.corpora.sources import (
     ManyWaySource,
@@ -31,68 +25,17 @@ from amber_jax.corpora.sources import (
     TmxSource,
     TsvSource,
 )
-from amber_jax.corpora.summary import summary
 from amber_jax.corpora.text import read_chunks, read_lines, read_many_way
-from amber_jax.corpora.units import BuildOptions
 from amber_jax.corpora.workplace import workplace
 from amber_jax.data.pipeline import BatchPlan, batches
 from amber_jax.errors import UserError
 from amber_jax.tokenization import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONS = BuildOptions(
-    row_length=128,
-    max_pairs=8,
-    rows_per_shard=4,
-    alpha=0.7,
-    max_side_tokens=62,
-    cut_long_sides=False,
-    max_length_ratio=4.0,
-    max_line_bytes=1 << 16,
-    unit_bytes=1 << 15,
-    parallel_as_text=True,
-)
 
 
 def silent(stage, done, total):
     del stage, done, total
-
-
-@pytest.fixture(scope="module")
-def texts(sample, tmp_path_factory):
-    """400 lines of English text and 200 rows of en, fr, hi, in five formats."""
-    folder = tmp_path_factory.mktemp("texts")
-    lines = list(read_lines(sample / "mono" / "en.txt.xz"))[:400]
-    (folder / "en.txt.gz").write_bytes(gzip.compress(b"\n".join(lines)))
-    _, rows = read_many_way(sample / "parallel_train.tsv.xz")
-    rows = [row for row in list(rows)[-400:] if {"en", "fr", "hi"} <= {*row}][:200]
-    en, fr, hi = ([row[code] for row in rows] for code in ("en", "fr", "hi"))
-    (folder / "en-fr.en").write_text("".join(f"{x}\n" for x in en))
-    (folder / "en-fr.fr").write_text("".join(f"{x}\r\n" for x in fr))
-    both = zip(en, hi, strict=True)
-    (folder / "en-hi.tsv").write_text("".join(f"{x}\t{y}\n" for x, y in both))
-    units = "".join(
-        f'<tu><tuv xml:lang="en-GB"><seg><![CDATA[{x}]]></seg></tuv>'
-        f'<tuv xml:lang="hi"><seg><![CDATA[{y}]]></seg></tuv></tu>'
-        for x, y in zip(en, hi, strict=True)
-    )
-    (folder / "en-hi.tmx").write_text(f"<tmx><body>{units}</body></tmx>")
-    table = "".join(f"{x}\t{y}\t{z}\n" for x, y, z in zip(en, fr, hi, strict=True))
-    (folder / "all.tsv").write_text("en\tfr\thi\n" + table)
-    return folder
-
-
-@pytest.fixture
-def recipe(texts, tokenizer_folder):
-    return Recipe(
-        sources=(
-            TextSource("en", texts / "en.txt.gz"),
-            ManyWaySource(texts / "all.tsv"),
-        ),
-        evaluation_files=(),
-        tokenizer=tokenizer_folder,
-        options=OPTIONS,
-    )
 
 
 def contents(folder):
@@ -123,7 +66,7 @@ def test_any_number_of_processes_writes_the_same_bytes(recipe, texts, tmp_path):
     assert streams["en-hi"]["rejects"]["not_xml"] == 1
 
 
-def test_corpora_stay_the_same_from_version_to_version(sample, tmp_path):
+def test_corpora_stay_the_same_from_version_to_version(recipe, sample, tmp_path):
     vocabulary = tmp_path / "vocab.txt"
     packed = ROOT / "tests" / "data" / "mbert_vocab.txt.xz"
     vocabulary.write_bytes(b"".join(read_chunks(packed)))
@@ -131,7 +74,7 @@ def test_corpora_stay_the_same_from_version_to_version(sample, tmp_path):
         TextSource("ru", sample / "mono" / "ru.txt.xz"),
         ManyWaySource(sample / "parallel_eval.tsv.xz", languages=("fr", "hi")),
     )
-    recipe = Recipe(sources, (), vocabulary, OPTIONS)
+    recipe = dataclasses.replace(recipe, sources=sources, tokenizer=vocabulary)
     manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
     assert manifest["fingerprint"] == (
         "b6cc846c3b8fbf065529bacaa34aa776caecef116f87ef2c3fcd0a7643d98f35"
@@ -181,7 +124,7 @@ def test_moses_tsv_tmx_and_many_way_give_the_same_pairs(recipe, texts, tmp_path)
         "tsv": TsvSource("en", "hi", texts / "en-hi.tsv"),
         "tmx": TmxSource("en", "hi", texts / "en-hi.tmx"),
     }
-    options = dataclasses.replace(OPTIONS, unit_bytes=1 << 30)
+    options = dataclasses.replace(recipe.options, unit_bytes=1 << 30)
     many = dataclasses.replace(recipe, sources=recipe.sources[1:], options=options)
     build_corpus(many, tmp_path / "many", processes=1, report=silent)
     wanted = open_corpus(tmp_path / "many", verify=False)
@@ -254,7 +197,7 @@ def test_a_stream_of_less_than_a_shard_gets_one_short_shard(recipe, tmp_path):
         for stream in named.values()
     )
     for rows_per_shard in (most // 2, 10_000):
-        options = dataclasses.replace(OPTIONS, rows_per_shard=rows_per_shard)
+        options = dataclasses.replace(recipe.options, rows_per_shard=rows_per_shard)
         output = tmp_path / str(rows_per_shard)
         short = dataclasses.replace(recipe, options=options)
         manifest, _ = build_corpus(short, output, processes=1, report=silent)
@@ -276,7 +219,7 @@ def test_a_stream_of_less_than_a_shard_gets_one_short_shard(recipe, tmp_path):
 
 def test_batches_serve_every_row_of_a_short_shard_once_an_epoch(recipe, tmp_path):
     sources = (TextSource("en", recipe.sources[0].path), recipe.sources[1])
-    options = dataclasses.replace(OPTIONS, rows_per_shard=50)
+    options = dataclasses.replace(recipe.options, rows_per_shard=50)
     recipe = dataclasses.replace(recipe, sources=sources, options=options)
     build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
     corpus = open_corpus(tmp_path / "c", verify=True)
@@ -300,139 +243,10 @@ def test_batches_serve_every_row_of_a_short_shard_once_an_epoch(recipe, tmp_path
         assert sorted(served[number, 0]) == [*range(stream.rows)]
 
 
-def test_a_build_tells_what_to_expect_before_it_tokenises(recipe, tmp_path):
-    told = []
-    manifest, _ = build_corpus(
-        recipe,
-        tmp_path / "c",
-        processes=1,
-        report=lambda stage, done, total: told.append(stage),
-        note=told.append,
-    )
-    (line,) = [text for text in told if "en-fr" in text]
-    assert told.index("read") < told.index(line) < told.index("tokenise")
-    wanted = {
-        name: facts["rows"]
-        for streams in manifest["streams"].values()
-        for name, facts in streams.items()
-    }
-    expected = re.findall(r"([a-z-]+) ([0-9,]+)(?=,|$)", line, re.M)
-    assert {name for name, _ in expected} == {*wanted}
-    for name, count in expected:
-        assert int(count) == pytest.approx(wanted[name], rel=0.5, abs=8)
-
-
-USELESS = {
-    "empty.txt": (b"", "empty"),
-    "three.tsv": (b"One.\tUn.\tCC\nTwo.\tDeux.\tCC\n", "field_count 2 of 2"),
-    "same.tsv": (b"One.\tOne.\nTwo.\t\n", "empty_side 1, identical_sides 1 of 2"),
-    "latin.txt": (b"caf\xe9\nd\xe9j\xe0\n", "not_utf8 2 of 2"),
-    "codes.tmx": (
-        b'<tmx><body><tu><tuv xml:lang="eng"><seg>Yes.</seg></tuv>'
-        b'<tuv xml:lang="fra"><seg>Oui.</seg></tuv></tu></body></tmx>',
-        "eng, fra",
-    ),
-    "header.tsv": (b"key\ten\tfr\n", "empty"),
-}
-
-
-@pytest.mark.parametrize("name", USELESS)
-def test_a_stream_without_text_ends_the_build_early_and_says_why(
-    recipe, tmp_path, name
-):
-    path = tmp_path / name
-    content, reason = USELESS[name]
-    path.write_bytes(content)
-    source = {
-        ".txt": TextSource("fr", path),
-        ".tsv": TsvSource("en", "fr", path),
-        ".tmx": TmxSource("en", "fr", path),
-    }[path.suffix]
-    if name == "header.tsv":
-        source = ManyWaySource(path)
-    sources = (recipe.sources[0], source)
-    stages = []
-    with pytest.raises(UserError) as caught:
-        build_corpus(
-            dataclasses.replace(recipe, sources=sources),
-            tmp_path / "c",
-            processes=1,
-            report=lambda stage, done, total: stages.append(stage),
-        )
-    for words in (str(path), reason, " fr" if path.suffix == ".txt" else "en-fr"):
-        assert words in str(caught.value)
-    assert str(recipe.sources[0].path) not in str(caught.value)
-    assert "tokenise" not in stages
-    assert not (tmp_path / "c.partial").exists()
-
-
-def test_text_that_only_stands_deep_in_a_file_is_found(recipe, tmp_path):
-    path = tmp_path / "late.tsv"
-    path.write_bytes(b"One.\tUn.\tCC\n" * 7000 + b"One.\tUn.\n")
-    recipe = dataclasses.replace(recipe, sources=(TsvSource("en", "fr", path),))
-    manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
-    assert manifest["streams"]["pair"]["en-fr"]["pairs"] == 1
-    assert manifest["streams"]["pair"]["en-fr"]["rejects"] == {"field_count": 7000}
-
-
 def test_a_recipe_without_sources_is_refused(recipe, tmp_path):
     recipe = dataclasses.replace(recipe, sources=())
     with pytest.raises(UserError, match="no sources"):
         build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
-
-
-def test_every_input_tells_what_it_gave(recipe, texts, tmp_path):
-    empty, memory, held_out = (tmp_path / n for n in ("fr.txt.gz", "m.tmx", "no.tsv"))
-    empty.touch()
-    held_out.touch()
-    unit = (
-        '<tu><tuv xml:lang="en"><seg>Ten&nbsp;men{}</seg></tuv>'
-        '<tuv xml:lang="fr"><seg>Dix hommes</seg></tuv></tu>'
-    )
-    memory.write_text(f"<tmx>{unit.format(' came')}{unit.format('&')}</tmx>")
-    sources = (
-        *recipe.sources,
-        TextSource("fr", empty),
-        MosesSource("en", "fr", texts / "en-fr.en", texts / "en-fr.fr"),
-        TmxSource("fr", "en", memory),
-    )
-    recipe = dataclasses.replace(recipe, sources=sources, evaluation_files=(held_out,))
-    manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
-    facts = read_inputs(tmp_path / "c")
-    assert [(one.files, one.kind, one.streams, one.lines) for one in facts] == [
-        (["en.txt.gz"], "text", ["en"], 400),
-        (["all.tsv"], "manyway", ["en-fr", "en-hi"], 200),
-        (["fr.txt.gz"], "text", ["fr"], 0),
-        (["en-fr.en", "en-fr.fr"], "moses", ["en-fr"], 200),
-        (["m.tmx"], "tmx", ["en-fr"], 2),
-        (["no.tsv"], "held out", [], 0),
-    ]
-    assert [one.kept == 0 for one in facts] == [False, False, True, False, False, True]
-    assert (facts[4].kept, facts[4].rejects) == (1, {"not_xml": 1})
-    assert facts[4].unknown_entities == 2
-    pairs = [one for one in facts if one.kind in ("manyway", "moses", "tmx")]
-    streams = manifest["streams"]["pair"].values()
-    assert sum(one.kept + sum(one.rejects.values()) for one in pairs) == sum(
-        stream["inputs"] for stream in streams
-    )
-    console = Console(width=200, file=io.StringIO())
-    console.print(summary(manifest, facts))
-    told = console.file.getvalue()
-    assert all(name in told for one in facts for name in one.files)
-    assert "gave nothing: fr.txt.gz, no.tsv" in told
-
-
-def test_a_corpus_without_accounts_opens_and_damaged_ones_are_refused(recipe, tmp_path):
-    build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
-    path = tmp_path / "c" / "inputs.json"
-    for text in ("{", "[1]", "[" * 100_000, path.read_text().replace("400", '"400"')):
-        path.write_text(text)
-        with pytest.raises(UserError, match=r"inputs\.json: damaged"):
-            read_inputs(tmp_path / "c")
-    path.unlink()
-    assert read_inputs(tmp_path / "c") == []
-    open_corpus(tmp_path / "c", verify=True)
-    assert not build_corpus(recipe, tmp_path / "c", processes=1, report=silent)[1]
 
 
 @pytest.mark.parametrize(
@@ -448,7 +262,7 @@ def test_a_corpus_without_accounts_opens_and_damaged_ones_are_refused(recipe, tm
     ],
 )
 def test_options_out_of_range_are_refused(recipe, tmp_path, change):
-    options = dataclasses.replace(OPTIONS, **change)
+    options = dataclasses.replace(recipe.options, **change)
     with pytest.raises(UserError, match=next(iter(change))):
         build_corpus(
             dataclasses.replace(recipe, options=options),
@@ -464,7 +278,7 @@ def test_a_finished_corpus_is_kept_and_another_recipe_is_refused(recipe, tmp_pat
     before = contents(output)
     second, built = build_corpus(recipe, output, processes=1, report=silent)
     assert (second, built) == (json.loads(json.dumps(first)), False)
-    options = dataclasses.replace(OPTIONS, alpha=0.5)
+    options = dataclasses.replace(recipe.options, alpha=0.5)
     with pytest.raises(UserError, match="holds a corpus of other inputs"):
         build_corpus(
             dataclasses.replace(recipe, options=options),
