@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
@@ -35,7 +36,7 @@ def summary(manifest: Mapping[str, Any], inputs: Sequence[InputFacts]) -> Group:
         manifest: what `build_corpus` wrote.
         inputs: what each input gave; none for a corpus that does not tell.
     """
-    empty = [" and ".join(facts.files) for facts in inputs if not facts.kept]
+    empty = [_name(facts) for facts in inputs if not facts.kept]
     return Group(
         *([_inputs(inputs)] if inputs else []),
         _streams(manifest),
@@ -55,7 +56,7 @@ def _inputs(inputs: Sequence[InputFacts]) -> Table:
         if facts.unknown_entities:
             counts["unknown entities made spaces"] = facts.unknown_entities
         table.add_row(
-            " and ".join(facts.files),
+            _name(facts),
             facts.kind,
             ", ".join(facts.streams),
             f"{facts.lines:,}",
@@ -63,6 +64,10 @@ def _inputs(inputs: Sequence[InputFacts]) -> Table:
             listed(counts),
         )
     return table
+
+
+def _name(facts: InputFacts) -> str:
+    return escape(" and ".join(facts.files))
 
 
 def _streams(manifest: Mapping[str, Any]) -> Table:

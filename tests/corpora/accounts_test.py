@@ -101,7 +101,9 @@ def test_text_that_only_stands_deep_in_a_file_is_found(recipe, tmp_path):
 
 
 def test_every_input_tells_what_it_gave(recipe, texts, tmp_path):
-    empty, memory, held_out = (tmp_path / n for n in ("fr.txt.gz", "m.tmx", "no.tsv"))
+    empty, memory, held_out = (
+        tmp_path / n for n in ("fr.txt.gz", "m[1].tmx", "no.tsv")
+    )
     empty.touch()
     held_out.touch()
     unit = (
@@ -123,7 +125,7 @@ def test_every_input_tells_what_it_gave(recipe, texts, tmp_path):
         (["all.tsv"], "manyway", ["en-fr", "en-hi"], 200),
         (["fr.txt.gz"], "text", ["fr"], 0),
         (["en-fr.en", "en-fr.fr"], "moses", ["en-fr"], 200),
-        (["m.tmx"], "tmx", ["en-fr"], 2),
+        (["m[1].tmx"], "tmx", ["en-fr"], 2),
         (["no.tsv"], "held out", [], 0),
     ]
     assert [one.kept == 0 for one in facts] == [False, False, True, False, False, True]
