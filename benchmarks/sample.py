@@ -103,5 +103,9 @@ def corpus(folder: Path) -> Path:
     ]
     recipe = Recipe((*texts, *tables), (), vocabulary(folder), OPTIONS)
     output = folder / "corpus"
-    build_corpus(recipe, output, processes=0, report=lambda *_: None)
+    build_corpus(recipe, output, processes=0, report=_silent, note=_silent)
     return output
+
+
+def _silent(*_: object) -> None:
+    pass

@@ -12,7 +12,8 @@ What is read, each plain or as .gz, .bz2 or .xz:
     FOLDER/parallel/ntrex.tsv               header key<TAB>en<TAB>fr..., many languages
     FOLDER/held_out/*                       sentences that no shard may hold
 
-FOLDER:en,fr,ar takes these languages only.
+A language code may have subtags after `_`, as zh_CN and sr_Latn have. FOLDER:en,fr,ar
+takes these languages only.
 """
 
 from pathlib import Path

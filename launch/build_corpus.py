@@ -14,6 +14,7 @@ from ml_collections import ConfigDict, config_flags
 from rich.console import Console
 
 from amber_jax import command_line
+from amber_jax.corpora.accounts import read_inputs
 from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.summary import progress, summary
@@ -37,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
             report=report,
         )
     console = Console(width=ANY_WIDTH, soft_wrap=True)
-    console.print(summary(manifest))
+    console.print(summary(manifest, read_inputs(Path(OUTPUT.value))))
     console.print(f"{'written' if built else 'kept, it is finished'}: {OUTPUT.value}")
 
 

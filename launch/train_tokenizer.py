@@ -48,6 +48,8 @@ def print_sample(sample: Sample) -> None:
         print(f"{language:12} {sample.drawn[language]} of {count} sentences")
     for reason, count in sample.rejects.items():
         print(f"left out     {count} lines: {reason}")
+    for path in sample.empty:
+        print(f"empty        {path}")
 
 
 if __name__ == "__main__":

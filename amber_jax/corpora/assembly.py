@@ -20,7 +20,6 @@ from amber_jax.corpora.packing import (
 from amber_jax.corpora.records import shard_name, write_shard
 from amber_jax.corpora.sampling import smoothed_rates
 from amber_jax.corpora.units import BuildOptions, Part, StreamKey
-from amber_jax.errors import UserError
 from amber_jax.files import writing
 from amber_jax.tokenization.tokenizer import SpecialTokens
 
@@ -54,16 +53,17 @@ def write_stream(
 ) -> Facts:
     """Writes the shards of a stream, parts in the order given; returns its facts.
 
-    Rows that do not fill the last shard are dropped and counted. A stream too small
-    for one shard gets none; `check_sizes` tells the user.
+    Rows that do not fill the last shard are dropped and counted. A stream of fewer
+    rows than a shard has gets one short shard, in which row i still stands at place i.
     """
     repacked = list(_repacked(parts, options, special))
     rows = sum(part.rows for part in parts) + sum(map(len, repacked))
-    count = rows // options.rows_per_shard
+    per_shard = min(options.rows_per_shard, rows) or options.rows_per_shard
+    count = rows // per_shard
     shards, total, dropped = [], Counter(), Counter()
     tables = itertools.chain(map(_rows, parts), repacked)
-    for rows in _rebatch(tables, options.rows_per_shard):
-        if len(rows) < options.rows_per_shard:
+    for rows in _rebatch(tables, per_shard):
+        if len(rows) < per_shard:
             dropped = _measure(rows, options.row_length)
             continue
         name = shard_name(*key, len(shards), count)
@@ -73,21 +73,6 @@ def write_stream(
         largest = max(total.pop("max_token_id", 0), facts.pop("max_token_id"))
         total.update({**facts, "max_token_id": largest})
     return _facts(parts, shards, total, dropped)
-
-
-def check_sizes(streams: Mapping[StreamKey, Facts], rows_per_shard: int) -> None:
-    """Raises a `UserError` that names every stream without a full shard."""
-    small = [
-        f"{kind} {name} ({facts['tail_rows_dropped']} rows)"
-        for (kind, name), facts in streams.items()
-        if not facts["shards"]
-    ]
-    if small or not streams:
-        raise UserError(
-            f"too little text for one shard of {rows_per_shard} rows: "
-            f"{', '.join(small) or 'no input at all'}; lower rows_per_shard or "
-            "leave these languages out"
-        )
 
 
 def with_rates(

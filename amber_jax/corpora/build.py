@@ -1,38 +1,66 @@
 """Sources to a corpus folder, with worker processes and the same bytes for any number.
 
-Stages: unpack and index every input; process units (`units.py`); write each stream
-(`assembly.py`); manifest; rename. Workers get paths and offsets and return paths and
+Stages: unpack and index every input; process a hundredth of each to tell what to
+expect (`accounts.py`); process units (`units.py`); write each stream (`assembly.py`);
+manifest; rename. Workers get paths and offsets and return paths and
 counts, so that memory does not grow with the corpus.
 """
 
 import functools
+import itertools
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from amber_jax.corpora.accounts import (
+    InputFacts,
+    Tallies,
+    Tally,
+    expectation,
+    expected_rows,
+    held_out_facts,
+    input_facts,
+    left_out,
+    no_text_error,
+    summed,
+    tally,
+    without_text,
+    write_inputs,
+)
 from amber_jax.corpora.assembly import (
     Facts,
     StoredPart,
-    check_sizes,
     store_part,
     total_rejects,
     with_rates,
     write_stream,
 )
 from amber_jax.corpora.filters import HeldOut, held_out_sentences
-from amber_jax.corpora.planning import plan_units
+from amber_jax.corpora.planning import Input, plan_inputs
 from amber_jax.corpora.processes import Mapper, Report, mapper, reported
-from amber_jax.corpora.recipe import Recipe, check_options, recipe_fingerprint
+from amber_jax.corpora.recipe import (
+    Recipe,
+    check_options,
+    check_sources,
+    recipe_fingerprint,
+)
 from amber_jax.corpora.records import (
     MANIFEST,
     open_corpus,
     read_manifest,
     write_manifest,
 )
-from amber_jax.corpora.units import BuildOptions, StreamKey, Unit, process_unit
+from amber_jax.corpora.units import (
+    BuildOptions,
+    Part,
+    StreamKey,
+    Unit,
+    process_unit,
+)
 from amber_jax.errors import UserError
 from amber_jax.files import publish, workplace, writing
 from amber_jax.tokenization import load_tokenizer
@@ -48,6 +76,9 @@ class _UnitJob:
     directory: Path  # for the rows
 
 
+Jobs = Callable[[Unit], _UnitJob]
+
+
 @dataclass(frozen=True)
 class _StreamJob:
     key: StreamKey
@@ -58,7 +89,12 @@ class _StreamJob:
 
 
 def build_corpus(
-    recipe: Recipe, output: Path, *, processes: int, report: Report
+    recipe: Recipe,
+    output: Path,
+    *,
+    processes: int,
+    report: Report,
+    note: Callable[[str], None] = print,
 ) -> tuple[dict[str, Any], bool]:
     """Builds the corpus of a recipe in the folder `output`.
 
@@ -67,22 +103,40 @@ def build_corpus(
         output: is created; a finished corpus of the same recipe there is kept.
         processes: workers; 0 takes one for each core.
         report: called with (stage, done, total) as work proceeds.
+        note: called with what a hundredth of the inputs lets expect.
 
     Returns:
         (manifest, built): `built` is False if the corpus was there already.
 
     Raises:
-        UserError: an input cannot be used, or `output` holds something else.
+        UserError: an input cannot be used, a stream gets no text, or `output` holds
+            something else.
     """
     check_options(recipe.options)
+    check_sources(recipe.sources)
     tokenizer = load_tokenizer(recipe.tokenizer)
     fingerprint = recipe_fingerprint(recipe, tokenizer.fingerprint)
     if finished := _finished(output, fingerprint):
         return finished, False
     with workplace(output) as work, mapper(processes) as run:
         directory = work / "corpus"
-        streams = _build_streams(recipe, tokenizer, work, run, report)
-        check_sizes(streams, recipe.options.rows_per_shard)
+        held_out = {
+            path: held_out_sentences([path]) for path in recipe.evaluation_files
+        }
+        inputs, jobs = _prepare(
+            recipe, frozenset().union(*held_out.values()), work, run, report
+        )
+        _forecast(inputs, jobs, recipe.options, run, report, note)
+        parts, facts_of = _process(
+            inputs, jobs, recipe.options, work / "rows", run, report
+        )
+        streams = _write_streams(
+            parts, recipe.options, tokenizer.special, directory, run, report
+        )
+        facts_of += [
+            held_out_facts(path, len(hashes)) for path, hashes in held_out.items()
+        ]
+        write_inputs(directory, facts_of)
         tokenizer.save(directory / "tokenizer")
         facts = _manifest(recipe.options, tokenizer, streams, fingerprint)
         manifest = write_manifest(directory, facts)
@@ -90,38 +144,124 @@ def build_corpus(
     return manifest, True
 
 
-def _build_streams(
-    recipe: Recipe, tokenizer: Tokenizer, work: Path, run: Mapper, report: Report
-) -> dict[StreamKey, Facts]:
+def _prepare(
+    recipe: Recipe, held_out: HeldOut, work: Path, run: Mapper, report: Report
+) -> tuple[list[Input], Jobs]:
+    """Returns the inputs cut into units, and what makes a job of a unit."""
     for name in ("inputs", "rows", "corpus"):
         (work / name).mkdir()
-    held_out = work / "held_out.npy"
-    sentences = sorted(held_out_sentences(recipe.evaluation_files))
-    with writing(held_out):
-        np.save(held_out, np.array(sentences, np.uint64))
-    options = recipe.options
-    units = plan_units(
+    hashes = work / "held_out.npy"
+    with writing(hashes):
+        np.save(hashes, np.array(sorted(held_out), np.uint64))
+    inputs = plan_inputs(
         recipe.sources,
-        unit_bytes=options.unit_bytes,
+        options=recipe.options,
         directory=work / "inputs",
         mapper=run,
         report=report,
     )
-    jobs = [
-        _UnitJob(unit, options, recipe.tokenizer, held_out, work / "rows")
-        for unit in units
+    return inputs, functools.partial(
+        _UnitJob,
+        options=recipe.options,
+        tokenizer=recipe.tokenizer,
+        held_out=hashes,
+        directory=work / "rows",
+    )
+
+
+def _forecast(
+    inputs: Sequence[Input],
+    jobs: Jobs,
+    options: BuildOptions,
+    run: Mapper,
+    report: Report,
+    note: Callable[[str], None],
+) -> None:
+    """Tells which rows to expect; ends the build for a stream that will have none."""
+    units = [unit for source in inputs for unit in source.samples]
+    found = reported("sample", run(_tally_unit, map(jobs, units)), len(units), report)
+    samples = [
+        summed(itertools.islice(found, len(source.samples))) for source in inputs
     ]
+    rows = expected_rows(inputs, samples, options)
+    note(expectation(rows, options.rows_per_shard))
+    if missing := without_text(inputs, samples):
+        _search(missing, inputs, jobs, run, report)
+
+
+def _search(
+    missing: Sequence[StreamKey],
+    inputs: Sequence[Input],
+    jobs: Jobs,
+    run: Mapper,
+    report: Report,
+) -> None:
+    """Raises a `UserError` unless some unit has text for each of these streams."""
+    still = {*missing}
+    searched = [source for source in inputs if still & {*source.streams}]
+    tallies = [left_out(source) for source in searched]
+    owners = [
+        (number, unit)
+        for number, source in enumerate(searched)
+        for unit in source.units
+    ]
+    found = run(_tally_unit, (jobs(unit) for _, unit in owners))
+    found = reported("search", found, len(owners), report)
+    for (number, _), of_streams in zip(owners, found, strict=True):
+        tallies[number] = summed([tallies[number], of_streams])
+        still -= {key for key, counts in of_streams.items() if counts.tokens}
+        if not still:
+            return
+    raise no_text_error(sorted(still), searched, tallies)
+
+
+def _process(
+    inputs: Sequence[Input],
+    jobs: Jobs,
+    options: BuildOptions,
+    rows: Path,
+    run: Mapper,
+    report: Report,
+) -> tuple[dict[StreamKey, list[StoredPart]], list[InputFacts]]:
+    """Returns the parts of each stream in order, and what each input gave."""
+    units = [unit for source in inputs for unit in source.units]
+    found = reported("tokenise", run(_run_unit, map(jobs, units)), len(units), report)
     parts: dict[StreamKey, list[StoredPart]] = defaultdict(list)
-    for found in reported("tokenise", run(_run_unit, jobs), len(jobs), report):
-        for key, part in found.items():
-            parts[key].append(part)
-    streams = [
-        _StreamJob(key, tuple(parts[key]), options, tokenizer.special, work / "corpus")
-        for key in sorted(parts)
+    facts = []
+    for number, source in enumerate(inputs):
+        tallies = [left_out(source)]
+        for key, counts in tallies[0].items():
+            part = Part.without_rows(counts.inputs, counts.rejects, options)
+            parts[key].append(store_part(part, rows / f"left-out-{number}.npy"))
+        for of_unit in itertools.islice(found, len(source.units)):
+            for key, part in of_unit.items():
+                parts[key].append(part)
+                tallies.append({key: Tally(part.inputs, part.rejects)})
+        facts.append(input_facts(source, summed(tallies)))
+    return parts, facts
+
+
+def _write_streams(
+    parts: dict[StreamKey, list[StoredPart]],
+    options: BuildOptions,
+    special: SpecialTokens,
+    directory: Path,
+    run: Mapper,
+    report: Report,
+) -> dict[StreamKey, Facts]:
+    keys = sorted(parts)
+    jobs = [
+        _StreamJob(key, tuple(parts[key]), options, special, directory) for key in keys
     ]
-    facts = run(_run_stream, streams)
-    facts = reported("write", facts, len(streams), report)
-    return dict(zip(sorted(parts), facts, strict=True))
+    facts = reported("write", run(_run_stream, jobs), len(jobs), report)
+    return dict(zip(keys, facts, strict=True))
+
+
+def _tally_unit(job: _UnitJob) -> Tallies:
+    parts = process_unit(
+        job.unit, job.options, _tokenizer(job.tokenizer), _held_out(job.held_out)
+    )
+    return {key: tally(part, job.options.row_length) for key, part in parts.items()}
 
 
 def _run_unit(job: _UnitJob) -> dict[StreamKey, StoredPart]:

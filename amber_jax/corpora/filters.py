@@ -2,7 +2,7 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line, read_lines
@@ -19,6 +19,11 @@ def screen(raw: bytes, *, max_bytes: int, held_out: HeldOut) -> Cleaned:
     if text and held_out and sentence_hash(text) in held_out:
         return None, "evaluation_sentence"
     return text, reason
+
+
+def is_header(line: Mapping[str, Cleaned]) -> bool:
+    """Returns whether every cell of a line is the code of its own language."""
+    return all((text or "").lower() == code.lower() for code, (text, _) in line.items())
 
 
 def pair_text_reason(src: Cleaned, tgt: Cleaned) -> str | None:

@@ -7,7 +7,8 @@
     FOLDER/parallel/ntrex.tsv               header key<TAB>en<TAB>fr..., many languages
     FOLDER/held_out/*                       sentences that no shard may hold
 
-Each may be plain or end in .gz, .bz2 or .xz.
+Each may be plain or end in .gz, .bz2 or .xz. A language code may have subtags, as
+zh_CN, sr_Latn and es_419 have.
 """
 
 import re
@@ -27,11 +28,12 @@ from amber_jax.corpora.text import KEY, many_way_columns
 from amber_jax.errors import UserError
 
 PIVOT = "en"  # the language that many-way files pair with all others
-_COMPRESSED = r"(\.gz|\.bz2|\.xz)?$"
-_PAIR = re.compile(r"(?:.*\.)?([a-z]{2,3})-([a-z]{2,3})\.(tsv|tmx|\1)" + _COMPRESSED)
-_SECOND_SIDE = re.compile(r"(?:.*\.)?[a-z]{2,3}-([a-z]{2,3})\.\1" + _COMPRESSED)
+_COMPRESSED = r"((?i:\.gz|\.bz2|\.xz))?$"
+# Language, then country, region or script: they tell zh_cn from names like my_notes.
+_CODE = r"([a-z]{2,3}(?:_(?:[A-Za-z]{2}|[0-9]{3}|[A-Z][a-z]{3}))*)"
+_PAIR = re.compile(rf"(?:.*\.)?{_CODE}-{_CODE}\.(tsv|tmx|\1|\2)" + _COMPRESSED)
 _MANY_WAY = re.compile(r"[^.]+\.tsv" + _COMPRESSED)
-_TEXT = re.compile(r"(?:.*\.)?([a-z]{2,3})\.txt" + _COMPRESSED)
+_TEXT = re.compile(rf"(?:.*\.)?{_CODE}\.txt" + _COMPRESSED)
 
 
 def folder_sources(
@@ -44,8 +46,8 @@ def folder_sources(
         languages: those to take; empty: all.
 
     Raises:
-        UserError: a file's name or header says no language, or `languages` names one
-            that no file has.
+        UserError: a file's name or header says no language, half of a Moses pair is
+            alone, or `languages` names one that no file has.
     """
     texts = tuple(_texts(folder / "mono", languages))
     pairs = tuple(_pairs(folder / "parallel", languages))
@@ -62,7 +64,8 @@ def _texts(folder: Path, languages: Collection[str]) -> Iterator[TextSource]:
     for path in sorted(folder.glob("*")):
         if not (found := _TEXT.match(path.name)):
             raise UserError(
-                f"{path}: wanted a name like fr.txt, fr.txt.gz or news.fr.txt in mono/"
+                f"{path}: wanted a name like fr.txt, fr.txt.gz, news.fr.txt or "
+                "sr_Latn.txt in mono/"
             )
         if not languages or found[1] in languages:
             yield TextSource(found[1], path)
@@ -70,11 +73,9 @@ def _texts(folder: Path, languages: Collection[str]) -> Iterator[TextSource]:
 
 def _pairs(folder: Path, languages: Collection[str]) -> Iterator[Source]:
     for path in sorted(folder.glob("*")):
-        if _SECOND_SIDE.match(path.name):
-            continue  # read with the first
         if found := _PAIR.match(path.name):
             if not languages or {found[1], found[2]} <= set(languages):
-                yield _pair(path, *found.groups())
+                yield from _pair(path, *found.groups())
         elif _MANY_WAY.match(path.name):
             yield from _many_way(path, languages)
         else:
@@ -84,14 +85,28 @@ def _pairs(folder: Path, languages: Collection[str]) -> Iterator[Source]:
             )
 
 
-def _pair(path: Path, src: str, tgt: str, kind: str, suffix: str | None) -> Source:
+def _pair(
+    path: Path, src: str, tgt: str, kind: str, suffix: str | None
+) -> Iterator[Source]:
     if kind == "tsv":
-        return TsvSource(src, tgt, path)
-    if kind == "tmx":
-        return TmxSource(src, tgt, path)
-    suffix = suffix or ""
-    stem = path.name.removesuffix(f".{src}{suffix}")
-    return MosesSource(src, tgt, path, path.with_name(f"{stem}.{tgt}{suffix}"))
+        yield TsvSource(src, tgt, path)
+    elif kind == "tmx":
+        yield TmxSource(src, tgt, path)
+    else:
+        other = _other_side(path, kind, tgt if kind == src else src, suffix or "")
+        if kind == src:  # the second side is read with the first
+            yield MosesSource(src, tgt, path, other)
+
+
+def _other_side(path: Path, side: str, other: str, suffix: str) -> Path:
+    stem = path.name.removesuffix(f".{side}{suffix}")
+    expected = path.with_name(f"{stem}.{other}{suffix}")
+    if not expected.is_file():
+        raise UserError(
+            f"{path}: half of a pair, but {expected.name} is not beside it; "
+            "add that file or remove this one"
+        )
+    return expected
 
 
 def _many_way(path: Path, languages: Collection[str]) -> Iterator[ManyWaySource]:

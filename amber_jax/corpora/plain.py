@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from amber_jax.corpora.sources import TmxSource
-from amber_jax.corpora.text import read_chunks, split_lines
-from amber_jax.corpora.tmx import read_tmx
+from amber_jax.corpora.text import is_packed, read_chunks, split_lines, text_only
+from amber_jax.corpora.tmx import TmxFacts, read_tmx
 
 BLOCK_LINES = 64
-_PACKED = frozenset({".gz", ".bz2", ".xz"})
 _CHUNK_BYTES = 1 << 20
 
 
@@ -38,19 +37,29 @@ class Slice:
 
 
 def plain_file(path: Path, copy: Path) -> PlainFile:
-    """Returns `path` indexed; a compressed file is unpacked into `copy` first."""
-    if path.suffix not in _PACKED:
-        return _index(path, read_chunks(path))
+    """Returns `path` indexed; a compressed file is unpacked into `copy` first.
+
+    Raises:
+        UserError: as `text.read_lines`.
+    """
+    chunks = text_only(path, read_chunks(path))
+    if not is_packed(path):
+        return _index(path, chunks)
     with copy.open("wb") as file:
-        return _index(copy, _written(read_chunks(path), file))
+        return _index(copy, _written(chunks, file))
 
 
-def plain_tmx(source: TmxSource, copy: Path) -> PlainFile:
-    """Returns a translation memory as a two-column TSV written to `copy`, indexed."""
-    pairs = read_tmx(source.path, source.src_lang, source.tgt_lang)
+def plain_tmx(source: TmxSource, copy: Path) -> tuple[PlainFile, TmxFacts]:
+    """Returns a memory as a two-column TSV written to `copy`, and what it left out.
+
+    Raises:
+        UserError: as `tmx.read_tmx`.
+    """
+    facts = TmxFacts()
+    pairs = read_tmx(source.path, source.src_lang, source.tgt_lang, facts)
     lines = (f"{src}\t{tgt}\n".encode("utf-8", "replace") for src, tgt in pairs)
     with copy.open("wb") as file:
-        return _index(copy, _written(lines, file))
+        return _index(copy, _written(lines, file)), facts
 
 
 def read_slice(part: Slice) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Everything that decides the bytes of a corpus, checked and fingerprinted."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ def recipe_fingerprint(recipe: Recipe, tokenizer_fingerprint: str) -> str:
         "sources": [_source_facts(source) for source in recipe.sources],
     }
     return fingerprint(facts)
+
+
+def check_sources(sources: Sequence[Source]) -> None:
+    """Raises a `UserError` if there is nothing to build from."""
+    if not sources:
+        raise UserError("the config names no sources; wanted one input at least")
 
 
 def check_options(options: BuildOptions) -> None:

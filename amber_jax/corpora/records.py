@@ -49,7 +49,7 @@ class Corpus:
     directory: Path
     row_length: int
     max_pairs: int
-    rows_per_shard: int
+    rows_per_shard: int  # a stream of fewer has one short shard
     vocab_size: int
     tokenizer_fingerprint: str
     fingerprint: str

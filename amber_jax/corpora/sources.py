@@ -1,7 +1,8 @@
 """What a corpus is built from: one frozen record for each kind of input.
 
 Every source is a table: lines are rows, languages are columns. Its pairs become
-`pair` streams named "en-fr"; a table without pairs becomes a `mono` stream.
+`pair` streams named "en-fr", English first and else by the alphabet, whichever side a
+file has first; a table without pairs becomes a `mono` stream.
 """
 
 import re
@@ -14,6 +15,7 @@ from amber_jax.errors import UserError
 
 LanguagePair = tuple[str, str]
 
+_ENGLISH = frozenset({"en", "eng"})
 _CODE = re.compile("[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
 
 
@@ -93,7 +95,7 @@ def source_columns(source: Source) -> tuple[str, ...]:
 
 
 def source_pairs(source: Source, columns: tuple[str, ...]) -> tuple[LanguagePair, ...]:
-    """Returns the (source, target) languages that become pair streams.
+    """Returns the languages that become pair streams, each as `ordered_pair`.
 
     Raises:
         UserError: there is no pair, or a code cannot name a stream.
@@ -104,9 +106,9 @@ def source_pairs(source: Source, columns: tuple[str, ...]) -> tuple[LanguagePair
     if isinstance(source, ManyWaySource):
         named = source.languages or columns
         others = [code for code in named if code not in (source.pivot, KEY)]
-        pairs = tuple((source.pivot, other) for other in others)
+        pairs = tuple(ordered_pair(source.pivot, other) for other in others)
     else:
-        pairs = ((source.src_lang, source.tgt_lang),)
+        pairs = (ordered_pair(source.src_lang, source.tgt_lang),)
     _check_codes(source, [code for pair in pairs for code in pair])
     if not pairs or any(src == tgt for src, tgt in pairs):
         raise UserError(
@@ -116,9 +118,27 @@ def source_pairs(source: Source, columns: tuple[str, ...]) -> tuple[LanguagePair
     return pairs
 
 
+def ordered_pair(first: str, second: str) -> LanguagePair:
+    """Returns two languages in the order of their stream's name.
+
+    de, en     ("en", "de")        fr, de     ("de", "fr")
+    """
+    src, tgt = sorted((first, second), key=lambda code: (not _is_english(code), code))
+    return src, tgt
+
+
+def source_name(source: Source) -> str:
+    """Returns the files of a source for a message."""
+    return " and ".join(map(str, source_files(source)))
+
+
 def is_language_code(text: str) -> bool:
     """Returns whether `text` can name a stream, as en, zh-Hans and sr_Latn can."""
     return bool(_CODE.fullmatch(text))
+
+
+def _is_english(code: str) -> bool:
+    return re.split("[-_]", code.lower())[0] in _ENGLISH
 
 
 def _check_codes(source: Source, codes: Sequence[str]) -> None:

@@ -1,13 +1,15 @@
 """What a build shows on the terminal: progress while it runs, a table at the end."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from amber_jax.corpora.accounts import InputFacts, listed
 from amber_jax.corpora.processes import Report
 
 _RIGHT = ("rows", "pairs", "real tokens", "fill", "rate", "kept", "dropped")
@@ -27,8 +29,48 @@ def progress() -> Iterator[Report]:
         yield report
 
 
-def summary(manifest: Mapping[str, Any]) -> Group:
-    """Returns the streams of a manifest as a table, and its totals as one line each."""
+def summary(manifest: Mapping[str, Any], inputs: Sequence[InputFacts]) -> Group:
+    """Returns the inputs of a corpus, the streams of its manifest, and its totals.
+
+    Args:
+        manifest: what `build_corpus` wrote.
+        inputs: what each input gave; none for a corpus that does not tell.
+    """
+    empty = [_name(facts) for facts in inputs if not facts.kept]
+    return Group(
+        *([_inputs(inputs)] if inputs else []),
+        _streams(manifest),
+        f"rejected: {listed(manifest['rejects']) or 'nothing'}",
+        f"evaluation sentences kept out: {manifest['excluded_evaluation_sentences']:,}",
+        *([f"inputs that gave nothing: {', '.join(empty)}"] if empty else []),
+    )
+
+
+def _inputs(inputs: Sequence[InputFacts]) -> Table:
+    table = Table("input", "kind", "streams")
+    for heading in ("lines", "kept"):
+        table.add_column(heading, justify="right")
+    table.add_column("rejected")
+    for facts in inputs:
+        counts = dict(facts.rejects)
+        if facts.unknown_entities:
+            counts["unknown entities made spaces"] = facts.unknown_entities
+        table.add_row(
+            _name(facts),
+            facts.kind,
+            ", ".join(facts.streams),
+            f"{facts.lines:,}",
+            f"{facts.kept:,}",
+            listed(counts),
+        )
+    return table
+
+
+def _name(facts: InputFacts) -> str:
+    return escape(" and ".join(facts.files))
+
+
+def _streams(manifest: Mapping[str, Any]) -> Table:
     table = Table("kind", "stream")
     for heading in _RIGHT:
         table.add_column(heading, justify="right")
@@ -36,11 +78,7 @@ def summary(manifest: Mapping[str, Any]) -> Group:
     for kind, streams in manifest["streams"].items():
         for name, facts in streams.items():
             table.add_row(kind, name, *_cells(facts, manifest["row_length"]))
-    return Group(
-        table,
-        f"rejected: {_listed(manifest['rejects']) or 'nothing'}",
-        f"evaluation sentences kept out: {manifest['excluded_evaluation_sentences']:,}",
-    )
+    return table
 
 
 def _cells(facts: Mapping[str, Any], row_length: int) -> tuple[str, ...]:
@@ -54,9 +92,5 @@ def _cells(facts: Mapping[str, Any], row_length: int) -> tuple[str, ...]:
         f"{facts['rate']:.3f}",
         f"{kept:.1%}",
         f"{facts['tail_rows_dropped']:,}",
-        _listed(rejects),
+        listed(rejects),
     )
-
-
-def _listed(rejects: Mapping[str, int]) -> str:
-    return ", ".join(f"{reason} {count:,}" for reason, count in rejects.items())

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from amber_jax.corpora.content import other_content
 from amber_jax.errors import UserError
 
 LINE_CAP_BYTES = 1 << 20  # longer lines are cut here and always rejected
@@ -37,9 +38,10 @@ def read_lines(path: Path) -> Iterator[bytes]:
     byte stays inside its line: parallel files keep their line numbers.
 
     Raises:
-        UserError: the file is missing, unreadable, truncated or an archive bomb.
+        UserError: the file is missing, unreadable, truncated, an archive bomb or no
+            plain text.
     """
-    yield from split_lines(read_chunks(Path(path)))
+    yield from split_lines(text_only(Path(path), read_chunks(Path(path))))
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -61,17 +63,32 @@ def read_chunks(path: Path) -> Iterator[bytes]:
     """Yields the decompressed bytes of a file in pieces of at most 1 MiB.
 
     Raises:
-        UserError: as `read_lines`.
+        UserError: as `read_lines`, but for content that is no plain text.
     """
     try:
         limit = path.stat().st_size * MAX_EXPANSION + _FREE_EXPANSION_BYTES
-        with _OPENERS.get(path.suffix, open)(path, "rb") as file:
+        with _OPENERS.get(path.suffix.lower(), open)(path, "rb") as file:
             yield from _bounded(file, path, limit)
     except (EOFError, lzma.LZMAError, zlib.error, OSError) as error:
         raise UserError(
             f"{path}: cannot be read to its end ({error}); "
             "give a complete, readable text, .gz, .bz2 or .xz file"
         ) from error
+
+
+def text_only(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields the pieces of a file whose first one looks like lines of text.
+
+    Raises:
+        UserError: it looks like something else, see `content.other_content`.
+    """
+    for number, chunk in enumerate(chunks):
+        if number == 0 and (kind := other_content(chunk)):
+            raise UserError(
+                f"{path}: looks like {kind}; wanted lines of UTF-8 text, "
+                "so convert the file or leave it out"
+            )
+        yield chunk
 
 
 def clean_line(raw: bytes, *, max_bytes: int) -> tuple[str | None, str | None]:
@@ -167,6 +184,11 @@ def many_way_cells(raw: bytes, columns: list[str]) -> tuple[Cells, str | None]:
     }
     cells.pop(KEY, None)
     return {column: text for column, text in cells.items() if text}, None
+
+
+def is_packed(path: Path) -> bool:
+    """Returns whether a file's name says that `read_chunks` unpacks it."""
+    return path.suffix.lower() in _OPENERS
 
 
 def _cut(line: bytes) -> bytes:

@@ -4,6 +4,7 @@
 results are put together in unit order.
 """
 
+import bisect
 import itertools
 import sys
 from collections import Counter, defaultdict
@@ -15,6 +16,7 @@ import numpy as np
 from amber_jax.corpora.filters import (
     Cleaned,
     HeldOut,
+    is_header,
     pair_text_reason,
     pair_token_reason,
     screen,
@@ -32,6 +34,7 @@ from amber_jax.corpora.sources import LanguagePair
 from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.tokenization.tokenizer import Tokenizer
 
+SAMPLED_SHARE = 100  # one block in so many tells what to expect
 _BATCH_LINES = 256  # lines tokenised together
 
 StreamKey = tuple[str, str]  # ("pair", "en-fr") or ("mono", "en")
@@ -58,7 +61,7 @@ class BuildOptions:
 class Unit:
     """A slice of a table: the same lines of each of its files."""
 
-    number: int
+    number: int  # unique, for the names of files
     slices: tuple[Slice, ...]
     columns: tuple[str, ...]  # tab-separated when they are more than the files
     pairs: tuple[LanguagePair, ...]  # none: the table is running text
@@ -72,6 +75,14 @@ class Part:
     left: np.ndarray  # [Q, L + 2 N] int32: rows to be packed anew with others
     inputs: int  # lines or pairs read, rejected ones included
     rejects: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def without_rows(
+        cls, inputs: int, rejects: Counter[str], options: BuildOptions
+    ) -> "Part":
+        """Returns a part of lines of which none is kept."""
+        none = np.zeros((0, options.row_length + 2 * options.max_pairs), np.int32)
+        return cls(none, none, inputs, rejects)
 
 
 def cut_units(
@@ -90,6 +101,22 @@ def cut_units(
             units.append(tuple(Slice(file.path, a, b) for file, a, b in bounds))
             begin = end
     return units
+
+
+def sampled(files: Sequence[PlainFile], slices: Sequence[Slice]) -> tuple[Slice, ...]:
+    """Returns the first hundredth of the blocks of `cut_units`' slices, at least one.
+
+    Args:
+        files: what the slices were cut from.
+        slices: those of one unit.
+    """
+    blocks = files[0].blocks
+    begin = bisect.bisect_left(blocks, slices[0].start)
+    end = bisect.bisect_left(blocks, slices[0].end)
+    stop = min(end, begin - (begin - end) // SAMPLED_SHARE)  # rounded up
+    return tuple(
+        Slice(file.path, file.blocks[begin], file.blocks[stop]) for file in files
+    )
 
 
 def process_unit(
@@ -136,11 +163,12 @@ def _lines(unit: Unit, max_bytes: int, held_out: HeldOut) -> Iterator[Line | str
         elif len(fields) != len(unit.columns):
             yield "field_count"
         else:
-            yield {
+            line = {
                 language: screen(cell, max_bytes=max_bytes, held_out=held_out)
                 for language, cell in zip(unit.columns, fields, strict=True)
                 if language in wanted
             }
+            yield "header" if unit.pairs and is_header(line) else line
 
 
 def _collect_text(

@@ -27,6 +27,7 @@ class Sample:
     available: dict[str, int]  # usable sentences of each language
     drawn: dict[str, int]
     rejects: dict[str, int]  # lines of each reject reason
+    empty: list[Path]  # files without a line of text
 
 
 def sample_text(
@@ -61,6 +62,14 @@ def sample_text(
         available=available,
         drawn={language: len(chosen) for language, chosen in positions.items()},
         rejects=rejects,
+        empty=[
+            path
+            for path, lines in (
+                *((source.path, read_lines(source.path)) for source in files),
+                *((path, read_many_way(path)[1]) for path in many_way),
+            )
+            if next(iter(lines), None) is None
+        ],
     )
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import gzip
 import json
 import multiprocessing
 import os
@@ -18,7 +17,6 @@ import pytest
 from amber_jax.corpora import build
 from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.packing import taken_apart
-from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.records import open_corpus, read_rows
 from amber_jax.corpora.sources import (
     ManyWaySource,
@@ -27,66 +25,17 @@ from amber_jax.corpora.sources import (
     TmxSource,
     TsvSource,
 )
-from amber_jax.corpora.text import read_lines, read_many_way
-from amber_jax.corpora.units import BuildOptions
+from amber_jax.corpora.text import read_chunks, read_lines, read_many_way
+from amber_jax.data.pipeline import BatchPlan, batches
 from amber_jax.errors import UserError
 from amber_jax.files import publish, workplace
 from amber_jax.tokenization import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONS = BuildOptions(
-    row_length=128,
-    max_pairs=8,
-    rows_per_shard=4,
-    alpha=0.7,
-    max_side_tokens=62,
-    cut_long_sides=False,
-    max_length_ratio=4.0,
-    max_line_bytes=1 << 16,
-    unit_bytes=1 << 15,
-    parallel_as_text=True,
-)
 
 
 def silent(stage, done, total):
     del stage, done, total
-
-
-@pytest.fixture(scope="module")
-def texts(sample, tmp_path_factory):
-    """400 lines of English text and 200 rows of en, fr, hi, in five formats."""
-    folder = tmp_path_factory.mktemp("texts")
-    lines = list(read_lines(sample / "mono" / "en.txt.xz"))[:400]
-    (folder / "en.txt.gz").write_bytes(gzip.compress(b"\n".join(lines)))
-    _, rows = read_many_way(sample / "parallel_train.tsv.xz")
-    rows = [row for row in list(rows)[-400:] if {"en", "fr", "hi"} <= {*row}][:200]
-    en, fr, hi = ([row[code] for row in rows] for code in ("en", "fr", "hi"))
-    (folder / "en-fr.en").write_text("".join(f"{x}\n" for x in en))
-    (folder / "en-fr.fr").write_text("".join(f"{x}\r\n" for x in fr))
-    both = zip(en, hi, strict=True)
-    (folder / "en-hi.tsv").write_text("".join(f"{x}\t{y}\n" for x, y in both))
-    units = "".join(
-        f'<tu><tuv xml:lang="en-GB"><seg><![CDATA[{x}]]></seg></tuv>'
-        f'<tuv xml:lang="hi"><seg><![CDATA[{y}]]></seg></tuv></tu>'
-        for x, y in zip(en, hi, strict=True)
-    )
-    (folder / "en-hi.tmx").write_text(f"<tmx><body>{units}</body></tmx>")
-    table = "".join(f"{x}\t{y}\t{z}\n" for x, y, z in zip(en, fr, hi, strict=True))
-    (folder / "all.tsv").write_text("en\tfr\thi\n" + table)
-    return folder
-
-
-@pytest.fixture
-def recipe(texts, tokenizer_folder):
-    return Recipe(
-        sources=(
-            TextSource("en", texts / "en.txt.gz"),
-            ManyWaySource(texts / "all.tsv"),
-        ),
-        evaluation_files=(),
-        tokenizer=tokenizer_folder,
-        options=OPTIONS,
-    )
 
 
 def contents(folder):
@@ -99,13 +48,37 @@ def all_rows(corpus, kind, name):
     return read_rows(corpus, stream, np.arange(stream.rows))
 
 
-def test_any_number_of_processes_writes_the_same_bytes(recipe, tmp_path):
+def test_any_number_of_processes_writes_the_same_bytes(recipe, texts, tmp_path):
+    bad = tmp_path / "bad.tmx"
+    memory = (texts / "en-hi.tmx").read_text()
+    bad.write_text(memory.replace("</tuv></tu>", "&</tuv></tu>", 1))
+    sources = (*recipe.sources, TmxSource("hi", "en", bad))
+    recipe = dataclasses.replace(recipe, sources=sources)
     for processes in (1, 2, 3):
         output = tmp_path / str(processes)
         build_corpus(recipe, output, processes=processes, report=silent)
     one, two, three = (contents(tmp_path / str(n)) for n in (1, 2, 3))
     assert len(one) > 20
     assert one == two == three
+    streams = json.loads(one["manifest.json"])["streams"]["pair"]
+    assert sorted(streams) == ["en-fr", "en-hi"]
+    assert streams["en-hi"]["inputs"] == 400
+    assert streams["en-hi"]["rejects"]["not_xml"] == 1
+
+
+def test_corpora_stay_the_same_from_version_to_version(recipe, sample, tmp_path):
+    vocabulary = tmp_path / "vocab.txt"
+    packed = ROOT / "tests" / "data" / "mbert_vocab.txt.xz"
+    vocabulary.write_bytes(b"".join(read_chunks(packed)))
+    sources = (
+        TextSource("ru", sample / "mono" / "ru.txt.xz"),
+        ManyWaySource(sample / "parallel_eval.tsv.xz", languages=("fr", "hi")),
+    )
+    recipe = dataclasses.replace(recipe, sources=sources, tokenizer=vocabulary)
+    manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    assert manifest["fingerprint"] == (
+        "b6cc846c3b8fbf065529bacaa34aa776caecef116f87ef2c3fcd0a7643d98f35"
+    )
 
 
 def test_the_corpus_opens_and_its_tokens_are_the_text(recipe, tmp_path, texts):
@@ -151,7 +124,7 @@ def test_moses_tsv_tmx_and_many_way_give_the_same_pairs(recipe, texts, tmp_path)
         "tsv": TsvSource("en", "hi", texts / "en-hi.tsv"),
         "tmx": TmxSource("en", "hi", texts / "en-hi.tmx"),
     }
-    options = dataclasses.replace(OPTIONS, unit_bytes=1 << 30)
+    options = dataclasses.replace(recipe.options, unit_bytes=1 << 30)
     many = dataclasses.replace(recipe, sources=recipe.sources[1:], options=options)
     build_corpus(many, tmp_path / "many", processes=1, report=silent)
     wanted = open_corpus(tmp_path / "many", verify=False)
@@ -216,14 +189,64 @@ def test_a_missing_input_fails_with_its_name(recipe, tmp_path):
         )
 
 
-def test_streams_too_small_for_a_shard_are_all_named(recipe, tmp_path):
-    options = dataclasses.replace(OPTIONS, rows_per_shard=10_000)
-    recipe = dataclasses.replace(recipe, options=options)
-    with pytest.raises(
-        UserError, match=r"one shard of 10000 rows: mono en.*pair en-hi"
-    ):
+def test_a_stream_of_less_than_a_shard_gets_one_short_shard(recipe, tmp_path):
+    whole, _ = build_corpus(recipe, tmp_path / "whole", processes=1, report=silent)
+    most = max(
+        stream["rows"]
+        for named in whole["streams"].values()
+        for stream in named.values()
+    )
+    for rows_per_shard in (most // 2, 10_000):
+        options = dataclasses.replace(recipe.options, rows_per_shard=rows_per_shard)
+        output = tmp_path / str(rows_per_shard)
+        short = dataclasses.replace(recipe, options=options)
+        manifest, _ = build_corpus(short, output, processes=1, report=silent)
+        corpus = open_corpus(output, verify=True)
+        for kind, streams in manifest["streams"].items():
+            for name, facts in streams.items():
+                before = whole["streams"][kind][name]
+                total = before["rows"] + before["tail_rows_dropped"]
+                shards = max(1, total // rows_per_shard)
+                assert len(facts["shards"]) == shards
+                assert facts["rows"] == min(total, shards * rows_per_shard)
+                assert facts["tail_rows_dropped"] == total - facts["rows"]
+                rows = all_rows(corpus, kind, name)[: before["rows"]]
+                first = all_rows(
+                    open_corpus(tmp_path / "whole", verify=False), kind, name
+                )
+                assert (rows == first[: len(rows)]).all()
+
+
+def test_batches_serve_every_row_of_a_short_shard_once_an_epoch(recipe, tmp_path):
+    sources = (TextSource("en", recipe.sources[0].path), recipe.sources[1])
+    options = dataclasses.replace(recipe.options, rows_per_shard=50)
+    recipe = dataclasses.replace(recipe, sources=sources, options=options)
+    build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    corpus = open_corpus(tmp_path / "c", verify=True)
+    streams = list(corpus.streams["mono"].values())
+    assert [len(stream.files) for stream in streams] == [1, 1, 1]
+    assert streams[0].rows == 50 > max(stream.rows for stream in streams[1:])
+    plan = BatchPlan(corpus, rows={"mono": 64, "pair": 32}, seed=1, stage=0)
+    served = {}
+    for batch in batches(plan, start=0, stop=16):
+        rows = np.concatenate(
+            [batch["mono"]["token_ids"], batch["mono"]["span_lengths"].reshape(64, -1)],
+            axis=1,
+        )
+        for row, (stream, epoch, index) in zip(
+            rows, batch["mono"]["row_ids"].tolist(), strict=True
+        ):
+            served.setdefault((stream // 2, epoch), []).append(index)
+            wanted = read_rows(corpus, streams[stream // 2], np.array([index]))[0]
+            assert (row == wanted).all()
+    for number, stream in enumerate(streams):
+        assert sorted(served[number, 0]) == [*range(stream.rows)]
+
+
+def test_a_recipe_without_sources_is_refused(recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, sources=())
+    with pytest.raises(UserError, match="no sources"):
         build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -239,7 +262,7 @@ def test_streams_too_small_for_a_shard_are_all_named(recipe, tmp_path):
     ],
 )
 def test_options_out_of_range_are_refused(recipe, tmp_path, change):
-    options = dataclasses.replace(OPTIONS, **change)
+    options = dataclasses.replace(recipe.options, **change)
     with pytest.raises(UserError, match=next(iter(change))):
         build_corpus(
             dataclasses.replace(recipe, options=options),
@@ -255,7 +278,7 @@ def test_a_finished_corpus_is_kept_and_another_recipe_is_refused(recipe, tmp_pat
     before = contents(output)
     second, built = build_corpus(recipe, output, processes=1, report=silent)
     assert (second, built) == (json.loads(json.dumps(first)), False)
-    options = dataclasses.replace(OPTIONS, alpha=0.5)
+    options = dataclasses.replace(recipe.options, alpha=0.5)
     with pytest.raises(UserError, match="holds a corpus of other inputs"):
         build_corpus(
             dataclasses.replace(recipe, options=options),

@@ -49,6 +49,41 @@ def test_every_name_says_what_the_file_is(folder):
     assert held_out == (folder / "held_out/test.tsv",)
 
 
+def test_codes_may_have_subtags_and_endings_capitals(tmp_path):
+    names = (
+        *("mono/sr_Latn.txt.GZ", "mono/news.pt_br.txt"),
+        *("parallel/x.en-zh_cn.tmx", "parallel/es_419-zh_Hans_CN.tsv.Xz"),
+        *("parallel/T.en-zh_CN.en.gz", "parallel/T.en-zh_CN.zh_CN.gz"),
+    )
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    sources, _ = folder_sources(tmp_path)
+    moses = [tmp_path / name for name in names[-2:]]
+    assert set(sources) == {
+        TextSource("sr_Latn", tmp_path / names[0]),
+        TextSource("pt_br", tmp_path / names[1]),
+        TmxSource("en", "zh_cn", tmp_path / names[2]),
+        TsvSource("es_419", "zh_Hans_CN", tmp_path / names[3]),
+        MosesSource("en", "zh_CN", *moses),
+    }
+    assert len(folder_sources(tmp_path, ("en", "zh_cn"))[0]) == 1
+
+
+@pytest.mark.parametrize("side", ["en", "fr"])
+def test_half_of_a_moses_pair_is_refused_with_the_half_that_lacks(tmp_path, side):
+    other = {"en": "fr", "fr": "en"}[side]
+    path = tmp_path / "parallel" / f"Europarl.en-fr.{side}.gz"
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(UserError) as caught:
+        folder_sources(tmp_path)
+    assert str(path) in str(caught.value)
+    assert f"Europarl.en-fr.{other}.gz" in str(caught.value)
+    with pytest.raises(UserError, match="no file of de"):
+        folder_sources(tmp_path, ("de",))  # of other languages than the half's
+
+
 def test_only_the_languages_that_are_named_are_taken(folder):
     sources, held_out = folder_sources(folder, ("en", "sw", "ru"))
     parallel = folder / "parallel"
@@ -88,6 +123,7 @@ def test_a_language_that_no_file_has_is_named(folder):
     ("name", "words"),
     [
         ("mono/notes.md", "wanted a name like"),
+        ("mono/my_notes.txt", "wanted a name like"),
         ("parallel/en-fr.txt", "wanted a name like"),
         ("parallel/news.tsv", "wanted key<TAB>en<TAB>de"),
     ],

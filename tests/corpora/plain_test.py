@@ -41,8 +41,9 @@ def test_blocks_begin_in_the_right_place_across_chunks(tmp_path, monkeypatch):
     assert plain_file(path, tmp_path / "unused") == whole
 
 
-def test_a_compressed_file_is_unpacked_into_the_copy(tmp_path):
-    path = tmp_path / "a.txt.gz"
+@pytest.mark.parametrize("suffix", [".gz", ".GZ"])
+def test_a_compressed_file_is_unpacked_into_the_copy(tmp_path, suffix):
+    path = tmp_path / f"a.txt{suffix}"
     path.write_bytes(gzip.compress(b"one\ntwo"))
     file = plain_file(path, tmp_path / "copy")
     assert (file.path, file.lines) == (tmp_path / "copy", 2)

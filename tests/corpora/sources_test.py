@@ -33,10 +33,21 @@ def pairs_of(source):
 def test_every_kind_of_source_names_its_pairs(many_way):
     assert pairs_of(TextSource("en", HERE)) == ()
     assert pairs_of(MosesSource("en", "de", HERE, HERE)) == (("en", "de"),)
-    assert pairs_of(TsvSource("zh-Hans", "sr_Latn", HERE)) == (("zh-Hans", "sr_Latn"),)
+    assert pairs_of(TsvSource("sr_Latn", "zh-Hans", HERE)) == (("sr_Latn", "zh-Hans"),)
     assert pairs_of(TmxSource("en", "de", HERE)) == (("en", "de"),)
     assert pairs_of(ManyWaySource(many_way)) == (("en", "de"), ("en", "fr"))
-    assert pairs_of(ManyWaySource(many_way, "fr", ("de",))) == (("fr", "de"),)
+    assert pairs_of(ManyWaySource(many_way, "fr", ("de",))) == (("de", "fr"),)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("en", "de"), ("en", "zh"), ("de", "fr"), ("en_GB", "ar"), ("eng", "deu")],
+)
+def test_a_pair_is_one_stream_whichever_side_comes_first(first, second):
+    for source in (TsvSource, TmxSource):
+        assert pairs_of(source(first, second, HERE)) == ((first, second),)
+        assert pairs_of(source(second, first, HERE)) == ((first, second),)
+    assert pairs_of(MosesSource(second, first, HERE, HERE)) == ((first, second),)
 
 
 def test_the_files_of_a_source_are_in_column_order():

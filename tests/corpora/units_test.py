@@ -6,9 +6,15 @@ import pytest
 
 from amber_jax.corpora.filters import sentence_hash
 from amber_jax.corpora.packing import taken_apart
-from amber_jax.corpora.plain import plain_file
+from amber_jax.corpora.plain import BLOCK_LINES, plain_file, read_slice
 from amber_jax.corpora.text import LINE_CAP_BYTES
-from amber_jax.corpora.units import BuildOptions, Unit, cut_units, process_unit
+from amber_jax.corpora.units import (
+    BuildOptions,
+    Unit,
+    cut_units,
+    process_unit,
+    sampled,
+)
 
 OPTIONS = BuildOptions(
     row_length=16,
@@ -82,6 +88,15 @@ def test_two_columns_become_pairs_and_every_other_line_a_reason(work):
     }  # fmt: skip
 
 
+def test_a_line_of_its_columns_codes_is_a_header_and_no_pair(work):
+    lines = b"EN\tfr\n#1\t#2\nen\tfr\n"
+    streams = work(lines, columns=("en", "fr"), pairs=(("en", "fr"),))
+    pairs, part = streams["pair", "en-fr"]
+    assert (pairs, part.inputs) == ([([1], [2])], 3)
+    assert part.rejects == {"header": 2}
+    assert work(b"en\n", columns=("en",), pairs=())["mono", "en"][1].rejects == {}
+
+
 def test_two_files_stay_aligned_whatever_is_in_their_lines(work):
     src = "#1\u2028#2\n\n#3\r#4\n#5\x0b\n".encode()
     tgt = b"#11\n#12\n#13\n#14"
@@ -146,3 +161,16 @@ def test_sides_of_kept_pairs_serve_as_text_once_per_line(work):
 
 def test_an_empty_file_makes_an_empty_part_of_no_stream(work):
     assert work(b"", columns=("en",), pairs=()) == {}
+
+
+@pytest.mark.parametrize(("blocks", "wanted"), [(0, 0), (1, 1), (100, 1), (250, 3)])
+def test_a_sample_is_the_first_hundredth_of_a_units_blocks(tmp_path, blocks, wanted):
+    files = []
+    for number, width in enumerate((3, 7)):
+        path = tmp_path / f"{number}.txt"
+        lines = (b"%0*d" % (width, line) for line in range(BLOCK_LINES * blocks))
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+        files.append(plain_file(path, tmp_path / "unused"))
+    (slices,) = cut_units(files, unit_bytes=1 << 20)
+    sides = [[*map(int, read_slice(part))] for part in sampled(files, slices)]
+    assert sides == [[*range(BLOCK_LINES * wanted)]] * 2

@@ -108,3 +108,14 @@ def test_overlong_lines_are_counted_and_left_out(tmp_path):
         [TextSource("en", tmp_path / "en.txt")], [], sentences=1, alpha=1, seed=0
     )
     assert sample.sentences == ["short"] and sample.rejects == {"too_long": 1}
+
+
+def test_files_without_a_line_are_named(inputs, tmp_path):
+    texts, tables = inputs
+    empty, header = tmp_path / "empty.txt", tmp_path / "header.tsv"
+    empty.touch()
+    header.write_text("key\ten\tde\n")
+    files = [*texts, TextSource("en", empty)], [*tables, header]
+    sample = sample_text(*files, sentences=7, alpha=1, seed=0)
+    assert sample.empty == [empty, header]
+    assert sample_text(*inputs, sentences=7, alpha=1, seed=0).empty == []
