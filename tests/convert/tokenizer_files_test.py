@@ -1,6 +1,8 @@
 """Tokenizers out and in: equal ids in the library they are for, and what is refused."""
 
+import itertools
 import json
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +19,14 @@ TEXTS = [
     *("", " ", "The cats sat.", "Un chat, 猫坐", "12 words and числа", "a  b \t c\n"),
     *("ａｂｃ", "cafe\u0301", "\ufeffBOM", "a\u2581b", "ꙮꙮ x ꙮ", "<0x41>", "مَدَّ"),
     *("न\u093c े", "Tie\u0302\u0301ng", "か\u3099", "\x07"),
+    # Tone marks on decomposed letters that have no composed form with them.
+    "O\u0323\u0300re\u0323\u0301 mi, e\u0323\u0300ko\u0323\u0301 da\u0301ra",
+    *("e\u0307\u0301jimas u\u0304\u0301kis", "i\u0323\u0300hu\u0323\u0301na\u0301nya"),
+    *("и\u0306\u0301", "ﬁ\u0301", "½\u0301\u0300", " \u0301", "\ufffd\u0301", "ﾊﾞﾎﾟ"),
 ]
+# Letters, composed and of compatibility, and marks of several combining classes.
+LETTERS = "aoeiuṢọêñʔийاनかﬁ½ᵃⅣ①ﾊ"
+MARKS = "\u0300\u0301\u0302\u0304\u0306\u0307\u0323\u0327\u0330\u0651\u093c\u20d0"
 
 
 @pytest.fixture(params=["wordpiece", "unigram", "without_bytes"])
@@ -46,6 +55,17 @@ def library(unigram, tmp_path_factory):
     folder = tmp_path_factory.mktemp("library")
     unigram.save(folder)
     return library_unigram((folder / sentencepiece.MODEL_FILE).read_bytes())
+
+
+def test_no_mark_is_lost(unigram, library):
+    for letter, first, second in itertools.product(LETTERS, MARKS, MARKS):
+        text = f"x{letter}{first}{second}x"
+        wanted, found = unigram.normalize(text), library.normalizer.normalize_str(text)
+        assert nfc(found) == nfc(wanted), ascii(text)
+
+
+def nfc(text):
+    return unicodedata.normalize("NFC", text)
 
 
 @settings(max_examples=50, deadline=None)
