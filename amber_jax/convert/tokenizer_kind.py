@@ -37,10 +37,9 @@ _SETTINGS: _Allowed = {
     "max_input_chars_per_word": (wordpiece.MAX_WORD_CHARACTERS,),
     "auto_map": (None,),  # code of its own
 }
-_CLASSES = (
-    *(None, "BertTokenizer", "BertTokenizerFast"),
-    *("PreTrainedTokenizerFast", "TokenizersBackend"),  # whatever tokenizer.json says
-)
+# Classes that do whatever tokenizer.json says.
+_GENERAL_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend", None)
+_WORDPIECE_CLASSES = ("BertTokenizer", "BertTokenizerFast", *_GENERAL_CLASSES)
 _LIBRARY: Mapping[str, _Allowed] = {
     "normalizer": {
         "type": ("BertNormalizer",),
@@ -74,10 +73,11 @@ def refuse_other_kinds(folder: Path, tokenizer: Tokenizer) -> None:
     """
     fields = read_optional(folder / CONFIG_FILE)
     _check_fields(folder / CONFIG_FILE, fields, _SETTINGS)
-    if isinstance(tokenizer, wordpiece.WordPieceTokenizer):
-        for name in (CONFIG_FILE, _MODEL_CONFIG):
-            content = read_optional(folder / name)
-            _check_fields(folder / name, content, {"tokenizer_class": _CLASSES})
+    is_wordpiece = isinstance(tokenizer, wordpiece.WordPieceTokenizer)
+    classes = _WORDPIECE_CLASSES if is_wordpiece else _GENERAL_CLASSES
+    for name in (CONFIG_FILE, _MODEL_CONFIG):
+        content = read_optional(folder / name)
+        _check_fields(folder / name, content, {"tokenizer_class": classes})
     _check_special_names(folder / CONFIG_FILE, fields)
     _check_special_names(folder / _SPECIAL_MAP, read_optional(folder / _SPECIAL_MAP))
     _check_added(folder / CONFIG_FILE, _decoded(fields), tokenizer)
@@ -124,8 +124,8 @@ def _check_fields(
 
 def _refuse(path: Path, field: str, value: Any, wanted: Any) -> NoReturn:
     raise UserError(
-        f"{path}: {field} is {value!r:.80}; only cased WordPiece tokenizers that split "
-        f"text as mBERT's does can be converted ({field} {wanted!r})"
+        f"{path}: {field} is {value!r:.80}; only cased tokenizers that split text as "
+        f"mBERT's does, or as an export of ours, can be converted ({field} {wanted!r})"
     )
 
 
@@ -143,7 +143,8 @@ def _check_added(path: Path, added: Mapping[str, Any], tokenizer: Tokenizer) -> 
     """Refuses tokens that text is searched for before it is split into words."""
     known = dict(zip(SPECIAL_PIECES, tokenizer.special.ids(), strict=True))
     for text, number in added.items():
-        if text not in known or known[text] != number:
+        # In tokenizer_config.json the ids are keys, and so text.
+        if text not in known or str(known[text]) != str(number):
             raise UserError(
                 f"{path}: adds the token {text!r:.80} with id {number!r:.20} to the "
                 "vocabulary; only tokenizers whose added tokens are BERT's five "
@@ -155,7 +156,7 @@ def _decoded(fields: Mapping[str, Any]) -> dict[str, Any]:
     decoder = fields.get("added_tokens_decoder")
     if not isinstance(decoder, Mapping):
         return {}
-    return {_text(token): _integer(number) for number, token in decoder.items()}
+    return {_text(token): number for number, token in decoder.items()}
 
 
 def _check_post_processor(path: Path, content: Any) -> None:
@@ -182,14 +183,14 @@ def _template(entries: Any) -> list[Any]:
     return names
 
 
-def _vocabulary(model: Any) -> Iterator[tuple[Any, Any]]:
+def _vocabulary(model: Any) -> Iterator[tuple[str, Any]]:
     """Yields (piece, id) of a WordPiece's or a unigram's model in tokenizer.json."""
     entries = model.get("vocab") if isinstance(model, Mapping) else None
     if isinstance(entries, Mapping):
         yield from entries.items()
     elif isinstance(entries, list):
         for number, entry in enumerate(entries):
-            yield (entry[0] if isinstance(entry, list) and entry else None), number
+            yield str(entry[0] if isinstance(entry, list) and entry else None), number
 
 
 def _entries(value: Any) -> list[Any]:
@@ -206,7 +207,3 @@ def _text(token: Any) -> str:
 
 def _number(token: Any) -> Any:
     return token.get("id") if isinstance(token, Mapping) else None
-
-
-def _integer(text: str) -> Any:
-    return int(text) if text.isdecimal() else text

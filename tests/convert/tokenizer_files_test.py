@@ -223,6 +223,28 @@ def test_special_tokens_may_be_spelt_out(wordpiece, tmp_path):
     assert back.fingerprint == wordpiece.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("file", "field", "value"),
+    [
+        ("tokenizer_config.json", "tokenizer_class", "XLMRobertaTokenizer"),
+        ("tokenizer_config.json", "do_lower_case", True),
+    ],
+)
+def test_unigrams_of_another_kind_are_refused(file, field, value, unigram, tmp_path):
+    tokenizer_files.write(tmp_path, unigram, max_positions=9)
+    change(tmp_path / file, field, value)
+    with pytest.raises(UserError, match=f"{field} is"):
+        tokenizer_files.read(tmp_path, vocab_size=9999)
+
+
+@pytest.mark.parametrize("vocab", [{"a": 0}, [["a", 0.0]], [[[]], 7], 7])
+def test_a_unigram_with_another_vocabulary_is_refused(vocab, unigram, tmp_path):
+    tokenizer_files.write(tmp_path, unigram, max_positions=9)
+    change(tmp_path / "tokenizer.json", "model.vocab", vocab)
+    with pytest.raises(UserError, match="files that belong together"):
+        tokenizer_files.read(tmp_path, vocab_size=9999)
+
+
 def test_two_vocabularies_that_differ_are_refused(wordpiece, tmp_path):
     tokenizer_files.write(tmp_path, wordpiece, max_positions=9)
     with (tmp_path / "vocab.txt").open("a", encoding="utf-8") as file:
