@@ -252,7 +252,8 @@ class Model:
         A mask stands for one piece, as the vocabulary writes it: U+2581 at its front
         (SentencePiece), or no ## (WordPiece), says that it begins a word. Text that
         follows a mask without a space goes on after it as after a word. Probabilities
-        are those among all pieces, each mask seen while the others are masked too.
+        are those among all of the model's entries, each mask seen while the others are
+        masked too; an entry beyond the vocabulary, without a piece, is passed over.
 
         Raises:
             UserError: the text has no mask or is too long, the model has no

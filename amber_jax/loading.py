@@ -24,6 +24,13 @@ from amber_jax.training.checkpoint import (
 from amber_jax.types import Array, Params
 
 TOKENIZER_FOLDER = "tokenizer"
+# What two encoders of the same parameters may differ in: what is dropped in training,
+# how fresh parameters are drawn, and how the same numbers are computed. Any other field
+# makes another function of them, seen in their shapes or, as the heads, unseen.
+_MAY_DIFFER = {
+    *("hidden_dropout", "attention_dropout", "initializer_range"),
+    *("dtype", "remat"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +91,49 @@ def load_model(
         )
     params = _params(checkpoint, config, untrained)
     return LoadedModel(checkpoint, config, params, tokenizer)
+
+
+def initial_checkpoint(
+    path: Path,
+    config: EncoderConfig,
+    tokenizer: Tokenizer,
+    abstract: Params,
+    note: Callable[[str], None] = print,
+) -> Checkpoint:
+    """Returns the checkpoint whose parameters another run is to begin with.
+
+    Args:
+        path: a run's workdir or one of its checkpoint folders.
+        config: of the run's encoder.
+        tokenizer: the run's.
+        abstract: shapes of the run's parameters.
+        note: as in `load_model`.
+
+    Raises:
+        UserError: there is no usable checkpoint, or it is one of another tokenizer, of
+            other sizes than the run's, or without one of its parameters.
+    """
+    checkpoint = find_checkpoint(path, note)
+    if checkpoint.run["tokenizer_fingerprint"] != tokenizer.fingerprint:
+        raise UserError(
+            f"init_checkpoint {checkpoint.path} was trained with another tokenizer "
+            f"({checkpoint.run['tokenizer_fingerprint'][:12]}) than the corpus "
+            f"({tokenizer.fingerprint[:12]}); build the corpus with the former"
+        )
+    trained = dataclasses.asdict(EncoderConfig(**checkpoint.run["encoder"]))
+    wanted = dataclasses.asdict(config)
+    differences = [
+        f"{name} is {trained[name]} there and {wanted[name]} here"
+        for name in wanted
+        if name not in _MAY_DIFFER and trained[name] != wanted[name]
+    ]
+    if differences:
+        raise UserError(
+            f"init_checkpoint {checkpoint.path} is of another encoder than the "
+            f"config's model: {'; '.join(differences)}; give model the values there"
+        )
+    check_parameters(checkpoint, abstract)
+    return checkpoint
 
 
 def _params(checkpoint: Checkpoint, config: EncoderConfig, untrained: bool) -> Any:

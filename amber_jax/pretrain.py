@@ -30,7 +30,12 @@ from amber_jax.data.pipeline import (
 )
 from amber_jax.errors import UserError
 from amber_jax.evaluate import RetrievalEvaluation, build_retrieval
-from amber_jax.loading import TOKENIZER_FOLDER, init_key, init_params
+from amber_jax.loading import (
+    TOKENIZER_FOLDER,
+    init_key,
+    init_params,
+    initial_checkpoint,
+)
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.run_log import Evaluation, RunLog
@@ -411,18 +416,26 @@ def _first_state(run: Run, found: checkpoints.Checkpoint | None) -> TrainState:
     abstract = abstract_state(run)
     if found is not None:
         return checkpoints.restore_state(found, abstract)
+    source = _initial_checkpoint(run)
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     state = jax.jit(functools.partial(_new_state, run), out_shardings=shardings)()
-    if not run.config.init_checkpoint:
+    if source is None:
         return state
-    source = checkpoints.find_checkpoint(Path(run.config.init_checkpoint))
-    if source.run["tokenizer_fingerprint"] != run.tokenizer.fingerprint:
-        raise UserError(
-            f"init_checkpoint {source.path} was trained with another tokenizer "
-            f"({source.run['tokenizer_fingerprint'][:12]}) than the corpus "
-            f"({run.tokenizer.fingerprint[:12]}); build the corpus with the former"
-        )
     return state._replace(params=checkpoints.restore_params(source, abstract.params))
+
+
+def _initial_checkpoint(
+    run: Run, note: Callable[[str], None] = print
+) -> checkpoints.Checkpoint | None:
+    if not run.config.init_checkpoint:
+        return None
+    return initial_checkpoint(
+        Path(run.config.init_checkpoint),
+        run.encoder,
+        run.tokenizer,
+        abstract_state(run).params,
+        note,
+    )
 
 
 def _reset_optimizer(run: Run, state: TrainState) -> TrainState:
@@ -514,14 +527,13 @@ def dry_run(config: ConfigDict, note: Callable[[str], None] = print) -> None:
     """Prints what `pretrain` would do and lowers every stage's step, without training.
 
     Raises:
-        UserError: as `prepare`, or an evaluation cannot be run.
+        UserError: as `prepare`, or an evaluation cannot be run, or the parameters to
+            begin with do not fit.
     """
     run = prepare(config)
     for one in config.evaluations:
         build_retrieval(one, run.encoder, run.tokenizer)
-    if config.init_checkpoint:
-        source = checkpoints.find_checkpoint(Path(config.init_checkpoint), note)
-        checkpoints.check_parameters(source, abstract_state(run).params)
+    _initial_checkpoint(run, note)
     note(describe(run))
     state = abstract_state(run)
     for stage in run.stages:

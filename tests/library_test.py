@@ -282,6 +282,19 @@ def test_masks_are_filled_with_what_the_head_says(model, directly):
     assert sum(share for _, share in everything) == pytest.approx(1, abs=1e-5)
 
 
+def test_entries_without_a_piece_fill_no_mask(tmp_path, tokenizer):
+    folder = tiny_checkpoint.write(tmp_path / "model", tokenizer, padding=40)
+    model = amber_jax.load(folder)
+    size = model.config.vocab_size
+    assert size == tokenizer.vocab_size + 40
+    (everything,) = model.fill_mask("1 [MASK]", top_k=size)
+    pieces = [piece for piece, _ in everything]
+    assert sorted(pieces) == sorted(tokenizer.pieces(range(tokenizer.vocab_size)))
+    shares = [share for _, share in everything]
+    assert shares == sorted(shares, reverse=True)
+    assert 0 < sum(shares) < 1 - 1e-4  # the rest is on the entries without a piece
+
+
 @pytest.mark.parametrize(
     ("text", "top_k", "sentence"),
     [

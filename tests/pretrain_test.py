@@ -16,6 +16,7 @@ import tiny_run
 
 from amber_jax import pretrain
 from amber_jax.errors import UserError
+from amber_jax.loading import initial_checkpoint
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training.metrics import read_metrics
@@ -259,9 +260,60 @@ def test_a_run_may_begin_with_the_parameters_of_another(config, finished, tmp_pa
         np.testing.assert_array_equal(one, other)
     assert not any(leaf.any() for leaf in jax.tree.leaves(first.opt_state))
 
-    other = tiny_run.save_tokenizer(tmp_path / "words", words=40)
-    config.corpus = str(tiny_run.write_corpus(tmp_path / "corpus", tokenizer=other))
-    refused(config, tmp_path / "run", "trained with another tokenizer", workdir)
+
+@pytest.fixture
+def continued(config, finished):
+    """A run that begins with the parameters of another one."""
+    config.init_checkpoint = str(finished[0])
+    return config
+
+
+def refused_at_once(config, workdir, *words):
+    """Asserts that neither the run nor its dry run begins."""
+    refused(config, workdir, *words)
+    assert not workdir.exists()
+    with pytest.raises(UserError) as caught:
+        pretrain.dry_run(config, lambda _: None)
+    for word in words:
+        assert str(word) in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [40, 59])  # fewer, and as many others
+def test_parameters_of_another_tokenizer_are_refused(words, continued, tmp_path):
+    other = tmp_path / "words" / "vocab.txt"
+    tiny_run.save_tokenizer(other.parent, words=words)
+    other.write_text(other.read_text("utf-8").replace("\n9\n", "\nnine\n"), "utf-8")
+    continued.corpus = str(
+        tiny_run.write_corpus(tmp_path / "corpus", tokenizer=load_tokenizer(other))
+    )
+    refused_at_once(continued, tmp_path / "run", "another tokenizer")
+
+
+@pytest.mark.parametrize(
+    ("size", "value"),
+    [
+        *(("num_heads", 4), ("num_layers", 3), ("hidden_size", 32)),
+        *(("intermediate_size", 16), ("max_positions", 64), ("num_segments", 3)),
+        ("vocab_size", 100),
+    ],
+)
+def test_parameters_of_an_encoder_of_another_size_are_refused(
+    size, value, continued, tmp_path
+):
+    continued.model[size] = value
+    refused_at_once(continued, tmp_path / "run", size, value)
+
+
+def test_what_parameters_do_not_depend_on_may_change(continued, finished):
+    continued.model.hidden_dropout = 0.25
+    continued.model.attention_dropout = 0.25
+    continued.model.initializer_range = 0.5
+    continued.model.dtype = "bfloat16"
+    continued.model.remat = True
+    run = pretrain.prepare(continued)
+    params = pretrain.abstract_state(run).params
+    source = initial_checkpoint(finished[0], run.encoder, run.tokenizer, params)
+    assert source.step == 3
 
 
 def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_used(

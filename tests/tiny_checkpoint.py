@@ -15,15 +15,22 @@ POSITIONS = 64
 
 
 def write(
-    folder: Path, tokenizer: Tokenizer, *, num_layers: int = 2, extra_parts=(), **run
+    folder: Path,
+    tokenizer: Tokenizer,
+    *,
+    num_layers: int = 2,
+    padding: int = 0,
+    extra_parts=(),
+    **run,
 ) -> Path:
     """Writes it into `folder`, with noisy biases and scales, and returns the folder.
 
+    `padding` counts entries of the model that the tokenizer has no piece for.
     `extra_parts` may name "pooler", "next_sentence" and "head"; `run` goes into
     run.json.
     """
     config = EncoderConfig(
-        vocab_size=tokenizer.vocab_size,
+        vocab_size=tokenizer.vocab_size + padding,
         num_layers=num_layers,
         hidden_size=16,
         num_heads=2,

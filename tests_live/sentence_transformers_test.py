@@ -98,3 +98,21 @@ def test_a_folder_that_the_library_wrote_comes_in(
     convert(f"sentence-transformers:{tmp_path / 'saved'}", back)
     wanted = encode(checkpoint, sentences)
     assert np.array_equal(encode(tmp_path / "back", sentences), wanted)
+
+
+def test_settings_that_the_library_keeps_are_named(wordpiece, convert, tmp_path):
+    checkpoint = tiny_checkpoint.write(tmp_path / "amber", wordpiece)
+    convert(f"amber:{checkpoint}", f"sentence-transformers:{tmp_path / 'out'}")
+    model = SentenceTransformer(
+        str(tmp_path / "out"),
+        device="cpu",
+        prompts={"query": "find: "},
+        default_prompt_name="query",
+    )
+    model.max_seq_length = 16
+    model.save(str(tmp_path / "saved"))
+    told = convert(
+        f"sentence-transformers:{tmp_path / 'saved'}", f"amber:{tmp_path / 'back'}"
+    )
+    for word in ("_length 16", "'find: '", "default_prompt_name 'query'"):
+        assert any(word in sentence for sentence in told), word

@@ -39,6 +39,11 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_optional(path: Path) -> dict[str, Any]:
+    """Returns `read_object(path)`, or {} if there is no such file."""
+    return read_object(path) if path.is_file() else {}
+
+
 def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:
     """Writes a JSON file as people read it."""
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -8,7 +8,7 @@ Source: `BertForPreTraining` of huggingface/transformers, google-research/bert.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -141,9 +141,16 @@ TABLE: tuple[Name, ...] = (
 
 LEFT_BEHIND: dict[Dialect, dict[str, str]] = {
     "hf": {r"bert\.embeddings\.(position_ids|token_type_ids)": "counting buffer"},
-    "tf1": {r".*/adam_[mv]": "optimizer memory", r"global_step": "step counter"},
+    "tf1": {
+        r"(.*/)?beta[12]_power(_\d+)?": "optimizer memory",
+        r"global_step": "step counter",
+    },
 }
-"""Names (regular expressions) without a place in ours, and what they are."""
+"""Names (regular expressions) without a place in ours, and what they are.
+
+Besides these, TensorFlow's optimizers keep their slots of a variable under its name, as
+`VARIABLE/adam_m` or `VARIABLE/Adam_1`.
+"""
 
 
 def to_params(
@@ -206,14 +213,19 @@ def from_params(
     return tensors
 
 
-def left_behind(names: Iterable[str], dialect: Dialect) -> dict[str, str]:
+def left_behind(names: Collection[str], dialect: Dialect) -> dict[str, str]:
     """Returns {name: what it is} of the tensors that have no place in ours."""
-    return {
+    dropped = {
         name: what
         for name in names
         for pattern, what in LEFT_BEHIND[dialect].items()
         if re.fullmatch(pattern, name)
     }
+    if dialect == "tf1":
+        variables = set(names)
+        slots = [name for name in names if name.rpartition("/")[0] in variables]
+        dropped |= dict.fromkeys(slots, "optimizer memory")
+    return dropped
 
 
 def expected_shapes(

@@ -5,7 +5,7 @@ give the two tokens no weight.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,26 @@ import numpy as np
 
 from amber_jax.convert import huggingface
 from amber_jax.convert.bert import Bert, SentenceVector
-from amber_jax.convert.json_files import inside, read_json, read_object, write_json
+from amber_jax.convert.json_files import (
+    inside,
+    read_json,
+    read_object,
+    read_optional,
+    write_json,
+)
 from amber_jax.convert.weights import write_weights
 from amber_jax.errors import UserError
+from amber_jax.tokenization.tokenizer import CONFIG_FILE
 
 _MODULES, _MODULE_CONFIG = "modules.json", "config.json"
 _TRANSFORMER_CONFIG = "sentence_bert_config.json"
 _LIBRARY_CONFIG = "config_sentence_transformers.json"
 _PACKAGE = "sentence_transformers.models"
+# Arguments of the library's that are kept in the folder, under old names and new.
+_ARGUMENTS = (
+    *("tokenizer_args", "processor_kwargs", "config_args", "config_kwargs"),
+    *("processing_kwargs", "tokenizer_name_or_path"),
+)
 _WITHOUT_WEIGHT = ("[CLS]", "[SEP]")
 _POOLINGS = {"mean": "mean", "first": "cls"}  # ours -> theirs
 # Of files of version 5 and older, which newer versions read too.
@@ -72,7 +84,7 @@ def read(folder: Path) -> Bert:
     modules = _modules(folder)
     bert = huggingface.read(modules["Transformer"])
     settings = modules["Transformer"] / _TRANSFORMER_CONFIG
-    if settings.is_file() and read_object(settings).get("do_lower_case"):
+    if read_optional(settings).get("do_lower_case"):
         raise UserError(
             f"{settings}: do_lower_case is set; only cased models can be converted"
         )
@@ -83,6 +95,7 @@ def read(folder: Path) -> Bert:
     notes = bert.notes
     if "Normalize" in modules:
         notes += ("its vectors were scaled to length 1; ask for that when encoding",)
+    notes += tuple(_settings_left_behind(folder, modules, bert.config.max_positions))
     return dataclasses.replace(
         bert, sentence_vector=SentenceVector(pooling, special_tokens), notes=notes
     )
@@ -146,6 +159,51 @@ def _require_known_weights(path: Path) -> None:
         raise UserError(
             f"{path}: weighs words; only weights that leave out [CLS] and [SEP] can be "
             "converted"
+        )
+
+
+def _settings_left_behind(
+    folder: Path, modules: Mapping[str, Path], max_positions: int
+) -> Iterator[str]:
+    """Yields a sentence for every setting there that changes vectors and is not kept.
+
+    Source: `Transformer` and `SentenceTransformer` of sentence-transformers 5 and 6.
+    """
+    transformer = read_optional(modules["Transformer"] / _TRANSFORMER_CONFIG)
+    length, name = transformer.get("max_seq_length"), "max_seq_length"
+    if length is None:  # as version 6 writes it
+        name = "model_max_length"
+        length = read_optional(modules["Transformer"] / CONFIG_FILE).get(name)
+    if isinstance(length, int) and length < max_positions:
+        yield (
+            f"left behind: {name} {length}; sentences are cut at the model's "
+            f"{max_positions} positions here"
+        )
+    for name in _ARGUMENTS:
+        if transformer.get(name):
+            yield f"left behind: {name} {transformer[name]!r:.200}"
+    library = read_optional(folder / _LIBRARY_CONFIG)
+    prompts = library.get("prompts")
+    prompts = prompts if isinstance(prompts, Mapping) else {}
+    for name, prompt in prompts.items():
+        if prompt:
+            yield (
+                f"left behind: the prompt {prompt!r:.200} ({name}); put it before "
+                "sentences yourself"
+            )
+    default = library.get("default_prompt_name")
+    if default is not None:
+        yield (
+            f"left behind: default_prompt_name {default!r:.80}; no prompt is put "
+            "before sentences here"
+        )
+    pooling = read_optional(modules["Pooling"] / _MODULE_CONFIG)
+    if any(prompts.values()) and pooling.get("include_prompt") is False:
+        yield "left behind: include_prompt False; a prompt counts in the mean here"
+    if library.get("truncate_dim") is not None:
+        yield (
+            f"left behind: truncate_dim {library['truncate_dim']!r:.80}; vectors keep "
+            "all of their numbers here"
         )
 
 

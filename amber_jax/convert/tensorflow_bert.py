@@ -104,7 +104,7 @@ def _require_enough_bytes(prefix: Path, shapes: Mapping[str, list[int]]) -> None
 
 
 def _tensor(reader: Any, name: str) -> np.ndarray:
-    array = reader.get_tensor(name)
-    if not isinstance(array, np.ndarray):
+    value = reader.get_tensor(name)
+    if not isinstance(value, np.ndarray | np.generic):  # text, for one
         raise ValueError(f"{name} is no array")
-    return array
+    return np.asarray(value)

@@ -1,28 +1,22 @@
 """Hugging Face's files of a tokenizer, of both kinds, out and in."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer as LibraryTokenizer
 from tokenizers import processors
 
 from amber_jax.convert.json_files import read_object, write_json
+from amber_jax.convert.tokenizer_kind import (
+    LIBRARY_FILE,
+    refuse_other_kinds,
+    says_cased,
+)
 from amber_jax.convert.unigram import library_unigram
 from amber_jax.errors import UserError
 from amber_jax.tokenization import Tokenizer, load_tokenizer, sentencepiece, wordpiece
 from amber_jax.tokenization.tokenizer import CONFIG_FILE, SPECIAL_PIECES
 
-_LIBRARY_FILE = "tokenizer.json"
 _VOCABULARIES = (sentencepiece.MODEL_FILE, wordpiece.VOCAB_FILE)
-# Of an uncased model, in tokenizer_config.json and in tokenizer.json's normaliser.
-_MUST_BE: dict[str, tuple[Any, ...]] = {
-    "do_lower_case": (False,),
-    "lowercase": (False,),
-    "strip_accents": (False, None),
-    "tokenize_chinese_chars": (True,),
-    "handle_chinese_chars": (True,),
-}
 
 
 def write(folder: Path, tokenizer: Tokenizer, *, max_positions: int) -> None:
@@ -45,7 +39,7 @@ def write(folder: Path, tokenizer: Tokenizer, *, max_positions: int) -> None:
         library = library_unigram((folder / sentencepiece.MODEL_FILE).read_bytes())
         kind = {"tokenizer_class": "PreTrainedTokenizerFast"}
     _add_special_tokens(library, tokenizer)
-    library.save(str(folder / _LIBRARY_FILE))
+    library.save(str(folder / LIBRARY_FILE))
     names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     write_json(
         folder / CONFIG_FILE,
@@ -73,22 +67,23 @@ def read(folder: Path, *, vocab_size: int) -> Tokenizer:
         vocab_size: the model's, which may be larger.
 
     Raises:
-        UserError: there is none, it changes text in another way, or has too many ids.
+        UserError: there is none, it changes or splits text in another way, or has too
+            many ids.
     """
-    says_cased = _check_normalisation(folder)
     for name in _VOCABULARIES:
         if (folder / name).is_file():
             tokenizer = load_tokenizer(folder / name)
             break
     else:
-        tokenizer = _wordpiece_of_library_file(folder / _LIBRARY_FILE)
+        tokenizer = _wordpiece_of_library_file(folder / LIBRARY_FILE)
     if tokenizer.vocab_size > vocab_size:
         raise UserError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} entries, the model "
             f"{vocab_size}; use files that belong together"
         )
+    refuse_other_kinds(folder, tokenizer)
     # A vocab.txt alone does not say whether text is to be lower-cased.
-    if isinstance(tokenizer, wordpiece.WordPieceTokenizer) and not says_cased:
+    if isinstance(tokenizer, wordpiece.WordPieceTokenizer) and not says_cased(folder):
         _require_capitals(tokenizer, folder)
     return tokenizer
 
@@ -103,28 +98,6 @@ def _add_special_tokens(library: LibraryTokenizer, tokenizer: Tokenizer) -> None
             ("[SEP]", tokenizer.special.sep),
         ],
     )
-
-
-def _check_normalisation(folder: Path) -> bool:
-    """Returns whether the folder says that it is cased; refuses what is not mBERT's."""
-    stated = False
-    for name in (CONFIG_FILE, _LIBRARY_FILE):
-        if not (folder / name).is_file():
-            continue
-        content = read_object(folder / name)
-        if name == _LIBRARY_FILE:
-            content = content.get("normalizer")
-        if not isinstance(content, Mapping):
-            continue
-        for field, allowed in _MUST_BE.items():
-            if content.get(field, allowed[0]) not in allowed:
-                raise UserError(
-                    f"{folder / name}: {field} is {content[field]!r}; only cased "
-                    "vocabularies that keep accents, as mBERT's, can be converted "
-                    f"({field} {allowed[0]})"
-                )
-        stated |= "do_lower_case" in content or "lowercase" in content
-    return stated
 
 
 def _require_capitals(tokenizer: Tokenizer, folder: Path) -> None:

@@ -1,7 +1,10 @@
 """A SentencePiece unigram model as a tokenizer of Hugging Face's `tokenizers`."""
 
 import functools
+import itertools
+import sys
 import unicodedata
+from collections.abc import Iterable
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
@@ -12,17 +15,21 @@ from amber_jax.tokenization.sentencepiece import WORD_START
 
 _UNIGRAM = 1  # TrainerSpec.ModelType
 _PLAIN_PIECES = {1, 2, 3, 6}  # SentencePiece.Type: normal, unknown, control, byte
+_SEPARATOR = "\x01"
 _HANGUL = range(0xAC00, 0xD7A4)
 _POLYTONIC_GREEK = range(0x1F00, 0x2000)
 _WIDE = 6  # bytes
+_HALFWIDTH_KANA = [chr(code) for code in range(0xFF66, 0xFF9E)]
+_HALFWIDTH_MARKS = "\uff9e\uff9f"  # voiced, half-voiced
 
 
 def library_unigram(model: bytes) -> Tokenizer:
     """Returns a tokenizer with the same ids, without special tokens around them.
 
     The two libraries differ where pieces can be exchanged at equal cost ("999" as 99 9
-    or 9 99: SentencePiece lets rounding decide), in polytonic Greek and Korean letters
-    that are written decomposed, and in marks on compatibility characters.
+    or 9 99: SentencePiece lets rounding decide), and in what is composed of polytonic
+    Greek and Korean letters that are written decomposed and of marks on compatibility
+    characters. No letter or mark is lost.
 
     Args:
         model: the bytes of a `.model` file.
@@ -85,21 +92,57 @@ def _normalizer(
             for apart, together in _compositions()
             if processor.normalize(apart) == WORD_START + together
         ]
+        # `Precompiled` reads a grapheme under 6 bytes by its first match alone and
+        # drops the rest of it: a control character makes two graphemes of one.
+        changed = _character_class(_changed_characters(processor))
+        after = rf"(?<=\p{{M}}|[{changed}])" if changed else r"(?<=\p{M})"
+        steps.append(normalizers.Replace(Regex(after + r"(?=\p{M})"), _SEPARATOR))
         steps.append(normalizers.Precompiled(charsmap))
+        steps.append(normalizers.Replace(_SEPARATOR, ""))
     steps.append(normalizers.Replace(Regex("^ +| +$"), ""))
     steps.append(normalizers.Replace(Regex(" {2,}"), " "))
     return normalizers.Sequence(steps)
 
 
+def _changed_characters(processor: sentencepiece.SentencePieceProcessor) -> list[int]:
+    """Returns the code points that the model's normalization changes by themselves."""
+    codes = _changeable_characters()
+    normal = processor.normalize([f"a{chr(code)}a" for code in codes])
+    return [
+        code
+        for code, text in zip(codes, normal, strict=True)
+        if text != f"{WORD_START}a{chr(code)}a"
+    ]
+
+
+@functools.cache
+def _changeable_characters() -> list[int]:
+    """Returns the code points that a normalization may change: none of most letters."""
+    characters = map(chr, range(sys.maxunicode + 1))
+    return [
+        ord(character)
+        for character in characters
+        if unicodedata.category(character)[0] in "PSZ"
+        or unicodedata.normalize("NFKC", character.casefold()) != character
+    ]
+
+
+def _character_class(codes: Iterable[int]) -> str:
+    """Returns ascending code points as the ranges within a regex's brackets."""
+    runs = itertools.groupby(enumerate(codes), lambda entry: entry[1] - entry[0])
+    ranges = [[code for _, code in run] for _, run in runs]
+    return "".join(rf"\x{{{run[0]:X}}}-\x{{{run[-1]:X}}}" for run in ranges)
+
+
 @functools.cache
 def _compositions() -> list[tuple[str, str]]:
-    """Returns (decomposed, composed) of letters that `Precompiled` would spoil.
+    """Returns (decomposed, composed) of letters that `Precompiled` would leave apart.
 
-    It takes a grapheme of 6 bytes apart, and of a base with two marks it loses one.
+    It takes a grapheme of 6 bytes apart, and of a base with two marks it composes one.
     Rare ones, whose rules would slow every text down, are left out.
     """
-    found = []
-    for code in range(0x110000):
+    rules = []
+    for code in range(sys.maxunicode + 1):
         if code in _HANGUL or code in _POLYTONIC_GREEK:
             continue
         apart = unicodedata.normalize("NFD", chr(code))
@@ -107,5 +150,9 @@ def _compositions() -> list[tuple[str, str]]:
         if (wide or len(apart) > 2) and unicodedata.normalize("NFC", apart) == chr(
             code
         ):
-            found.append((apart, chr(code)))
-    return sorted(found, key=lambda rule: -len(rule[0]))  # the longest first
+            rules.append((apart, chr(code)))
+    for base, mark in itertools.product(_HALFWIDTH_KANA, _HALFWIDTH_MARKS):
+        together = unicodedata.normalize("NFKC", base + mark)
+        if len(together) == 1:
+            rules.append((base + mark, together))
+    return sorted(rules, key=lambda rule: -len(rule[0]))  # the longest first

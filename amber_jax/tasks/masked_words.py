@@ -90,6 +90,9 @@ def fill_masks(
 ) -> list[list[tuple[str, float]]]:
     """Returns the likeliest pieces of every mask, with their probabilities, falling.
 
+    A model may have more entries than its tokenizer, as padding; they have no piece and
+    are passed over, whatever their probability.
+
     Args:
         filler: as `build_filler` makes it.
         params: the encoder's and the MLM head's parameters.
@@ -107,10 +110,11 @@ def fill_masks(
     slots[0, : len(masks)] = masks
     lengths = np.array([len(framed)], np.int32)
     probabilities = np.asarray(filler(params, token_ids, lengths, slots))[0]
-    best = np.argsort(-probabilities, axis=1, kind="stable")[: len(masks), :top_k]
+    of_pieces = probabilities[: len(masks), : tokenizer.vocab_size]
+    best = np.argsort(-of_pieces, axis=1, kind="stable")[:, :top_k]
     return [
         [
-            (piece, float(probabilities[mask, index]))
+            (piece, float(of_pieces[mask, index]))
             for piece, index in zip(tokenizer.pieces(chosen), chosen, strict=True)
         ]
         for mask, chosen in enumerate(best)

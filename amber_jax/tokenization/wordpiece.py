@@ -30,7 +30,7 @@ _NORMALIZER = {
 }
 # Longer words are [UNK]. As in Hugging Face's BERT; Google's first code allows 200,
 # which matters for Thai, written without spaces.
-_MAX_WORD_CHARACTERS = 100
+MAX_WORD_CHARACTERS = 100
 
 
 class WordPieceTokenizer:
@@ -50,7 +50,7 @@ class WordPieceTokenizer:
         vocabulary = {piece: i for i, piece in enumerate(self._pieces)}
         self.special = _special_tokens(vocabulary, origin)
         self.vocab_size = len(self._pieces)
-        options = {"kind": KIND, "max_word": _MAX_WORD_CHARACTERS, **_NORMALIZER}
+        options = {"kind": KIND, "max_word": MAX_WORD_CHARACTERS, **_NORMALIZER}
         self.fingerprint = fingerprint_of(self._content(), options)
         self._library = library_tokenizer(vocabulary)
 
@@ -155,7 +155,7 @@ def library_tokenizer(vocabulary: dict[str, int]) -> LibraryTokenizer:
             vocab=vocabulary,
             unk_token="[UNK]",
             continuing_subword_prefix=CONTINUATION,
-            max_input_chars_per_word=_MAX_WORD_CHARACTERS,
+            max_input_chars_per_word=MAX_WORD_CHARACTERS,
         )
     )
     library.normalizer = normalizers.BertNormalizer(**_NORMALIZER)

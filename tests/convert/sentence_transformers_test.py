@@ -148,6 +148,58 @@ def test_vectors_of_length_one_are_told(exported):
 
 
 @pytest.mark.parametrize(
+    ("file", "fields", "words"),
+    [
+        ("sentence_bert_config.json", {"max_seq_length": 16}, ["max_seq_length 16"]),
+        (
+            "config_sentence_transformers.json",
+            {"prompts": {"query": "query: ", "document": ""}},
+            ["'query: ' (query)"],
+        ),
+        (
+            "config_sentence_transformers.json",
+            {"prompts": {"q": "Q: "}, "default_prompt_name": "q"},
+            ["'Q: ' (q)", "default_prompt_name 'q'"],
+        ),
+        ("config_sentence_transformers.json", {"truncate_dim": 8}, ["truncate_dim 8"]),
+        (
+            "sentence_bert_config.json",
+            {"processing_kwargs": {"text": {"max_length": 9}}},
+            ["processing_kwargs"],
+        ),
+        ("sentence_bert_config.json", {"max_seq_length": 512}, []),
+        ("config_sentence_transformers.json", {"prompts": {"document": ""}}, []),
+        ("config_sentence_transformers.json", {"default_prompt_name": None}, []),
+        ("config_sentence_transformers.json", {"similarity_fn_name": "dot"}, []),
+    ],
+)
+def test_settings_that_change_vectors_are_named(
+    file, fields, words, exported, convert, tmp_path
+):
+    change(exported / file, **fields)
+    told = convert(f"sentence-transformers:{exported}", f"amber:{tmp_path / 'in'}")
+    left = [sentence for sentence in told if sentence.startswith("left behind: ")]
+    assert len(left) == len(words)
+    for word, sentence in zip(words, left, strict=True):
+        assert word in sentence
+
+
+def test_a_length_in_the_words_of_version_6_is_named(exported):
+    (exported / "sentence_bert_config.json").write_text("{}")
+    change(exported / "tokenizer_config.json", model_max_length=16)
+    (note,) = sentence_transformers.read(exported).notes
+    assert "model_max_length 16" in note
+
+
+def test_a_prompt_outside_of_the_mean_is_named(exported):
+    change(exported / "2_Pooling" / "config.json", include_prompt=False)
+    assert not sentence_transformers.read(exported).notes
+    change(exported / "config_sentence_transformers.json", prompts={"q": "Q: "})
+    notes = sentence_transformers.read(exported).notes
+    assert len(notes) == 2 and "include_prompt" in notes[1]
+
+
+@pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"pooling_mode_max_tokens": True}, "mean and pooling_mode_max_tokens"),

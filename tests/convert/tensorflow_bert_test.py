@@ -10,6 +10,7 @@ from bert_outputs import bert_outputs
 from safetensors.numpy import load_file
 
 from amber_jax.convert import tensorflow_bert
+from amber_jax.convert.names import from_params
 from amber_jax.errors import UserError
 from amber_jax.loading import load_model
 
@@ -118,6 +119,31 @@ def test_out_and_in_is_bit_equal_and_tensorflow_reads_it(
     assert (tmp_path / "out" / "vocab.txt").read_bytes() == (
         stored / "vocab.txt"
     ).read_bytes()
+
+
+def test_slots_and_scalars_of_an_optimizer_are_left_behind(written, tensors, stored):
+    slots = {
+        f"{name}/{slot}": array * 0 for name, array in tensors.items()
+        for slot in ("Adam", "Adam_1")
+    }  # fmt: skip
+    powers = {"beta1_power": np.float32(0.9), "beta2_power": np.float32(0.999)}
+    folder = written(tensors | slots | powers)
+    for name in ("vocab.txt", "bert_config.json"):
+        shutil.copy(stored / name, folder)
+    bert = tensorflow_bert.read(folder)
+    (note,) = bert.notes
+    assert note.startswith(f"left behind: {2 * len(tensors) + 3} arrays")
+    found = from_params(bert.params, bert.config, "tf1")
+    assert found.keys() == tensors.keys()
+    assert all(np.array_equal(found[name], tensors[name]) for name in tensors)
+
+
+def test_a_scalar_that_is_no_optimizers_is_named(written, tensors, stored):
+    folder = written(tensors | {"bert/temperature": np.float32(2)})
+    for name in ("vocab.txt", "bert_config.json"):
+        shutil.copy(stored / name, folder)
+    with pytest.raises(UserError, match="1 unexpected: bert/temperature"):
+        tensorflow_bert.read(folder)
 
 
 def test_a_checkpoint_of_another_name_is_found_if_it_is_alone(folder):

@@ -1,6 +1,8 @@
 """Tokenizers out and in: equal ids in the library they are for, and what is refused."""
 
+import itertools
 import json
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +19,14 @@ TEXTS = [
     *("", " ", "The cats sat.", "Un chat, 猫坐", "12 words and числа", "a  b \t c\n"),
     *("ａｂｃ", "cafe\u0301", "\ufeffBOM", "a\u2581b", "ꙮꙮ x ꙮ", "<0x41>", "مَدَّ"),
     *("न\u093c े", "Tie\u0302\u0301ng", "か\u3099", "\x07"),
+    # Tone marks on decomposed letters that have no composed form with them.
+    "O\u0323\u0300re\u0323\u0301 mi, e\u0323\u0300ko\u0323\u0301 da\u0301ra",
+    *("e\u0307\u0301jimas u\u0304\u0301kis", "i\u0323\u0300hu\u0323\u0301na\u0301nya"),
+    *("и\u0306\u0301", "ﬁ\u0301", "½\u0301\u0300", " \u0301", "\ufffd\u0301", "ﾊﾞﾎﾟ"),
 ]
+# Letters, composed and of compatibility, and marks of several combining classes.
+LETTERS = "aoeiuṢọêñʔийاनかﬁ½ᵃⅣ①ﾊ"
+MARKS = "\u0300\u0301\u0302\u0304\u0306\u0307\u0323\u0327\u0330\u0651\u093c\u20d0"
 
 
 @pytest.fixture(params=["wordpiece", "unigram", "without_bytes"])
@@ -46,6 +55,17 @@ def library(unigram, tmp_path_factory):
     folder = tmp_path_factory.mktemp("library")
     unigram.save(folder)
     return library_unigram((folder / sentencepiece.MODEL_FILE).read_bytes())
+
+
+def test_no_mark_is_lost(unigram, library):
+    for letter, first, second in itertools.product(LETTERS, MARKS, MARKS):
+        text = f"x{letter}{first}{second}x"
+        wanted, found = unigram.normalize(text), library.normalizer.normalize_str(text)
+        assert nfc(found) == nfc(wanted), ascii(text)
+
+
+def nfc(text):
+    return unicodedata.normalize("NFC", text)
 
 
 @settings(max_examples=50, deadline=None)
@@ -113,16 +133,132 @@ def test_more_entries_than_the_model_has_are_refused(tokenizer, folder):
         ("tokenizer_config.json", "do_lower_case", True),
         ("tokenizer_config.json", "strip_accents", True),
         ("tokenizer_config.json", "tokenize_chinese_chars", False),
-        ("tokenizer.json", "lowercase", True),
-        ("tokenizer.json", "handle_chinese_chars", False),
+        ("tokenizer_config.json", "do_basic_tokenize", False),
+        ("tokenizer_config.json", "clean_text", False),
+        ("tokenizer_config.json", "never_split", ["A B"]),
+        ("tokenizer_config.json", "word_tokenizer_type", "mecab"),
+        ("tokenizer_config.json", "subword_tokenizer_type", "character"),
+        ("tokenizer_config.json", "tokenizer_class", "BertJapaneseTokenizer"),
+        ("tokenizer_config.json", "auto_map", {"AutoTokenizer": ["own.Own", None]}),
+        ("tokenizer_config.json", "additional_special_tokens", ["<x>"]),
+        ("tokenizer_config.json", "extra_special_tokens", {"x": {"content": "<x>"}}),
+        ("tokenizer_config.json", "mask_token", {"content": "<mask>"}),
+        ("special_tokens_map.json", "cls_token", "<s>"),
+        ("config.json", "tokenizer_class", "BertJapaneseTokenizer"),
+        ("tokenizer.json", "normalizer", None),
+        ("tokenizer.json", "normalizer.type", "Sequence"),
+        ("tokenizer.json", "normalizer.lowercase", True),
+        ("tokenizer.json", "normalizer.strip_accents", True),
+        ("tokenizer.json", "normalizer.handle_chinese_chars", False),
+        ("tokenizer.json", "pre_tokenizer", None),
+        ("tokenizer.json", "pre_tokenizer.type", "WhitespaceSplit"),
+        ("tokenizer.json", "model.type", "BPE"),
+        ("tokenizer.json", "model.unk_token", "<unk>"),
+        ("tokenizer.json", "model.continuing_subword_prefix", "@@"),
+        ("tokenizer.json", "model.max_input_chars_per_word", 200),
+        ("tokenizer.json", "post_processor", {"type": "ByteLevel"}),
+        (
+            "tokenizer.json",
+            "post_processor.single",
+            [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}],
+        ),
     ],
 )
-def test_uncased_tokenizers_are_refused(file, field, value, wordpiece, tmp_path):
+def test_tokenizers_of_another_kind_are_refused(
+    file, field, value, wordpiece, tmp_path
+):
     tokenizer_files.write(tmp_path, wordpiece, max_positions=9)
-    content = json.loads((tmp_path / file).read_text("utf-8"))
-    (content["normalizer"] if file == "tokenizer.json" else content)[field] = value
-    (tmp_path / file).write_text(json.dumps(content))
-    with pytest.raises(UserError, match=f"{field} is {value}; only cased"):
+    change(tmp_path / file, field, value)
+    with pytest.raises(UserError) as raised:
+        tokenizer_files.read(tmp_path, vocab_size=99)
+    assert str(tmp_path / file) in str(raised.value)
+    assert f"{field} is" in str(raised.value)
+
+
+def change(path, field, value):
+    """Sets a field of a JSON file, which may lie within another, and may be absent."""
+    content = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    *groups, name = field.split(".")
+    inner = content
+    for group in groups:
+        inner = inner[group]
+    inner[name] = value
+    path.write_text(json.dumps(content))
+
+
+ADDED = {"id": 17, "content": "covid", "special": False, "normalized": True}
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value"),
+    [
+        ("tokenizer.json", "added_tokens", [ADDED]),
+        ("tokenizer.json", "added_tokens", [ADDED | {"id": 6, "content": "the"}]),
+        ("tokenizer.json", "added_tokens", [ADDED | {"content": "[MASK]"}]),
+        ("tokenizer_config.json", "added_tokens_decoder", {"17": ADDED}),
+        ("added_tokens.json", "covid", 17),
+    ],
+)
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+def test_added_tokens_are_refused(file, field, value, kind, request, tmp_path):
+    tokenizer = request.getfixturevalue(kind)
+    tokenizer_files.write(tmp_path, tokenizer, max_positions=9)
+    change(tmp_path / file, field, value)
+    with pytest.raises(UserError, match="adds the token"):
+        tokenizer_files.read(tmp_path, vocab_size=9999)
+
+
+def test_special_tokens_may_be_spelt_out(wordpiece, tmp_path):
+    tokenizer_files.write(tmp_path, wordpiece, max_positions=9)
+    tokens = dict(zip(SPECIAL_PIECES, wordpiece.special.ids(), strict=True))
+    decoder = {str(i): {"content": piece} for piece, i in tokens.items()}
+    change(tmp_path / "tokenizer_config.json", "added_tokens_decoder", decoder)
+    change(tmp_path / "tokenizer_config.json", "mask_token", {"content": "[MASK]"})
+    change(tmp_path / "tokenizer_config.json", "never_split", None)
+    change(tmp_path / "tokenizer_config.json", "tokenizer_class", "BertTokenizerFast")
+    change(tmp_path / "special_tokens_map.json", "cls_token", "[CLS]")
+    processor = {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]}
+    change(tmp_path / "tokenizer.json", "post_processor", processor)
+    back = tokenizer_files.read(tmp_path, vocab_size=99)
+    assert back.fingerprint == wordpiece.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value"),
+    [
+        ("tokenizer_config.json", "tokenizer_class", "XLMRobertaTokenizer"),
+        ("tokenizer_config.json", "do_lower_case", True),
+    ],
+)
+def test_unigrams_of_another_kind_are_refused(file, field, value, unigram, tmp_path):
+    tokenizer_files.write(tmp_path, unigram, max_positions=9)
+    change(tmp_path / file, field, value)
+    with pytest.raises(UserError, match=f"{field} is"):
+        tokenizer_files.read(tmp_path, vocab_size=9999)
+
+
+@pytest.mark.parametrize("vocab", [{"a": 0}, [["a", 0.0]], [[[]], 7], 7])
+def test_a_unigram_with_another_vocabulary_is_refused(vocab, unigram, tmp_path):
+    tokenizer_files.write(tmp_path, unigram, max_positions=9)
+    change(tmp_path / "tokenizer.json", "model.vocab", vocab)
+    with pytest.raises(UserError, match="files that belong together"):
+        tokenizer_files.read(tmp_path, vocab_size=9999)
+
+
+def test_two_vocabularies_that_differ_are_refused(wordpiece, tmp_path):
+    tokenizer_files.write(tmp_path, wordpiece, max_positions=9)
+    with (tmp_path / "vocab.txt").open("a", encoding="utf-8") as file:
+        file.write("more\n")
+    with pytest.raises(UserError, match="files that belong together"):
+        tokenizer_files.read(tmp_path, vocab_size=99)
+
+
+@pytest.mark.parametrize("part", ["added_tokens", "post_processor", "model"])
+@pytest.mark.parametrize("value", [7, "x", [7], [[7]], {"type": []}, {"single": 7}])
+def test_nonsense_in_a_tokenizer_json_is_refused(part, value, wordpiece, tmp_path):
+    tokenizer_files.write(tmp_path, wordpiece, max_positions=9)
+    change(tmp_path / "tokenizer.json", part, value)
+    with pytest.raises(UserError, match=r"tokenizer\.json: "):
         tokenizer_files.read(tmp_path, vocab_size=99)
 
 
