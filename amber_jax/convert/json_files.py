@@ -1,53 +1,27 @@
 """JSON files of other formats, read without trusting them."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from amber_jax import files
 from amber_jax.errors import UserError
 
-_MAX_BYTES = 1 << 28  # a tokenizer.json of a million entries has a tenth of it
+_WANTED = "wanted the folder of a whole model, in an intact copy"
 
 
 def read_json(path: Path) -> Any:
-    """Returns the content of a JSON file.
-
-    Raises:
-        UserError: missing, unreadable or not JSON.
-    """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"{path.stat().st_size:,} bytes")
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path.parent}: has no {path.name}; wanted the folder of a whole model"
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{path}: is not a readable JSON file ({reason}); use an intact copy"
-        ) from error
+    """Returns the content of a JSON file; raises as `files.read_json`."""
+    return files.read_json(path, _WANTED)
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Returns the object in a JSON file; raises as `read_json`, or if it is none."""
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: is not a JSON object; use an intact copy")
-    return content
+    """Returns the object in a JSON file; raises as `files.read_object`."""
+    return files.read_object(path, _WANTED)
 
 
 def read_optional(path: Path) -> dict[str, Any]:
     """Returns `read_object(path)`, or {} if there is no such file."""
     return read_object(path) if path.is_file() else {}
-
-
-def write_json(path: Path, content: Mapping[str, Any] | list[Any]) -> None:
-    """Writes a JSON file as people read it."""
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    path.write_text(text, "utf-8")
 
 
 def inside(folder: Path, name: object, *, origin: Path) -> Path:

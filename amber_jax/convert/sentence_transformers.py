@@ -13,15 +13,10 @@ import numpy as np
 
 from amber_jax.convert import huggingface
 from amber_jax.convert.bert import Bert, SentenceVector
-from amber_jax.convert.json_files import (
-    inside,
-    read_json,
-    read_object,
-    read_optional,
-    write_json,
-)
+from amber_jax.convert.json_files import inside, read_json, read_object, read_optional
 from amber_jax.convert.weights import write_weights
 from amber_jax.errors import UserError
+from amber_jax.files import write_json
 from amber_jax.tokenization.tokenizer import CONFIG_FILE
 
 _MODULES, _MODULE_CONFIG = "modules.json", "config.json"

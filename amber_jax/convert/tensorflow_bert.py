@@ -10,11 +10,10 @@ import numpy as np
 from amber_jax.convert import tokenizer_files
 from amber_jax.convert.bert import Bert, SentenceVector
 from amber_jax.convert.bert_config import as_bert_config, read_encoder_config
-from amber_jax.convert.json_files import write_json
 from amber_jax.convert.names import from_params, left_behind, to_params
 from amber_jax.convert.weights import as_float32
 from amber_jax.errors import UserError
-from amber_jax.files import writing
+from amber_jax.files import write_json, writing
 from amber_jax.tokenization import wordpiece
 
 CONFIG, CHECKPOINT = "bert_config.json", "bert_model.ckpt"

@@ -5,7 +5,7 @@ from pathlib import Path
 from tokenizers import Tokenizer as LibraryTokenizer
 from tokenizers import processors
 
-from amber_jax.convert.json_files import read_object, write_json
+from amber_jax.convert.json_files import read_object
 from amber_jax.convert.tokenizer_kind import (
     LIBRARY_FILE,
     refuse_other_kinds,
@@ -13,6 +13,7 @@ from amber_jax.convert.tokenizer_kind import (
 )
 from amber_jax.convert.unigram import library_unigram
 from amber_jax.errors import UserError
+from amber_jax.files import write_json
 from amber_jax.tokenization import Tokenizer, load_tokenizer, sentencepiece, wordpiece
 from amber_jax.tokenization.tokenizer import CONFIG_FILE, SPECIAL_PIECES
 

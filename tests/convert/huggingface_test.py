@@ -15,7 +15,7 @@ from amber_jax.loading import load_model
 CLOSE = 1e-5
 WORDS = "bert.embeddings.word_embeddings.weight"
 MISSING = {
-    "config.json": r"has no config\.json",
+    "config.json": r"config\.json cannot be read",
     "model.safetensors": r"has no weights; wanted model\.safetensors",
     "tokenizer.json": r"has no tokenizer; wanted sentencepiece\.model",
 }
@@ -243,7 +243,7 @@ def test_other_architectures_and_sizes_are_refused(fields, words, hf_tiny):
 @pytest.mark.parametrize("content", ["", "[]", "{", "\xff", "[" * 100_000, "7"])
 def test_a_damaged_config_is_refused(content, hf_tiny):
     (hf_tiny / "config.json").write_text(content, "latin-1")
-    with pytest.raises(UserError, match=r"config\.json: is not a"):
+    with pytest.raises(UserError, match=r"config\.json is not a"):
         huggingface.read(hf_tiny)
 
 

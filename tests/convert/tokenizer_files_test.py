@@ -258,7 +258,7 @@ def test_two_vocabularies_that_differ_are_refused(wordpiece, tmp_path):
 def test_nonsense_in_a_tokenizer_json_is_refused(part, value, wordpiece, tmp_path):
     tokenizer_files.write(tmp_path, wordpiece, max_positions=9)
     change(tmp_path / "tokenizer.json", part, value)
-    with pytest.raises(UserError, match=r"tokenizer\.json: "):
+    with pytest.raises(UserError, match=r"tokenizer\.json"):
         tokenizer_files.read(tmp_path, vocab_size=99)
 
 
@@ -271,7 +271,7 @@ def test_a_vocabulary_without_proper_ids_is_refused(vocab, wordpiece, tmp_path):
     content = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
     content["model"]["vocab"] = vocab
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"tokenizer\.json: "):
+    with pytest.raises(UserError, match=r"tokenizer\.json"):
         tokenizer_files.read(tmp_path, vocab_size=99)
 
 
