@@ -1,6 +1,7 @@
 """From a checkpoint folder to a model that can be used: config, tokenizer, weights."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,18 @@ from amber_jax.training.checkpoint import (
     find_checkpoint,
     restore_params,
 )
+from amber_jax.training.manifest import MANIFEST
 from amber_jax.types import Array, Params
+from amber_jax.workdir import CHECKPOINTS
 
 TOKENIZER_FOLDER = "tokenizer"
+# A file that only folders of the format have, once a run's workdir is ruled out.
+_MARKS = {
+    "sentence-transformers": "modules.json",
+    "hf": "config.json",
+    "tf1": "bert_config.json",
+}
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +69,38 @@ def init_key(seed: int) -> Array:
     return jax.random.fold_in(jax.random.key(seed), 0)
 
 
+def checkpoint_at(path: Path, note: Callable[[str], None] = print) -> Checkpoint:
+    """Returns the checkpoint that `path` names, see `training.checkpoint`.
+
+    Args:
+        path: a run's workdir or one of its checkpoint folders.
+        note: called with a sentence for every damaged checkpoint that is passed over.
+
+    Raises:
+        UserError: there is none; for a model of another format, and for a name of the
+            Hugging Face hub, it says how to get one.
+    """
+    try:
+        return find_checkpoint(path, note)
+    except UserError as error:
+        if (path / MANIFEST).exists() or (path / CHECKPOINTS).exists():
+            raise
+        for name, file in _MARKS.items():
+            if (path / file).is_file():
+                raise UserError(
+                    f"{path} is a model of another format, no checkpoint; run "
+                    f"launch/convert.py --from={name}:{path} --to=amber:DIR, and give "
+                    "DIR"
+                ) from error
+        if not path.exists() and _HUB_NAME.fullmatch(str(path)):
+            raise UserError(
+                f"{path} is no folder here; wanted a run's workdir; models of the "
+                "Hugging Face hub are not fetched: download one, run launch/convert.py "
+                "--from=hf:FOLDER --to=amber:DIR, and give DIR"
+            ) from error
+        raise
+
+
 def load_model(
     path: Path, *, untrained: bool = False, note: Callable[[str], None] = print
 ) -> LoadedModel:
@@ -71,9 +113,10 @@ def load_model(
         note: called with a sentence for every damaged checkpoint that is passed over.
 
     Raises:
-        UserError: there is no usable checkpoint, or its tokenizer is another one.
+        UserError: there is no usable checkpoint, it is a model of another format, or
+            its tokenizer is another one.
     """
-    checkpoint = find_checkpoint(Path(path), note)
+    checkpoint = checkpoint_at(path, note)
     config = EncoderConfig(**checkpoint.run["encoder"])
     tokenizer = load_tokenizer(checkpoint.path / TOKENIZER_FOLDER)
     if tokenizer.fingerprint != checkpoint.run["tokenizer_fingerprint"]:

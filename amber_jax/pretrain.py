@@ -30,7 +30,12 @@ from amber_jax.data.pipeline import (
 )
 from amber_jax.errors import UserError
 from amber_jax.evaluate import RetrievalEvaluation, build_retrieval
-from amber_jax.loading import TOKENIZER_FOLDER, init_key, init_params
+from amber_jax.loading import (
+    TOKENIZER_FOLDER,
+    checkpoint_at,
+    init_key,
+    init_params,
+)
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.run_log import Evaluation, RunLog
@@ -415,7 +420,7 @@ def _first_state(run: Run, found: checkpoints.Checkpoint | None) -> TrainState:
     state = jax.jit(functools.partial(_new_state, run), out_shardings=shardings)()
     if not run.config.init_checkpoint:
         return state
-    source = checkpoints.find_checkpoint(Path(run.config.init_checkpoint))
+    source = checkpoint_at(Path(run.config.init_checkpoint))
     if source.run["tokenizer_fingerprint"] != run.tokenizer.fingerprint:
         raise UserError(
             f"init_checkpoint {source.path} was trained with another tokenizer "
@@ -520,7 +525,7 @@ def dry_run(config: ConfigDict, note: Callable[[str], None] = print) -> None:
     for one in config.evaluations:
         build_retrieval(one, run.encoder, run.tokenizer)
     if config.init_checkpoint:
-        source = checkpoints.find_checkpoint(Path(config.init_checkpoint), note)
+        source = checkpoint_at(Path(config.init_checkpoint), note)
         checkpoints.check_parameters(source, abstract_state(run).params)
     note(describe(run))
     state = abstract_state(run)

@@ -132,7 +132,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     path = Path(directory) / MANIFEST
     try:
         manifest = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
             f"{directory}: no {MANIFEST} found, so this is no finished corpus; "
             "build one with launch/build_corpus.py"

@@ -15,6 +15,7 @@ restores flipped bits without an error.
 """
 
 import dataclasses
+import glob
 import json
 import shutil
 import threading
@@ -150,9 +151,7 @@ class CheckpointWriter:
             shutil.rmtree(folder.rename(folder.with_name(folder.name + _PARTIAL)))
 
     def _failure(self, step: int, error: BaseException) -> UserError:
-        # Orbax's temporary folder too, or a full disk would stay full.
-        for leftover in self._directory.glob(f"{step}{_PARTIAL}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        _remove_partial(self._directory / str(step))
         free = shutil.disk_usage(self._directory).free / 1e9
         reason = " ".join(str(error).split())[:300]
         return UserError(
@@ -181,7 +180,7 @@ def save_params(
     """
     partial = path.with_name(path.name + _PARTIAL)
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove_partial(path)
         partial.mkdir(parents=True)
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
             writer.save(
@@ -193,11 +192,18 @@ def save_params(
         write_extras(partial)
         complete_folder(partial, path)
     except (OSError, ValueError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
         reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"{path} could not be written: {reason}; give another folder, or make room"
         ) from error
+    finally:
+        _remove_partial(path)
+
+
+def _remove_partial(path: Path) -> None:
+    """Removes what an unfinished save to `path` left, Orbax's own folder included."""
+    for leftover in path.parent.glob(glob.escape(f"{path.name}{_PARTIAL}") + "*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def newest_checkpoint(directory: Path, note: Note = print) -> Checkpoint | None:
