@@ -2,9 +2,11 @@
 
 import ast
 import contextlib
+import gc
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,11 +22,12 @@ BUG, USAGE_ERROR = 1, 2
 # Source: what shells show for a program that a signal ended, 128 + its number.
 LOST_READER = 128 + signal.SIGPIPE
 _ONE_REQUEST_SECONDS = 1.0  # `timeout` sends its signal twice
+_LATER_SECONDS = 0.01
 _COMPILE_CACHE = "JAX_COMPILATION_CACHE_DIR"  # JAX's own; empty: no cache
 # What absl and ml_collections raise; the lookup may be of a key or of `stages[7]`.
 _FLAG_MISTAKES = (
     *(flags.Error, AttributeError, LookupError, ValueError, TypeError),
-    *(SyntaxError, ImportError, NameError, OSError),  # of a config, which is Python
+    *(SyntaxError, ImportError, NameError),  # of a config, which is Python
 )
 
 
@@ -32,8 +35,9 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Returns the positional arguments; flag mistakes become a `UserError`."""
     try:
         rest = flags.FLAGS(list(argv))
+    except OSError as error:
+        raise _unloadable(error) from error
     except _FLAG_MISTAKES as error:
-        _require_loaded_config()  # what is wrong, if its settings are unknown
         raise UserError(
             f"flags not understood: {_indexed(argv, error)}{_one_line(error)}"
         ) from error
@@ -61,10 +65,14 @@ def _require_loaded_config() -> None:
     try:
         flags.FLAGS["config"].value.keys()
     except OSError as error:
-        raise UserError(
-            f"--config cannot be loaded: {_one_line(error.__cause__ or error)}; "
-            "it takes the path of a file in configs/"
-        ) from error
+        raise _unloadable(error) from error
+
+
+def _unloadable(error: OSError) -> UserError:
+    return UserError(
+        f"--config cannot be loaded: {_one_line(error.__cause__ or error)}; "
+        "it takes the path of a file in configs/"
+    )
 
 
 def require_keys(config: Mapping[str, object], wanted: Iterable[str]) -> None:
@@ -128,11 +136,27 @@ class _Stop:
         for number in self._numbers:
             signal.signal(number, how)
 
-    def _stop(self, number: int, _: FrameType | None) -> None:
+    def _stop(self, number: int, frame: FrameType | None) -> None:
         self.number = number
+        if _swallows(frame):
+            threading.Timer(_LATER_SECONDS, os.kill, (os.getpid(), number)).start()
+            return
         since, self._heard = time.monotonic() - self._heard, time.monotonic()
         if since >= _ONE_REQUEST_SECONDS:
             raise SystemExit(128 + number)
+
+
+def _swallows(frame: FrameType | None) -> bool:
+    """Returns whether an exception here is printed and forgotten, as in JAX's own GC.
+
+    Python does so in callbacks of the garbage collector and in `__del__`.
+    """
+    callbacks = [getattr(callback, "__code__", None) for callback in gc.callbacks]
+    while frame is not None:
+        if frame.f_code in callbacks or frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> None:

@@ -147,7 +147,7 @@ def test_a_bug_of_ours_is_no_mistake_of_the_users(small):
 
 
 ENDS = """
-import pathlib, sys, time
+import gc, pathlib, sys, time
 from absl import flags
 from amber_jax.command_line import run
 from amber_jax.data.pipeline import import_ahead
@@ -155,6 +155,11 @@ from amber_jax.errors import UserError
 from amber_jax.line_files import appearing
 
 how = flags.DEFINE_string("how", "", "to end")
+
+def collected(phase, info):  # what is raised here is dropped, as in JAX's callback
+    if phase == "start":
+        print("waiting", flush=True)
+        time.sleep(0.5)
 
 def main(argv):
     if how.value == "pipe":
@@ -172,6 +177,10 @@ def main(argv):
         if how.value == "signal":
             print("waiting", flush=True)
             import tensorflow
+        if how.value == "collection":
+            gc.callbacks.append(collected)
+            gc.collect()
+            time.sleep(60)
 
 run(main)
 """
@@ -222,13 +231,14 @@ def test_an_import_under_way_changes_no_exit_status(ending, how, status, told):
     assert ("Traceback" in stderr) == (how == "bug")
 
 
+@pytest.mark.parametrize("how", ["signal", "collection"])
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
 def test_a_signal_ends_a_command_with_one_line_and_nothing_partial(
-    ending, number, status
+    ending, how, number, status
 ):
-    process = ending("signal")
+    process = ending(how)
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(number)
     _, stderr = process.communicate()
