@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line
+from amber_jax.errors import UserError
 from amber_jax.library import Model, load
 from amber_jax.line_files import STANDARD, appearing, lines_of
 from amber_jax.progress import is_watched, progress_bar
@@ -53,6 +54,11 @@ def embed_file(
     Raises:
         UserError: the model, an option or a file cannot be used.
     """
+    if output == STANDARD:
+        raise UserError(
+            f"--output is {STANDARD}, but a .npy begins with the count of its rows, "
+            "which is known last; wanted the path of a file"
+        )
     model = load(checkpoint)
     note(str(model))
     rejects: dict[str, int] = {}

@@ -2,10 +2,10 @@
 
 import functools
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -90,7 +90,7 @@ class Model:
 
     def encode(
         self,
-        sentences: Sequence[str],
+        sentences: Iterable[str],
         *,
         layer: int | None = None,
         pooling: str | None = None,
@@ -109,7 +109,8 @@ class Model:
         that leaves special tokens out it is zero. A warning counts both kinds.
 
         Args:
-            sentences: a list of them, even if it is one; an empty list gives [0, D].
+            sentences: a list or generator of them, even if it is one; an empty list
+                gives [0, D].
             layer: -1 the last, 0 the embeddings, n the output of layer n. None: the
                 last.
             pooling: "mean", or "first" for the vector of [CLS]. None: as in training.
@@ -202,8 +203,8 @@ class Model:
 
     def align(
         self,
-        src: Sentence | Sequence[Sentence],
-        tgt: Sentence | Sequence[Sentence],
+        src: Sentence | Iterable[Sentence],
+        tgt: Sentence | Iterable[Sentence],
         *,
         method: str = "similarity",
         layer: int = -1,
@@ -217,8 +218,8 @@ class Model:
                                                   one such list for every pair
 
         Args:
-            src: a sentence as one string, or a list of sentences, each a string, split
-                at spaces, or a list of words.
+            src: a sentence as one string, or sentences (a list or a generator), each
+                a string, split at spaces, or a list of words.
             tgt: its translation, or theirs.
             method: "similarity", or "attention" of the last layer, in which the model
                 sees both sides.
@@ -290,12 +291,12 @@ def load(path: str | PathLike[str]) -> Model:
     return Model(load_model(Path(path), note=warnings.warn))
 
 
-def _checked_sentences(sentences: Sequence[str]) -> list[str]:
+def _checked_sentences(sentences: Iterable[str]) -> list[str]:
     if isinstance(sentences, str):
         raise UserError(
             "encode got one string; wanted a list of sentences, as in encode([text])"
         )
-    sentences = list(sentences)
+    sentences = _listed(sentences, "encode", "strings")
     for place, sentence in enumerate(sentences):
         if not isinstance(sentence, str):
             raise UserError(
@@ -303,6 +304,13 @@ def _checked_sentences(sentences: Sequence[str]) -> list[str]:
                 "wanted strings"
             )
     return sentences
+
+
+def _listed(items: Any, method: str, wanted: str) -> list[Any]:
+    """Returns the items; raises UserError for None, a number, bytes or a dict."""
+    if isinstance(items, bytes | Mapping) or not isinstance(items, Iterable):
+        raise UserError(f"{method} got {items!r:.80}; wanted a list of {wanted}")
+    return list(items)
 
 
 def _unit_length(vectors: np.ndarray) -> np.ndarray:
@@ -317,20 +325,24 @@ def _refuse(problems: Iterable[str]) -> None:
 
 
 def _pairs_of_words(
-    src: Sequence[Sentence], tgt: Sequence[Sentence]
+    src: Iterable[Sentence], tgt: Iterable[Sentence]
 ) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    if isinstance(src, str) or isinstance(tgt, str) or len(src) != len(tgt):
+    if isinstance(src, str) or isinstance(tgt, str):
+        raise UserError("align got a string and no string; wanted two, or two lists")
+    xs, ys = (_listed(side, "align", "sentences") for side in (src, tgt))
+    if len(xs) != len(ys):
         raise UserError(
-            "align got two sides that do not fit; wanted two strings, or two lists of "
-            "as many sentences"
+            f"align got lists of {len(xs)} and {len(ys)} sentences; wanted as many "
+            "translations as sentences"
         )
-    return [(_words(x), _words(y)) for x, y in zip(src, tgt, strict=True)]
+    return [(_words(x), _words(y)) for x, y in zip(xs, ys, strict=True)]
 
 
 def _words(sentence: Sentence) -> tuple[str, ...]:
     """Returns the words; only U+0020 ends one, as in launch/align.py."""
     if isinstance(sentence, str):
         return tuple(filter(None, sentence.split(" ")))
-    if not all(isinstance(word, str) for word in sentence):
+    words = _listed(sentence, "align, as a sentence,", "words")
+    if not all(isinstance(word, str) for word in words):
         raise UserError("align got a sentence that is neither text nor a list of words")
-    return tuple(sentence)
+    return tuple(words)

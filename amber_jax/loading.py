@@ -1,6 +1,7 @@
 """From a checkpoint folder to a model that can be used: config, tokenizer, weights."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from amber_jax.training.checkpoint import (
     find_checkpoint,
     restore_params,
 )
+from amber_jax.training.manifest import MANIFEST
 from amber_jax.types import Array, Params
+from amber_jax.workdir import CHECKPOINTS
 
 TOKENIZER_FOLDER = "tokenizer"
 # What two encoders of the same parameters may differ in: what is dropped in training,
@@ -31,6 +34,13 @@ _MAY_DIFFER = {
     *("hidden_dropout", "attention_dropout", "initializer_range"),
     *("dtype", "remat"),
 }
+# A file that only folders of the format have, once a run's workdir is ruled out.
+_MARKS = {
+    "sentence-transformers": "modules.json",
+    "hf": "config.json",
+    "tf1": "bert_config.json",
+}
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +76,38 @@ def init_key(seed: int) -> Array:
     return jax.random.fold_in(jax.random.key(seed), 0)
 
 
+def checkpoint_at(path: Path, note: Callable[[str], None] = print) -> Checkpoint:
+    """Returns the checkpoint that `path` names, see `training.checkpoint`.
+
+    Args:
+        path: a run's workdir or one of its checkpoint folders.
+        note: called with a sentence for every damaged checkpoint that is passed over.
+
+    Raises:
+        UserError: there is none; for a model of another format, and for a name of the
+            Hugging Face hub, it says how to get one.
+    """
+    try:
+        return find_checkpoint(path, note)
+    except UserError as error:
+        if (path / MANIFEST).exists() or (path / CHECKPOINTS).exists():
+            raise
+        for name, file in _MARKS.items():
+            if (path / file).is_file():
+                raise UserError(
+                    f"{path} is a model of another format, no checkpoint; run "
+                    f"launch/convert.py --from={name}:{path} --to=amber:DIR, and give "
+                    "DIR"
+                ) from error
+        if not path.exists() and _HUB_NAME.fullmatch(str(path)):
+            raise UserError(
+                f"{path} is no folder here; wanted a run's workdir; models of the "
+                "Hugging Face hub are not fetched: download one, run launch/convert.py "
+                "--from=hf:FOLDER --to=amber:DIR, and give DIR"
+            ) from error
+        raise
+
+
 def load_model(
     path: Path, *, untrained: bool = False, note: Callable[[str], None] = print
 ) -> LoadedModel:
@@ -78,9 +120,10 @@ def load_model(
         note: called with a sentence for every damaged checkpoint that is passed over.
 
     Raises:
-        UserError: there is no usable checkpoint, or its tokenizer is another one.
+        UserError: there is no usable checkpoint, it is a model of another format, or
+            its tokenizer is another one.
     """
-    checkpoint = find_checkpoint(Path(path), note)
+    checkpoint = checkpoint_at(path, note)
     config = EncoderConfig(**checkpoint.run["encoder"])
     tokenizer = load_tokenizer(checkpoint.path / TOKENIZER_FOLDER)
     if tokenizer.fingerprint != checkpoint.run["tokenizer_fingerprint"]:
@@ -113,7 +156,7 @@ def initial_checkpoint(
         UserError: there is no usable checkpoint, or it is one of another tokenizer, of
             other sizes than the run's, or without one of its parameters.
     """
-    checkpoint = find_checkpoint(path, note)
+    checkpoint = checkpoint_at(path, note)
     if checkpoint.run["tokenizer_fingerprint"] != tokenizer.fingerprint:
         raise UserError(
             f"init_checkpoint {checkpoint.path} was trained with another tokenizer "

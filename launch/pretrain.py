@@ -7,13 +7,13 @@ On several hosts, start the same command on each with --config.backend=jit and
 --distributed=auto (a TPU pod or Slurm), or --distributed=HOST:PORT,COUNT,INDEX.
 """
 
+import contextlib
 from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
 
 from amber_jax.command_line import require_keys, run
-from amber_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "experiment, in configs/")
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run")
@@ -31,33 +31,20 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main(_: list[str]) -> None:
-    if _DISTRIBUTED.value:
-        join_processes(_DISTRIBUTED.value)
-    from amber_jax import config, pretrain
-    from amber_jax.training.profile import parse_window
+    with contextlib.ExitStack() as stack:
+        if _DISTRIBUTED.value:
+            from amber_jax.peers import joined
 
-    require_keys(_CONFIG.value, config.pretraining().keys())
-    window = None if _PROFILE.value is None else parse_window(_PROFILE.value)
-    if _DRY_RUN.value:
-        pretrain.dry_run(_CONFIG.value)
-    else:
-        pretrain.pretrain(_CONFIG.value, Path(_WORKDIR.value), profile=window)
+            stack.enter_context(joined(_DISTRIBUTED.value))
+        from amber_jax import config, pretrain
+        from amber_jax.training.profile import parse_window
 
-
-def join_processes(who: str) -> None:
-    import jax
-
-    try:
-        if who == "auto":
-            jax.distributed.initialize()
+        require_keys(_CONFIG.value, config.pretraining().keys())
+        window = None if _PROFILE.value is None else parse_window(_PROFILE.value)
+        if _DRY_RUN.value:
+            pretrain.dry_run(_CONFIG.value)
         else:
-            address, count, index = who.split(",")
-            jax.distributed.initialize(address, int(count), int(index))
-    except (ValueError, RuntimeError) as error:
-        raise UserError(
-            f"--distributed={who} found no one to join ({str(error).splitlines()[0]}); "
-            "wanted auto, on a TPU pod or under Slurm, or HOST:PORT,COUNT,INDEX"
-        ) from error
+            pretrain.pretrain(_CONFIG.value, Path(_WORKDIR.value), profile=window)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,23 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from amber_jax.command_line import run
+from amber_jax.command_line import require_keys, run
 from amber_jax.corpora.sources import TextSource
 from amber_jax.corpora.vocabulary import Sample, sample_text
 from amber_jax.tokenization import save_once, sentencepiece
 
 CONFIG = config_flags.DEFINE_config_file("config", "configs/tokenizer.py")
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+_SETTINGS = (
+    *("files", "many_way", "languages", "sentences", "alpha", "seed"),
+    *("vocab_size", "character_coverage", "byte_fallback"),
+)
 
 
 def main(argv: Sequence[str]) -> None:
     del argv
     config = CONFIG.value
+    require_keys(config, _SETTINGS)
     sample = read_sample(config)
     tokenizer = sentencepiece.train(
         sample.sentences,

@@ -17,7 +17,7 @@ BOTTOM = {"errors", "types", "reductions", "allocator", "files"}
 WIRING = {
     *("pretrain", "finetune", "evaluate", "zero_shot", "loading", "report"),
     *("align", "conversion", "retrieve", "run_log", "workdir", "command_line"),
-    *("embed", "library", "line_files", "mine", "progress", "trained"),
+    *("embed", "library", "line_files", "mine", "peers", "progress", "trained"),
     "config",
 }
 MAY_IMPORT = {

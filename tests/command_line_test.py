@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -103,7 +104,8 @@ def test_settings_are_flags(small):
         ("--config.sede=1", """'sede' Did you mean "seed" instead of "sede"?"""),
         ("--config.model.num_layer=1", 'Did you mean "num_layers"'),
         ("--config.stages[0].num_step=1", 'Did you mean "num_steps"'),
-        ("--config.stages[2].num_steps=1", "index out of range"),
+        ("--config.stages[2].num_steps=1", "in --config.stages[2].num_steps=1, where"),
+        ("--config.stages[3]", "in --config.stages[3], where the first is [0]"),
         ("--config.seed=many", "invalid literal for int() with base 10: 'many'"),
         ("--config.model=3", "Failed to parse '3'"),
         ("--misteak=x", "Unknown command line flag 'misteak'. Did you mean: mistake"),
@@ -120,6 +122,14 @@ def test_each_mistake_in_the_flags_is_one_sentence(small, argument, sentence):
     assert sentence in done.stderr
 
 
+def test_settings_of_a_config_that_is_missing_are_one_sentence(small):
+    done = small(given=("--config=none.py", "--config.seed=3", "--workdir=x"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --config cannot be loaded")
+    assert "none.py" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("missing", ["config", "workdir"])
 def test_a_missing_flag_is_one_sentence(small, missing):
     given = {"config": "--config=config.py", "workdir": "--workdir=x"}
@@ -134,6 +144,115 @@ def test_a_bug_of_ours_is_no_mistake_of_the_users(small):
     done = small("--mistake=bug")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+ENDS = """
+import gc, pathlib, sys, time
+from absl import flags
+from amber_jax.command_line import run
+from amber_jax.data.pipeline import import_ahead
+from amber_jax.errors import UserError
+from amber_jax.line_files import appearing
+
+how = flags.DEFINE_string("how", "", "to end")
+
+def collected(phase, info):  # what is raised here is dropped, as in JAX's callback
+    if phase == "start":
+        print("waiting", flush=True)
+        time.sleep(0.5)
+
+def main(argv):
+    if how.value == "pipe":
+        for _ in range(100_000):
+            print("a line that nobody reads")
+    with appearing("out") as file:
+        file.write(b"half")
+        import_ahead()
+        while not pathlib.Path("importing").exists():
+            time.sleep(0.01)
+        if how.value == "mistake":
+            raise UserError("mine")
+        if how.value == "bug":
+            raise RuntimeError("a bug")
+        if how.value == "signal":
+            print("waiting", flush=True)
+            import tensorflow
+        if how.value == "collection":
+            gc.callbacks.append(collected)
+            gc.collect()
+            time.sleep(60)
+
+run(main)
+"""
+# Compiled frames call Python: the interpreter's end has to unwind or wait for them.
+SLOW_IMPORT = """
+import pathlib, time
+import jax
+
+def trace(x):
+    pathlib.Path("importing").touch()
+    for _ in range(100):
+        time.sleep(0.01)
+    return x
+
+jax.jit(trace)(1.0)
+"""
+
+
+@pytest.fixture
+def ending(tmp_path):
+    """A function: starts a command that ends while it imports TensorFlow ahead."""
+    (tmp_path / "main.py").write_text(ENDS)
+    (tmp_path / "tensorflow.py").write_text(SLOW_IMPORT)
+
+    def start(how):
+        return subprocess.Popen(
+            [sys.executable, "main.py", f"--how={how}"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    yield start
+    assert not (tmp_path / "out.partial").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "told"),
+    [("done", 0, ""), ("mistake", 2, "error: mine\n"), ("bug", 1, None)],
+)
+def test_an_import_under_way_changes_no_exit_status(ending, how, status, told):
+    process = ending(how)
+    _, stderr = process.communicate()
+    assert process.returncode == status, stderr
+    assert stderr == told or told is None
+    assert ("Traceback" in stderr) == (how == "bug")
+
+
+@pytest.mark.parametrize("how", ["signal", "collection"])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_signal_ends_a_command_with_one_line_and_nothing_partial(
+    ending, how, number, status
+):
+    process = ending(how)
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(number)
+    _, stderr = process.communicate()
+    assert (process.returncode, stderr) == (status, f"stopped by {number.name}\n")
+
+
+def test_a_reader_of_the_output_who_leaves_is_one_sentence(ending):
+    process = ending("pipe")
+    assert process.stdout.readline() == "a line that nobody reads\n"
+    process.stdout.close()
+    stderr = process.stderr.read()
+    assert process.wait() == 141, stderr
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
 
 
 PLACE = """
@@ -227,6 +346,20 @@ def test_a_profile_of_no_steps_is_told(tmp_path):
 def test_a_missing_corpus_is_told(tmp_path):
     done = pretrain(f"--config.corpus={tmp_path / 'none'}", f"--workdir={tmp_path}")
     told(done, tmp_path / "none", "build_corpus.py")
+
+
+def test_a_corpus_that_is_a_file_is_told(tmp_path):
+    (tmp_path / "corpus").write_text("text")
+    done = pretrain(f"--config.corpus={tmp_path / 'corpus'}", f"--workdir={tmp_path}")
+    told(done, tmp_path / "corpus", "build_corpus.py")
+
+
+def test_a_config_of_another_command_is_told(tmp_path):
+    done = command(
+        *("train_tokenizer", "--config=configs/udpos.py"),
+        f"--output={tmp_path / 'out'}",
+    )
+    told(done, "--config is of another command", "byte_fallback")
 
 
 def test_a_truncated_shard_is_told(corpus, tmp_path):

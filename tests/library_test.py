@@ -196,6 +196,10 @@ def test_an_embedder_is_compiled_once_for_each_way_of_pooling(
     [
         ("1 2", {}, r"encode got one string; wanted a list .* encode\(\[text\]\)"),
         (["1", None], {}, "encode got a NoneType as sentence 1"),
+        (None, {}, "encode got None"),
+        (3, {}, "encode got 3"),
+        (b"1", {}, "encode got b'1'"),
+        ({"1": "2"}, {}, "encode got {'1': '2'}"),
         (["1"], {"layer": 3}, "layer is 3; the model has 2"),
         (["1"], {"layer": -2}, "layer is -2"),
         (["1"], {"pooling": "max"}, "pooling is 'max', not one of mean, first"),
@@ -242,6 +246,15 @@ def test_words_are_linked_as_by_the_aligner(model, loaded):
     assert model.align("1 2", "1 2", method="attention", symmetrisation="union")
 
 
+def test_generators_are_read_as_lists_are(model):
+    vectors = model.encode(sentence for sentence in SENTENCES)
+    np.testing.assert_array_equal(vectors, model.encode(SENTENCES))
+    links = model.align((text for text in SENTENCES), iter(SENTENCES))
+    assert links == model.align(SENTENCES, SENTENCES)
+    words = (word for word in ("1", "2"))
+    assert model.align([words], ["1 2"]) == model.align(["1 2"], ["1 2"])
+
+
 def test_long_pairs_are_said_to_be_cut(model):
     with pytest.warns(UserWarning, match="1 pairs are longer than the model's 64"):
         model.align("1 " * POSITIONS, "2")
@@ -250,8 +263,12 @@ def test_long_pairs_are_said_to_be_cut(model):
 @pytest.mark.parametrize(
     ("src", "tgt", "options", "sentence"),
     [
-        ("1", ["2"], {}, "two sides that do not fit"),
-        (["1"], ["2", "3"], {}, "two sides that do not fit"),
+        ("1", ["2"], {}, "a string and no string"),
+        ("1", None, {}, "a string and no string"),
+        (["1"], ["2", "3"], {}, "lists of 1 and 2 sentences"),
+        (None, None, {}, "align got None"),
+        (["1"], 7, {}, "align got 7"),
+        ([None], ["2"], {}, "align, as a sentence, got None"),
         ([[1, 2]], ["2"], {}, "neither text nor a list of words"),
         ("1", "2", {"method": "magic"}, "method is 'magic'"),
         ("1", "2", {"threshold": 1.5}, "threshold is 1.5"),
@@ -396,6 +413,33 @@ def test_a_path_without_a_model_is_refused_and_a_damaged_one_passed_over(
     (tmp_path / "checkpoints" / "9").mkdir()
     with pytest.warns(UserWarning, match=r"checkpoints/9 is not used"):
         assert amber_jax.load(str(tmp_path)).step == 7
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("config.json", "hf"),
+        ("bert_config.json", "tf1"),
+        ("modules.json", "sentence-transformers"),
+    ],
+)
+def test_a_model_of_another_format_is_refused_with_the_way_on(tmp_path, file, name):
+    (tmp_path / file).write_text("{}")
+    with pytest.raises(UserError, match=f"convert.py --from={name}:{tmp_path} --to="):
+        amber_jax.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["bert-base-multilingual-cased", "google/some.bert"])
+def test_names_of_the_hub_are_not_fetched(name):
+    with pytest.raises(UserError, match=r"not fetched.*convert\.py"):
+        amber_jax.load(name)
+
+
+def test_a_workdir_without_a_checkpoint_is_no_model_of_another_format(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="no complete checkpoint"):
+        amber_jax.load(tmp_path)
 
 
 def test_importing_the_package_is_light():

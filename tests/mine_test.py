@@ -5,6 +5,7 @@ import lzma
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -261,6 +262,37 @@ def started(name, *arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("embed", ["--input=-"]),
+        ("align", ["--input=-"]),
+        ("mine", ["--src=-", "--tgt=none.txt"]),
+    ],
+)
+def test_a_signal_leaves_nothing_of_what_was_begun(
+    checkpoint, tmp_path, name, arguments
+):
+    output = tmp_path / "out"
+    process = started(
+        name, f"--checkpoint={checkpoint}", f"--output={output}", *arguments
+    )
+    process.stdin.write(b"1\t2\n")
+    process.stdin.flush()
+    while not list(tmp_path.iterdir()) and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    _, errors = process.communicate()
+    assert process.returncode == 143
+    assert errors.decode() == "stopped by SIGTERM\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_vectors_cannot_go_to_a_pipe(checkpoint, tmp_path):
+    with pytest.raises(UserError, match="--output is -"):
+        embed_file(checkpoint, "none.txt", "-", Wanted(), note=str)
 
 
 def test_the_commands_do_the_same(checkpoint, model, tmp_path):

@@ -7,12 +7,34 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tiny_run
 
 from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
+
+MEMBER = """
+from absl import flags
+from amber_jax.command_line import run
+
+def main(_):
+    import sys
+    import numpy as np
+    from amber_jax.peers import joined
+
+    with joined(sys.argv[1].removeprefix("--who=")):
+        from jax.experimental.multihost_utils import process_allgather
+
+        process_allgather(np.zeros(1))
+        print("joined", flush=True)
+        while True:
+            process_allgather(np.zeros(1))
+
+flags.DEFINE_string("who", None, "HOST:PORT,COUNT,INDEX")
+run(main)
+"""
 
 
 def start(corpus, workdir, devices, *arguments):
@@ -68,3 +90,29 @@ def test_two_processes_of_two_devices_equal_one_of_four(tmp_path):
     for expected, found in zip(one, two, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert find_checkpoint(tmp_path / "two").step == 6
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_a_process_dies_the_other_says_so_in_one_line(tmp_path, victim):
+    (tmp_path / "member.py").write_text(MEMBER)
+    address = f"127.0.0.1:{free_port()}"
+    members = [
+        subprocess.Popen(
+            [sys.executable, "member.py", f"--who={address},2,{index}"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    for member in members:
+        assert "joined\n" in iter(member.stdout.readline, "")
+    members[victim].kill()
+    _, stderr = members[1 - victim].communicate(timeout=60)
+    members[victim].communicate()
+    lines = [line for line in stderr.splitlines() if not line.startswith("[Gloo]")]
+    assert members[1 - victim].returncode == 75, stderr
+    assert len(lines) == 1, stderr
+    assert "another process of this run has ended" in lines[0]

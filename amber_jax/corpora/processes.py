@@ -3,10 +3,12 @@
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from typing import Any
 
 from amber_jax.errors import UserError
@@ -29,8 +31,9 @@ def mapper(processes: int) -> Iterator[Mapper]:
         yield map
         return
     context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
     with ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_end_with_parent
+        processes, mp_context=context, initializer=_end_with, initargs=(receiver,)
     ) as pool:
         try:
             yield pool.map
@@ -40,16 +43,20 @@ def mapper(processes: int) -> Iterator[Mapper]:
                 "run again with fewer processes or smaller unit_bytes"
             ) from error
         except BaseException:
+            sender.close()
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _end_with_parent() -> None:
-    """Ends this worker when its parent is killed; it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
+def _end_with(parent: Connection) -> None:
+    """Ends this worker, whatever it does, when the parent closes its end of a pipe.
+
+    It does so if it stops early, and if it is killed: the worker would wait for ever.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too
 
     def watch() -> None:
-        parent.join()
+        parent.poll(None)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

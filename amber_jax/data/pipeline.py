@@ -98,10 +98,11 @@ def _read(corpus: Corpus, stream: Stream, index: np.ndarray) -> np.ndarray:
 
 
 def import_ahead() -> None:
-    """Starts importing TensorFlow, which takes seconds, while other things happen."""
-    threading.Thread(
-        target=importlib.import_module, args=("tensorflow",), daemon=True
-    ).start()
+    """Starts importing TensorFlow, which takes seconds, while other things happen.
+
+    The interpreter waits for it at its end: it would abort under a half-done import.
+    """
+    threading.Thread(target=importlib.import_module, args=("tensorflow",)).start()
 
 
 def batches(plan: BatchPlan, *, start: int, stop: int) -> Iterator[HostBatch]:

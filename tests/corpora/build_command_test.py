@@ -1,8 +1,10 @@
 """launch/build_corpus.py as a user calls it."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,31 @@ def test_the_sample_corpus_is_built_and_told_about(command, tokenizer_folder, tm
     assert len(corpus.streams["mono"]) == 9
     assert len(corpus.streams["pair"]) == 8
     assert "kept, it is finished: corpus" in command(*flags).stdout
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_signal_ends_the_workers_and_leaves_nothing(
+    tokenizer_folder, tmp_path, number, status
+):
+    process = subprocess.Popen(
+        [
+            *(sys.executable, ROOT / "launch" / "build_corpus.py", CONFIG),
+            *(f"--config.tokenizer={tokenizer_folder}", f"--output={tmp_path / 'c'}"),
+            "--config.processes=2",
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(tmp_path.glob("c.partial/rows/*")) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, stderr = process.communicate()  # at its end no worker holds it open
+    assert (process.returncode, stderr) == (status, f"stopped by {number.name}\n")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -341,9 +341,10 @@ def test_a_failed_save_is_told_and_leaves_the_ones_before(two):
 
 def test_a_full_disk_is_one_error_and_no_output(two, capfd):
     writer = writer_in(two)
+    state = make_large_state()._replace(step=jnp.int32(9))
     with full_disk(room=2000), pytest.raises(UserError, match="checkpoint 9 cannot"):
         try:
-            writer.save(make_large_state()._replace(step=jnp.int32(9)), {})
+            writer.save(state, {})
         finally:
             writer.close()
     assert steps_in(two) == ["3", "6"]
