@@ -8,9 +8,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from amber_jax import align, retrieve, zero_shot
-from amber_jax.config import TASKS, WORD_ALIGNMENT
+from amber_jax.config import TASKS, WORD_ALIGNMENT, evaluation_problems
 from amber_jax.errors import UserError
 from amber_jax.loading import LoadedModel, init_key, init_params, load_model
+from amber_jax.ranges import refuse
 from amber_jax.retrieve import RetrievalEvaluation, build_retrieval
 from amber_jax.tasks.alignment import view_pair
 from amber_jax.training.manifest import write_json
@@ -39,6 +40,8 @@ def evaluate(
     Raises:
         UserError: the checkpoint, a setting or the sentences cannot be used.
     """
+    if config.task not in (*TASKS, WORD_ALIGNMENT):
+        refuse("config", evaluation_problems(config))
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -60,8 +63,6 @@ def evaluate(
 def _retrievals(
     config: ConfigDict, model: LoadedModel, output: Path
 ) -> list[dict[str, Any]]:
-    if not config.retrievals:
-        raise UserError("retrievals is empty; nothing would be evaluated")
     evaluations = [
         build_retrieval(one, model.config, model.tokenizer) for one in config.retrievals
     ]

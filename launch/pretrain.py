@@ -51,8 +51,11 @@ def join_processes(who: str) -> None:
         if who == "auto":
             jax.distributed.initialize()
         else:
-            address, count, index = who.split(",")
-            jax.distributed.initialize(address, int(count), int(index))
+            address, *numbers = who.split(",")
+            count, index = map(int, numbers)
+            if not 0 <= index < count:
+                raise ValueError(f"process {index} of {count} is none")
+            jax.distributed.initialize(address, count, index)
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"--distributed={who} found no one to join ({str(error).splitlines()[0]}); "

@@ -74,7 +74,7 @@ def build_corpus(
     Raises:
         UserError: an input cannot be used, or `output` holds something else.
     """
-    check_options(recipe.options)
+    check_options(recipe.options, processes)
     tokenizer = load_tokenizer(recipe.tokenizer)
     fingerprint = recipe_fingerprint(recipe, tokenizer.fingerprint)
     if finished := _finished(output, fingerprint):
