@@ -17,7 +17,8 @@ _COMPILE_CACHE = "JAX_COMPILATION_CACHE_DIR"  # JAX's own; empty: no cache
 # What absl and ml_collections raise; the lookup may be of a key or of `stages[7]`.
 _FLAG_MISTAKES = (
     *(flags.Error, AttributeError, LookupError, ValueError, TypeError),
-    *(SyntaxError, ImportError, NameError),  # of a config, which is Python
+    # Of a config, which is Python.
+    *(SyntaxError, ImportError, NameError, ArithmeticError),
 )
 
 

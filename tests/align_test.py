@@ -131,7 +131,7 @@ def test_what_is_too_long_or_not_split_is_told(aligned):
         ({"layer": 3}, r"layer is 3; the model has 2 \(0: embeddings, -1: the last\)"),
         ({"method": "attention", "layer": 1}, "attention is that of the last layer"),
         ({"symmetrisation": "mean"}, "symmetrisation is 'mean', not one of inter"),
-        ({"threshold": 1.0}, "threshold is 1.0, not a probability below 1"),
+        ({"threshold": 1.0}, "threshold is 1.0"),
         ({"threshold": float("nan")}, "threshold is nan"),
     ],
 )
