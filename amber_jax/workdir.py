@@ -86,7 +86,7 @@ def check_same_run(
         raise UserError(
             f"{found.path} belongs to a run with another config: {'; '.join(changed)}; "
             "use another --workdir, or the config that the run began with"
-            + (", with a further stage for further steps" if of_stages else "")
+            + (", which a further stage in stages makes longer" if of_stages else "")
         )
 
 

@@ -25,8 +25,8 @@ def build_schedule(
 
     `linear` and `cosine` fall to 0 at `num_steps`, `constant` stays, and `wsd`
     (warm-up, stable, decay) stays and falls linearly in its last `decay_steps`.
-    The first update (step 0) already has `peak / warmup_steps`, and the last one
-    still has a positive rate.
+    The first update (step 0) already has `peak / warmup_steps`, and the last one of
+    `linear` and `wsd` still has a positive rate.
 
     Args:
         name: one of `SCHEDULES`.
@@ -41,12 +41,12 @@ def build_schedule(
     """
     falling = max(num_steps - warmup_steps, 1)
     cosine = optax.cosine_decay_schedule(1.0, falling)
-    decay = optax.linear_schedule(1.0, 0.0, decay_steps, num_steps - decay_steps)
+    stable = num_steps - decay_steps
     fall = {
         LINEAR: lambda step: (num_steps - step.astype(jnp.float32)) / falling,
         COSINE: lambda step: cosine(jnp.maximum(step - warmup_steps, 0)),
         CONSTANT: lambda _: 1.0,
-        WSD: decay,
+        WSD: lambda step: optax.linear_schedule(1.0, 0.0, decay_steps, stable)(step),
     }[name]
 
     def learning_rate(step: Array) -> Array:
