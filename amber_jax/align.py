@@ -13,6 +13,7 @@ from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.errors import UserError
 from amber_jax.line_files import appearing, lines_of
 from amber_jax.loading import LoadedModel, load_model
+from amber_jax.ranges import refuse
 from amber_jax.tasks.examples import AlignedPair
 from amber_jax.tasks.scores import alignment_scores
 from amber_jax.tasks.word_alignment_files import (
@@ -55,8 +56,8 @@ def align_file(
         UserError: the model, an option or a file cannot be used.
     """
     model = load_model(checkpoint, note=note)
-    layers = model.config.num_layers
-    _refuse(alignment_problems(**alignment._asdict(), num_layers=layers))
+    options = {**alignment._asdict(), "num_layers": model.config.num_layers}
+    refuse("word alignment", alignment_problems(**options))
     align = build_word_aligner(model.config, model.tokenizer, alignment)
     rejects: dict[str, int] = {}
     lines = cut = unspaced = 0
@@ -73,12 +74,6 @@ def align_file(
     note(f"{lines:,} lines; left empty as unusable: {unusable or 'none'}")
     for sentence in oddities(cut, unspaced, model.config.max_positions):
         note(sentence)
-
-
-def _refuse(problems: Iterable[str]) -> None:
-    found = list(problems)
-    if found:
-        raise UserError("word alignment: " + "; ".join(found))
 
 
 def split_line(raw: bytes) -> tuple[WordPair, str | None]:
@@ -144,7 +139,7 @@ def word_alignment_result(
     Raises:
         UserError: a setting is wrong, or the gold files cannot be read.
     """
-    _refuse(word_alignment_problems(config, model.config.num_layers))
+    refuse("word alignment", word_alignment_problems(config, model.config.num_layers))
     gold = _read_gold(config)
     how = Alignment(*(config[name] for name in Alignment._fields))
     align = build_word_aligner(model.config, model.tokenizer, how)

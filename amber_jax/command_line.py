@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -27,7 +28,8 @@ _COMPILE_CACHE = "JAX_COMPILATION_CACHE_DIR"  # JAX's own; empty: no cache
 # What absl and ml_collections raise; the lookup may be of a key or of `stages[7]`.
 _FLAG_MISTAKES = (
     *(flags.Error, AttributeError, LookupError, ValueError, TypeError),
-    *(SyntaxError, ImportError, NameError),  # of a config, which is Python
+    # Of a config, which is Python.
+    *(SyntaxError, ImportError, NameError, ArithmeticError),
 )
 
 
@@ -98,8 +100,9 @@ def _keep_compiled_programs() -> None:
     """Lets compiled programs outlive the command, unless the user chose for JAX.
 
     They go to `amber_jax/xla` in the user's cache folder; if it cannot be written,
-    every command compiles anew.
+    every command compiles anew, and JAX does not say so for each program.
     """
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")
     if _COMPILE_CACHE in os.environ:
         return
     try:

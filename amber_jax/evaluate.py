@@ -8,10 +8,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from amber_jax import align, retrieve, zero_shot
-from amber_jax.config import TASKS, WORD_ALIGNMENT
+from amber_jax.config import TASKS, WORD_ALIGNMENT, evaluation_problems
 from amber_jax.errors import UserError
 from amber_jax.files import make_folder, new_file, write_json
 from amber_jax.loading import LoadedModel, init_key, init_params, load_model
+from amber_jax.ranges import refuse
 from amber_jax.retrieve import RetrievalEvaluation, build_retrieval
 from amber_jax.tasks.alignment import view_pair
 from amber_jax.workdir import RESULTS
@@ -39,6 +40,8 @@ def evaluate(
     Raises:
         UserError: the checkpoint, a setting or the sentences cannot be used.
     """
+    if config.task not in (*TASKS, WORD_ALIGNMENT):
+        refuse("config", evaluation_problems(config))
     make_folder(output)
     if config.task in TASKS:
         results = zero_shot.evaluate_task(config, checkpoint, output, note=note)
@@ -55,8 +58,6 @@ def evaluate(
 def _retrievals(
     config: ConfigDict, model: LoadedModel, output: Path
 ) -> list[dict[str, Any]]:
-    if not config.retrievals:
-        raise UserError("retrievals is empty; nothing would be evaluated")
     evaluations = [
         build_retrieval(one, model.config, model.tokenizer) for one in config.retrievals
     ]

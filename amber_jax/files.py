@@ -86,7 +86,7 @@ def new_file(path: Path, advice: str = _MAKE_ROOM) -> Iterator[BinaryIO]:
     Raises:
         UserError: it cannot be written.
     """
-    partial = path.with_name(path.name + PARTIAL)
+    partial = path.parent / (path.name + PARTIAL)
     try:
         with writing(path, advice):
             if path.exists() and not path.is_file():
@@ -141,7 +141,7 @@ def workplace(output: Path) -> Iterator[Path]:
     Raises:
         UserError: another process holds the folder, or the disk is full or read-only.
     """
-    folder = output.with_name(output.name + PARTIAL)
+    folder = output.parent / (output.name + PARTIAL)
     with writing(output):
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY)

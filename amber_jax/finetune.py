@@ -28,6 +28,7 @@ from amber_jax.loading import TOKENIZER_FOLDER, LoadedModel, load_model
 from amber_jax.model import flops
 from amber_jax.model.encoder import at_or_above
 from amber_jax.model.heads import LabellingModel
+from amber_jax.ranges import refuse
 from amber_jax.run_log import Evaluation, RunLog
 from amber_jax.tasks.examples import Read
 from amber_jax.tasks.labelling import (
@@ -44,7 +45,8 @@ from amber_jax.training.manifest import MANIFEST
 from amber_jax.training.optimizer import (
     acting_on,
     build_optimizer,
-    linear_warmup_and_decay,
+    build_schedule,
+    describe_schedule,
 )
 from amber_jax.training.parallel import (
     Backend,
@@ -63,6 +65,7 @@ from amber_jax.workdir import (
     begin_workdir,
     check_same_run,
     versions,
+    with_defaults,
 )
 
 DEV = "dev"
@@ -157,8 +160,7 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
     problems = list(settings.finetuning_problems(config))
     if jax.process_count() > 1:
         problems.append(f"fine-tuning is for one process, not {jax.process_count()}")
-    if problems:
-        raise UserError("config: " + "; ".join(problems))
+    refuse("config", problems)
     task = build_task(config.task, syntactic_words=config.syntactic_words)
     pretrained = load_model(checkpoint, untrained=config.untrained, note=note)
     encoder = dataclasses.replace(
@@ -179,7 +181,7 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
             f"layers; {encoder.num_layers + 1} trains the task's head alone"
         )
     model = zero_shot.build_model(task, encoder)
-    return Setup(
+    setup = Setup(
         config=config,
         task=task,
         pretrained=pretrained,
@@ -196,6 +198,12 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
             build_optimizer(**config.optimizer),
         ),
     )
+    if config.warmup_steps + config.decay_steps > setup.num_steps:
+        raise UserError(
+            f"warmup_steps {config.warmup_steps} and decay_steps {config.decay_steps} "
+            f"together exceed the {setup.num_steps} steps of {config.num_epochs} epochs"
+        )
+    return setup
 
 
 def read_examples(config: ConfigDict, task: Task) -> Examples:
@@ -250,6 +258,8 @@ def describe(setup: Setup) -> str:
         f"({config.num_epochs} epochs), dev every {config.evaluate_every:,} steps, "
         f"from {setup.pretrained.checkpoint.path}"
         + (" (random weights instead)" if config.untrained else ""),
+        f"learning rate {config.peak_learning_rate:g} after {config.warmup_steps:,} "
+        f"steps, {describe_schedule(config.schedule, config.decay_steps)}",
     ]
     if config.stand_in:
         lines.append(f"stand-in training set: {config.stand_in}")
@@ -323,8 +333,12 @@ def _run_steps(
     if start == end:
         return state
     encoded = setup.labeller.encode(setup.examples.train)
-    rate = linear_warmup_and_decay(
-        config.peak_learning_rate, warmup_steps=config.warmup_steps, num_steps=end
+    rate = build_schedule(
+        config.schedule,
+        config.peak_learning_rate,
+        warmup_steps=config.warmup_steps,
+        decay_steps=config.decay_steps,
+        num_steps=end,
     )
     step = functools.partial(
         train_step,
@@ -465,8 +479,10 @@ def _fingerprints(setup: Setup) -> dict[str, str]:
 
 
 def _check_same(setup: Setup, seed: int, found: checkpoints.Checkpoint) -> None:
+    defaults = as_json(settings.finetuning(setup.config.task))
     check_same_run(
         found,
+        with_defaults(found.run["config"], defaults),
         _seed_config(setup, seed),
         free_to_change=_FREE_TO_CHANGE,
         fingerprints=_fingerprints(setup),

@@ -15,6 +15,7 @@ from amber_jax.config import alignment_problems
 from amber_jax.errors import UserError
 from amber_jax.loading import LoadedModel, load_model
 from amber_jax.progress import is_watched, progress_bar
+from amber_jax.ranges import problems, refuse, whole
 from amber_jax.tasks.embedding import (
     Embedder,
     Pooling,
@@ -166,8 +167,7 @@ class Model:
             special_tokens=special_tokens,
             num_layers=self.config.num_layers,
         )
-        if batch_size < 1:
-            raise UserError(f"batch_size is {batch_size}; wanted a positive number")
+        refuse("encode", problems(batch_size, whole(1), "batch_size"))
         if how not in self._embedders:
             self._embedders[how] = build_embedder(self.config, how)
         pieces = self.tokenizer.encode_batch(sentences)
@@ -233,7 +233,8 @@ class Model:
             UserError: the sides do not fit each other, or an option is wrong.
         """
         how = Alignment(method, layer, symmetrisation, threshold)
-        _refuse(alignment_problems(**how._asdict(), num_layers=self.config.num_layers))
+        options = {**how._asdict(), "num_layers": self.config.num_layers}
+        refuse("align", alignment_problems(**options))
         if how not in self._aligners:
             self._aligners[how] = build_word_aligner(self.config, self.tokenizer, how)
         alone = isinstance(src, str) and isinstance(tgt, str)
@@ -266,8 +267,7 @@ class Model:
                 f"{self.path} has no {lacking[0]}, only {', '.join(self.params)}; it "
                 "takes a checkpoint of the pretraining to fill masks"
             )
-        if top_k < 1:
-            raise UserError(f"top_k is {top_k}; wanted a positive number of pieces")
+        refuse("fill_mask", problems(top_k, whole(1), "top_k"))
         ids = masked_ids(self.tokenizer, text, self.config.max_positions - 2)
         params = {part: self.params[part] for part in _FILLING_PARTS}
         return fill_masks(self._filler, params, self.tokenizer, ids, top_k)
@@ -316,12 +316,6 @@ def _listed(items: Any, method: str, wanted: str) -> list[Any]:
 def _unit_length(vectors: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(norms > 0, norms, 1)
-
-
-def _refuse(problems: Iterable[str]) -> None:
-    found = list(problems)
-    if found:
-        raise UserError("align: " + "; ".join(found))
 
 
 def _pairs_of_words(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from amber_jax.corpora.text import read_lines, split_lines
-from amber_jax.errors import UserError
+from amber_jax.files import new_file
 
 STANDARD = "-"  # stdin or stdout in place of a file
 _CHUNK_BYTES = 1 << 20
@@ -30,18 +30,5 @@ def appearing(output: str) -> Iterator[BinaryIO]:
     if output == STANDARD:
         yield sys.stdout.buffer
         return
-    partial = Path(f"{output}.partial")
-    try:
-        if Path(output).exists() and not Path(output).is_file():
-            raise OSError(0, "it is no file")
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(output)
-    except OSError as error:
-        raise UserError(
-            f"--output {output} cannot be written ({error.strerror}); "
-            "wanted the path of a file, and room there"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # said above already
-            partial.unlink(missing_ok=True)
+    with new_file(Path(output)) as file:
+        yield file

@@ -13,9 +13,16 @@ from amber_jax.embed import Wanted, clean_lines, counted, write_vectors
 from amber_jax.errors import UserError
 from amber_jax.library import Model, load
 from amber_jax.line_files import appearing
+from amber_jax.ranges import Choice, problems, real, refuse, whole
 from amber_jax.tasks.mining import MARGINS, mutual_best
 
 _DIGEST_BYTES = 16  # 10^9 sentences hold two of one digest at odds of 10^-21
+
+SEARCH_RANGES = {
+    "margin": Choice(tuple(MARGINS)),
+    "neighbours": whole(1, 10_000),
+    "threshold": real(-1e9, 1e9),
+}
 
 Note = Callable[[str], None]
 
@@ -81,15 +88,13 @@ def mine_files(
 
 
 def _check(search: Search) -> None:
-    if search.margin not in MARGINS:
-        raise UserError(
-            f"--margin is {search.margin!r}, not one of {', '.join(MARGINS)}"
-        )
-    if search.neighbours < 1:
-        raise UserError(
-            f"--neighbours is {search.neighbours}; wanted a positive number, "
-            "such as the paper's 4"
-        )
+    wrong = [
+        problem
+        for name, allowed in SEARCH_RANGES.items()
+        if (value := getattr(search, name)) is not None
+        for problem in problems(value, allowed, f"--{name}")
+    ]
+    refuse("mine", wrong)
 
 
 def _scratch(output: str) -> tempfile.TemporaryDirectory:

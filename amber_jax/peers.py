@@ -65,8 +65,11 @@ def joined(who: str) -> Iterator[None]:
         if who == "auto":
             jax.distributed.initialize(initialization_timeout=2 * _JOIN_SECONDS)
         else:
-            address, count, index = who.split(",")
-            _join(address, int(count), int(index), watch)
+            address, *numbers = who.split(",")
+            count, index = map(int, numbers)
+            if not 0 <= index < count:
+                raise ValueError(f"process {index} of {count} is none")
+            _join(address, count, index, watch)
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(
             f"--distributed={who} found no one to join ({str(error).splitlines()[0]}); "

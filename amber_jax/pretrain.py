@@ -45,7 +45,11 @@ from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
 from amber_jax.training.clock import Work
 from amber_jax.training.console import Console
-from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
+from amber_jax.training.optimizer import (
+    build_optimizer,
+    build_schedule,
+    describe_schedule,
+)
 from amber_jax.training.parallel import Backend, abstract_like, build_backend
 from amber_jax.training.profile import PROFILE_FOLDER, Profiler, Window
 from amber_jax.training.state import TrainState, new_state
@@ -56,7 +60,9 @@ from amber_jax.workdir import (
     as_json,
     begin_workdir,
     check_same_run,
+    free_settings,
     versions,
+    with_defaults,
 )
 
 _MASK_KEY, _DROPOUT_KEY = 1, 2  # 0 is for the first parameters
@@ -208,12 +214,7 @@ def pretrain(
         if found is None:
             checkpoints.refuse_damaged(workdir / CHECKPOINTS)
         else:
-            check_same_run(
-                found,
-                as_json(run.config),
-                free_to_change=_FREE_TO_CHANGE,
-                fingerprints={"corpus_fingerprint": run.corpus.fingerprint},
-            )
+            _check_same(run, found)
         state = _first_state(run, found)
         start = int(state.step)
         console.note(describe(run))
@@ -236,6 +237,24 @@ def pretrain(
         if told := profiler.outcome():
             console.note(told)
     return state
+
+
+def _check_same(run: Run, found: checkpoints.Checkpoint) -> None:
+    """Raises UserError unless `found` is of this run, or of its first steps."""
+    lists = {
+        "stages": [as_json(settings.stage(""))],
+        "evaluations": [as_json(settings.retrieval(""))],
+    }
+    defaults = as_json(settings.pretraining()) | lists
+    before, now = with_defaults(found.run["config"], defaults), as_json(run.config)
+    free = free_settings(before["stages"], now["stages"], found.step)
+    check_same_run(
+        found,
+        before,
+        now,
+        free_to_change=[*_FREE_TO_CHANGE, *free],
+        fingerprints={"corpus_fingerprint": run.corpus.fingerprint},
+    )
 
 
 def _run_stages(
@@ -317,10 +336,11 @@ def _evaluation_is_due(run: Run, stage: Stage, step: int) -> bool:
 
     One that was asked to stop there left it out.
     """
+    every = run.config.evaluate_every
     if step == 0:
-        return stage.start == 0
-    regular = loop.is_due(step, run.config.evaluate_every)
-    return stage.start < step <= stage.end and (regular or step == stage.end)
+        return every > 0 and stage.start == 0
+    after_start = stage.start < step <= stage.end
+    return after_start and loop.evaluation_is_due(step, every, stage.end)
 
 
 def compile_stage(run: Run, stage: Stage) -> jax.stages.Wrapped:
@@ -339,9 +359,11 @@ def compile_stage(run: Run, stage: Stage) -> jax.stages.Wrapped:
         word_alignment=objectives.WordAlignment(**run.config.word_alignment),
         shards=run.backend.num_devices if run.config.backend == "jit" else 1,
     )
-    rate = linear_warmup_and_decay(
+    rate = build_schedule(
+        stage.settings.schedule,
         stage.settings.peak_learning_rate,
         warmup_steps=stage.settings.warmup_steps,
+        decay_steps=stage.settings.decay_steps,
         num_steps=stage.settings.num_steps,
     )
     step = functools.partial(
@@ -518,8 +540,8 @@ def _describe_stage(run: Run, stage: Stage) -> str:
     return (
         f"stage {stage.name}: steps {stage.start + 1:,}-{stage.end:,}; a batch is "
         f"{' and '.join(parts)} in {one.micro_batches} part(s); {losses}; learning "
-        f"rate {one.peak_learning_rate:g} after {one.warmup_steps:,} steps, then "
-        "linear to 0"
+        f"rate {one.peak_learning_rate:g} after {one.warmup_steps:,} steps, "
+        f"{describe_schedule(one.schedule, one.decay_steps)}"
     )
 
 

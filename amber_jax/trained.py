@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amber_jax.config.evaluation import POOLINGS
+from amber_jax.config.evaluation import POOLINGS, layer_problems
 from amber_jax.convert.bert import SentenceVector
 from amber_jax.corpora.records import read_manifest
 from amber_jax.errors import UserError
+from amber_jax.ranges import Choice, problems, refuse
 from amber_jax.tasks.embedding import Pooling
 
 
@@ -45,13 +46,10 @@ def changed_pooling(
     Raises:
         UserError: the model has no such layer, or there is no such pooling.
     """
-    if layer is not None and not -1 <= layer <= num_layers:
-        raise UserError(
-            f"layer is {layer}; the model has {num_layers} "
-            "(0: embeddings, -1: the last)"
-        )
-    if kind is not None and kind not in POOLINGS:
-        raise UserError(f"pooling is {kind!r}, not one of {', '.join(POOLINGS)}")
+    if layer is not None:
+        refuse("vectors", layer_problems(layer, num_layers))
+    if kind is not None:
+        refuse("vectors", problems(kind, Choice(POOLINGS), "pooling"))
     return Pooling(
         num_layers if layer in (None, -1) else layer,
         trained.kind if kind is None else kind,

@@ -1,20 +1,24 @@
 """What runs of every kind leave in their folder, and how they know it again."""
 
 import importlib.metadata
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 import amber_jax
 from amber_jax.errors import UserError
 from amber_jax.files import make_folder, write_json
 from amber_jax.training.checkpoint import Checkpoint
+from amber_jax.training.optimizer import build_schedule
 
 CHECKPOINTS, RESULTS = "checkpoints", "results.json"
 PREDICTIONS = "predictions"  # folder of TASK/test-XX.tsv, as XTREME takes it
+_LENGTH_AND_SCHEDULE = ("num_steps", "schedule", "decay_steps")
 _VERSIONED = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -42,7 +46,8 @@ def versions() -> dict[str, str]:
 
 def check_same_run(
     found: Checkpoint,
-    config: Mapping[str, Any],
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
     *,
     free_to_change: Iterable[str],
     fingerprints: Mapping[str, str],
@@ -51,14 +56,19 @@ def check_same_run(
 
     Args:
         found: a checkpoint of the workdir.
-        config: the config now, as JSON.
-        free_to_change: top-level settings that change nothing of the result.
+        before: the config of its run, as `with_defaults` gives it.
+        now: the config now, as JSON.
+        free_to_change: settings that change nothing of what is done already, each with
+            all that is in it: `seed`, `stages[0].num_steps`.
         fingerprints: {key of run.json: its value now}, as `corpus_fingerprint`.
     """
+    differences = [
+        difference
+        for difference in _differences(before, now)
+        if not any(_is_within(difference[0], free) for free in free_to_change)
+    ]
     changed = [
-        f"{name} was {was!r} and is {value!r}"
-        for name, was, value in _differences(found.run["config"], config)
-        if name.split(".")[0].split("[")[0] not in set(free_to_change)
+        f"{name} was {was!r} and is {value!r}" for name, was, value in differences
     ]
     changed += [
         f"the {key.removesuffix('_fingerprint')} is another one"
@@ -66,10 +76,68 @@ def check_same_run(
         if found.run[key] != value
     ]
     if changed:
+        of_stages = any(_is_within(name, "stages") for name, *_ in differences)
         raise UserError(
             f"{found.path} belongs to a run with another config: {'; '.join(changed)}; "
             "use another --workdir, or the config that the run began with"
+            + (", which a further stage in stages makes longer" if of_stages else "")
         )
+
+
+def with_defaults(config: Any, defaults: Any) -> Any:
+    """Returns a config of a run.json; what it does not know yet has its default.
+
+    The default of a new setting does what was done without it.
+
+    Args:
+        config: as JSON.
+        defaults: of it. A list of groups has one entry, the defaults of each.
+    """
+    if isinstance(config, dict) and isinstance(defaults, dict):
+        inner = {key: with_defaults(config[key], defaults.get(key)) for key in config}
+        return {**defaults, **inner}
+    if isinstance(config, list) and isinstance(defaults, list) and len(defaults) == 1:
+        return [with_defaults(item, defaults[0]) for item in config]
+    return config
+
+
+def _is_within(name: str, group: str) -> bool:
+    return name == group or name.startswith((f"{group}.", f"{group}["))
+
+
+def free_settings(
+    before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], step: int
+) -> set[str]:
+    """Returns the settings of stages that may change after `step`: it stays true.
+
+    These are further stages, and length and schedule of a stage that is not over, as
+    long as all steps done have the learning rate that they had.
+
+    Args:
+        before: the stages that the run began with, as JSON.
+        now: the stages that it is to go on with.
+        step: of the whole run.
+    """
+    free = {f"stages[{index}]" for index in range(len(before), len(now))}
+    for index, pair in enumerate(zip(before, now, strict=False)):
+        if step <= min(stage["num_steps"] for stage in pair):
+            rates = [_rates(stage, step) for stage in pair]
+            if np.array_equal(*rates):
+                free |= {f"stages[{index}].{name}" for name in _LENGTH_AND_SCHEDULE}
+        step = max(0, step - pair[0]["num_steps"])
+    return free
+
+
+def _rates(stage: Mapping[str, Any], steps: int) -> np.ndarray:
+    """Returns the learning rates of a stage's first steps, [steps] float32."""
+    schedule = build_schedule(
+        stage["schedule"],
+        stage["peak_learning_rate"],
+        warmup_steps=stage["warmup_steps"],
+        decay_steps=stage["decay_steps"],
+        num_steps=stage["num_steps"],
+    )
+    return np.asarray(schedule(np.arange(steps, dtype=np.int32)))
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
@@ -80,10 +148,12 @@ def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, 
             inner = f"{name}.{key}" if name else key
             found += _differences(before.get(key), now.get(key), inner)
         return found
-    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        return [
-            difference
-            for index, (was, value) in enumerate(zip(before, now, strict=True))
-            for difference in _differences(was, value, f"{name}[{index}]")
-        ]
+    if isinstance(before, list) and isinstance(now, list):
+        groups = any(isinstance(item, dict) for item in (*before, *now))
+        if groups or len(before) == len(now):
+            return [
+                difference
+                for index, items in enumerate(itertools.zip_longest(before, now))
+                for difference in _differences(*items, f"{name}[{index}]")
+            ]
     return [] if before == now else [(name, before, now)]

@@ -16,6 +16,7 @@ from amber_jax.errors import UserError
 from amber_jax.loading import LoadedModel, load_model
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import LabellingModel
+from amber_jax.ranges import refuse
 from amber_jax.tasks import xtreme
 from amber_jax.tasks.examples import Read
 from amber_jax.tasks.labelling import Predictor, build_predictor, predict_labels
@@ -172,9 +173,7 @@ def evaluate_task(
     Raises:
         UserError: the model is of no or another task, or the tests cannot be read.
     """
-    problems = list(finetuning_problems(config))
-    if problems:
-        raise UserError("config: " + "; ".join(problems))
+    refuse("config", finetuning_problems(config))
     task = build_task(config.task, syntactic_words=config.syntactic_words)
     if config.untrained:
         raise UserError("untrained is for launch/finetune.py; here a model is tested")

@@ -16,7 +16,7 @@ from amber_jax.errors import UserError
 from amber_jax.loading import init_key, init_params
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
-from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
+from amber_jax.training.optimizer import LINEAR, build_optimizer, build_schedule
 from amber_jax.training.parallel import abstract_like, build_backend
 from amber_jax.training.state import TrainState, new_state
 from amber_jax.training.step import train_step
@@ -194,8 +194,12 @@ def _step(run: Settings, devices: int) -> Any:
         train_step,
         objective=objective,
         loss_weights=lambda step: dict.fromkeys(run.losses, jnp.float32(1.0)),
-        learning_rate=linear_warmup_and_decay(
-            workload.LEARNING_RATE, warmup_steps=0, num_steps=_RUN_STEPS
+        learning_rate=build_schedule(
+            LINEAR,
+            workload.LEARNING_RATE,
+            warmup_steps=0,
+            decay_steps=0,
+            num_steps=_RUN_STEPS,
         ),
         optimizer=_optimizer(),
         micro_batches=run.micro_batches,

@@ -16,7 +16,7 @@ from rich.console import Console
 from amber_jax import command_line
 from amber_jax.corpora.accounts import read_inputs
 from amber_jax.corpora.build import build_corpus
-from amber_jax.corpora.recipe import Recipe
+from amber_jax.corpora.recipe import BUILD_RANGES, Recipe
 from amber_jax.corpora.summary import progress, summary
 from amber_jax.corpora.units import BuildOptions
 from amber_jax.errors import UserError
@@ -44,7 +44,8 @@ def main(argv: Sequence[str]) -> None:
 
 def recipe(config: ConfigDict) -> Recipe:
     if config is not None:
-        command_line.require_keys(config, ("sources", "evaluation_files", "tokenizer"))
+        inputs = ("sources", "evaluation_files", "tokenizer")
+        command_line.require_keys(config, (*inputs, *BUILD_RANGES))
     if config is None or config.tokenizer is None:
         raise UserError(
             "no tokenizer or no config given; wanted --config=configs/corpus_sample.py "

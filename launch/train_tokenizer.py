@@ -8,21 +8,19 @@ from ml_collections import ConfigDict, config_flags
 
 from amber_jax.command_line import require_keys, run
 from amber_jax.corpora.sources import TextSource
-from amber_jax.corpora.vocabulary import Sample, sample_text
+from amber_jax.corpora.vocabulary import VOCABULARY_RANGES, Sample, sample_text
+from amber_jax.ranges import problems, refuse
 from amber_jax.tokenization import save_once, sentencepiece
 
 CONFIG = config_flags.DEFINE_config_file("config", "configs/tokenizer.py")
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
-_SETTINGS = (
-    *("files", "many_way", "languages", "sentences", "alpha", "seed"),
-    *("vocab_size", "character_coverage", "byte_fallback"),
-)
 
 
 def main(argv: Sequence[str]) -> None:
     del argv
     config = CONFIG.value
-    require_keys(config, _SETTINGS)
+    require_keys(config, ("files", "many_way", *VOCABULARY_RANGES))
+    refuse("config", problems(config, VOCABULARY_RANGES))
     sample = read_sample(config)
     tokenizer = sentencepiece.train(
         sample.sentences,

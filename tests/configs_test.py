@@ -1,14 +1,22 @@
 """Every file of configs/ loads, is locked, and means what its name says."""
 
 import importlib.util
+import math
 from pathlib import Path
 
 import pytest
 
 from amber_jax import config as settings
+from amber_jax.config.evaluation import EVALUATION_RANGES, WORD_ALIGNMENT_RANGES
+from amber_jax.config.finetuning import FINETUNING_RANGES
+from amber_jax.config.pretraining import PRETRAINING_RANGES
+from amber_jax.corpora.recipe import BUILD_RANGES, check_options
 from amber_jax.corpora.sources import ManyWaySource, TextSource
+from amber_jax.corpora.units import BuildOptions
+from amber_jax.corpora.vocabulary import VOCABULARY_RANGES
 from amber_jax.errors import UserError
 from amber_jax.objectives import LOSSES
+from amber_jax.ranges import Choice, Range, problems, refuse
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 RUNS = ("amber_base", "amber_tiny", "amber_fifteen", "mbert_continue")
@@ -88,17 +96,24 @@ MISTAKES = [
     ("backend", "xmap", "not one of pmap, jit"),
     ("optimizer.name", "adam", "not one of adamw"),
     ("model.num_heads", 5, "not divisible"),
-    ("model.hidden_dropout", 1.0, "probability"),
-    ("model.dtype", "float16", "not float32 or bfloat16"),
-    ("masking_rate", 0.0, "not between 0 and 1"),
+    ("model.hidden_dropout", 1.0, "model.hidden_dropout is 1.0"),
+    ("model.dtype", "float16", "not one of float32, bfloat16"),
+    ("masking_rate", 0.0, "masking_rate is 0.0"),
     ("dropout_generator", "mersenne", "not one of threefry2x32, rbg"),
     ("keep_checkpoints", 1, "keep_checkpoints"),
     ("stages", (), "nothing would be trained"),
-    ("stages.0.warmup_steps", 10**9, "exceeds num_steps"),
-    ("stages.0.peak_learning_rate", float("nan"), "not between 0 and 1"),
+    ("stages.0.warmup_steps", 10**9, "exceed num_steps 1000000"),
+    ("stages.0.num_steps", 2**31 - 1, "of all stages together"),
+    ("stages.0.schedule", "wsd", "decay_steps is 0 and schedule is 'wsd'"),
+    ("stages.1.decay_steps", 5, "decay_steps is 5 and schedule is 'linear'"),
+    (
+        "stages.0.peak_learning_rate",
+        float("nan"),
+        "stages[0].peak_learning_rate is nan",
+    ),
     ("stages.0.monolingual_pairs", 0, "no data"),
     ("stages.1.translation_pairs", 0, "needs translation_pairs"),
-    ("stages.1.word_alignment.weight", -1.0, "not be negative"),
+    ("stages.1.word_alignment.weight", -1.0, "stages[1].word_alignment.weight is -1.0"),
 ]
 
 
@@ -121,6 +136,151 @@ def test_all_mistakes_are_told_at_once():
     config.backend, config.masking_rate = "xmap", 2.0
     with pytest.raises(UserError, match="xmap.*masking_rate"):
         settings.validate(config)
+
+
+def check_build(config):
+    names = BUILD_RANGES.keys() - {"processes"}
+    options = BuildOptions(**{name: config[name] for name in names})
+    check_options(options, config.processes)
+
+
+def check_finetuning(config):
+    refuse("config", settings.finetuning_problems(config))
+
+
+def check_word_alignment(config):
+    refuse("config", settings.word_alignment_problems(config, 12))
+
+
+def whole_run():
+    config = run_config("amber_base", "sa")
+    with config.unlocked():
+        config.evaluations = (settings.retrieval("held out"),)
+    config.evaluations[0].path = "somewhere"
+    return config
+
+
+def whole_evaluation():
+    return load("sample_retrieval").get_config()
+
+
+def whole_finetuning():
+    config = load("xnli").get_config()
+    config.data = "somewhere"
+    return config
+
+
+def whole_word_alignment():
+    config = settings.word_alignment_evaluation()
+    config.data = "somewhere"
+    return config
+
+
+# Every kind of config, with all that it may hold: how it is made, its ranges, the check
+# that stands before its use.
+KINDS = {
+    "pretraining": (whole_run, PRETRAINING_RANGES, settings.validate),
+    "finetuning": (whole_finetuning, FINETUNING_RANGES, check_finetuning),
+    "retrieval": (
+        whole_evaluation,
+        EVALUATION_RANGES,
+        lambda config: refuse("config", settings.evaluation_problems(config)),
+    ),
+    "word alignment": (
+        whole_word_alignment,
+        WORD_ALIGNMENT_RANGES,
+        check_word_alignment,
+    ),
+    "corpus": (lambda: load("corpus_sample").get_config(), BUILD_RANGES, check_build),
+    "vocabulary": (
+        lambda: load("tokenizer").get_config(),
+        VOCABULARY_RANGES,
+        lambda config: refuse("config", problems(config, VOCABULARY_RANGES)),
+    ),
+}
+# Settings of text preparation that are no numbers, words or flags.
+INPUTS = {"sources", "evaluation_files", "tokenizer", "files", "many_way"}
+
+
+def leaves(config, ranges, name="", inside=()):
+    """Yields (name, keys, declared range or None) of every setting."""
+    if hasattr(config, "keys"):
+        for key in sorted(config):
+            inner = ranges.get(key) if isinstance(ranges, dict) else None
+            place = f"{name}.{key}" if name else key
+            yield from leaves(config[key], inner, place, (*inside, key))
+    elif isinstance(config, tuple) and isinstance(ranges, list):
+        for index, item in enumerate(config):
+            place = f"{name}[{index}]"
+            yield from leaves(item, ranges[0], place, (*inside, index))
+    elif name not in INPUTS:
+        yield name, inside, ranges
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_setting_says_what_it_may_hold(kind):
+    build, ranges, check = KINDS[kind]
+    config = build()
+    check(config)
+    declared = {name: entry for name, _, entry in leaves(config, ranges)}
+    assert [name for name, entry in declared.items() if entry is None] == []
+    for name, inside, entry in leaves(config, ranges):
+        value = at(config, inside)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        assert isinstance(entry, Range) == number, name
+        if number:
+            assert math.isfinite(entry.low) and math.isfinite(entry.high), name
+
+
+def at(config, keys):
+    for key in keys:
+        config = config[key]
+    return config
+
+
+def put(config, keys, value):
+    """Sets a setting to anything at all, also within a sequence."""
+    if isinstance(keys[-1], int):
+        items = list(at(config, keys[:-1]))
+        items[keys[-1]] = value
+        put(config, keys[:-1], tuple(items))
+        return
+    place = at(config, keys[:-1])
+    with place.ignore_type(), place.unlocked():
+        place[keys[-1]] = value
+
+
+NEVER = (None, "many", (1,), math.nan, math.inf, -math.inf, 10**400, -(10**5000))
+PERHAPS = (-1, 0, 1, 0.5, -0.5, 1e30, 2**31, 2**64, True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nonsense_in_any_setting_is_refused_by_name(kind):
+    build, ranges, check = KINDS[kind]
+    refused = 0
+    for name, keys, entry in leaves(build(), ranges):
+        for nonsense in (*NEVER, *PERHAPS):
+            config = build()
+            try:
+                put(config, keys, nonsense)
+            except OverflowError:  # refused on the way in: no float is as large
+                continue
+            value = at(config, keys)  # True may have become 1.0
+            if isinstance(entry, Range | Choice):
+                good = entry.holds(value)
+            else:
+                good = isinstance(value, entry)
+            if isinstance(entry, Range) and nonsense in NEVER:
+                assert not good, (name, value)
+            try:
+                check(config)
+            except UserError as error:
+                refused += 1
+                # In its range it may yet contradict another setting.
+                assert good or f"{name} is " in str(error), (name, value)
+            else:
+                assert good, (name, value)
+    assert refused > 10
 
 
 @pytest.mark.parametrize("languages", ["", ":en,fr"])

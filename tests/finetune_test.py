@@ -346,6 +346,12 @@ def test_another_run_in_the_same_folder_is_refused(
         ({"evaluate_every": 0}, ["evaluate_every is 0"]),
         ({"test": "none-{language}.tsv"}, ["none-en.tsv"]),
         ({"peak_learning_rate": 3.0}, ["peak_learning_rate is 3.0"]),
+        ({"dev_share": float("nan")}, ["dev_share is nan"]),
+        ({"schedule": "wsd"}, ["decay_steps is 0", "'wsd'"]),
+        (
+            {"schedule": "wsd", "decay_steps": 70, "warmup_steps": 11},
+            ["warmup_steps 11", "decay_steps 70", "80 steps of 10 epochs"],
+        ),
         ({"train_from_layer": -1}, ["train_from_layer is -1"]),
         ({"train_from_layer": 4}, ["train_from_layer is 4", "has 2 layers"]),
     ],

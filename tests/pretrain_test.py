@@ -124,10 +124,15 @@ def test_a_damaged_manifest_is_refused(config, damaged, tmp_path):
         ("model.vocab_size", 63, ["vocab_size is 63", "64 entries", "set it to 0"]),
         ("model.max_positions", 31, ["max_positions is 31", "rows of 32", "need 32"]),
         ("word_alignment.max_position_offset", 9, ["offsets up to 9 need 41"]),
+        ("num_devices", -1, ["num_devices is -1"]),
+        ("model.num_heads", 0, ["model.num_heads is 0"]),
+        ("model.num_segments", 0, ["model.num_segments is 0"]),
+        ("seed", 2**70, ["seed is about 2^70"]),
+        ("optimizer.clip_norm", float("nan"), ["optimizer.clip_norm is nan"]),
         ("num_devices", 9, ["num_devices is 9 but 8 devices are visible"]),
         ("backend", "tpu", ["backend is 'tpu', not one of pmap, jit"]),
-        ("max_skipped_in_a_row", 0, ["max_skipped_in_a_row is 0, not positive"]),
-        ("peak_tflops", -1.0, ["peak_tflops is -1.0, negative"]),
+        ("max_skipped_in_a_row", 0, ["max_skipped_in_a_row is 0"]),
+        ("peak_tflops", -1.0, ["peak_tflops is -1.0"]),
         ("init_checkpoint", "/nowhere", ["no complete checkpoint in /nowhere"]),
     ],
 )
@@ -164,9 +169,35 @@ def test_evaluation_sentences_that_are_not_there_are_refused(config, tmp_path):
         pretrain.dry_run(config, lambda _: None)
 
 
+def test_without_evaluations_in_between_there_are_none_at_the_ends(corpus, tmp_path):
+    table = tmp_path / "pairs.tsv"
+    table.write_text("en\tfr\n1\t2\n3\t4\n")
+    config = one_stage(corpus)
+    with config.unlocked():
+        config.evaluations = (tiny_run.retrieval(table),)
+    config.evaluate_every = 0
+    for _ in ("run", "run again"):
+        pretrain.pretrain(config, tmp_path / "run")
+        lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+        assert [line["kind"] for line in lines] == ["train"] * 3
+
+
+def test_the_schedule_of_each_stage_is_told(corpus):
+    config = tiny_run.get_config()
+    config.corpus = str(corpus)
+    for one, name in zip(config.stages, ("wsd", "cosine"), strict=True):
+        one.schedule = name
+    config.stages[0].decay_steps = 2
+    lines = pretrain.describe(pretrain.prepare(config)).split("\n")
+    assert lines[2].endswith(
+        "0.01 after 1 steps, then constant, in the last 2 steps linear to 0"
+    )
+    assert lines[3].endswith("0.01 after 1 steps, then a cosine to 0")
+
+
 def test_a_workdir_that_is_a_file_is_refused(config, tmp_path):
     (tmp_path / "run").write_text("mine")
-    refused(config, tmp_path / "run", "--workdir", tmp_path / "run", "wanted a folder")
+    refused(config, tmp_path / "run", tmp_path / "run", "wanted a folder")
     assert (tmp_path / "run").read_text() == "mine"
 
 

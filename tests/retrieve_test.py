@@ -162,7 +162,9 @@ MISTAKES = [
 @pytest.mark.parametrize(("name", "value", "reason"), MISTAKES)
 def test_each_mistake_is_told(config, checkpoint, tmp_path, name, value, reason):
     config.retrievals[0][name] = value
-    with pytest.raises(UserError, match="evaluation tatoeba: ") as caught:
+    with pytest.raises(
+        UserError, match=r"evaluation tatoeba: |retrievals\[0\]\."
+    ) as caught:
         evaluate.evaluate(config, checkpoint, tmp_path)
     assert reason in str(caught.value)
 

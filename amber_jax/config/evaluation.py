@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from amber_jax.ranges import LAYER, PROBABILITY, Choice, problems, whole
+
 POOLINGS = ("mean", "first")
 SIMILARITIES = ("cosine", "dot", "csls", "margin")
 RETRIEVAL, WORD_ALIGNMENT = "retrieval", "word_alignment"
@@ -12,6 +14,46 @@ SYMMETRISATIONS = (
     *("intersection", "union", "grow-diag-final", "grow-diag-final-and"),
     *("src-to-tgt", "tgt-to-src"),
 )
+
+RETRIEVAL_RANGES = {
+    "name": str,
+    "path": str,
+    "pivot": str,
+    "languages": [str],
+    "max_candidates": whole(0),
+    "layer": LAYER,
+    "pooling": Choice(POOLINGS),
+    "special_tokens": bool,
+    "layer_curve": bool,
+    "centre": bool,
+    "similarity": Choice(SIMILARITIES),
+    "neighbours": whole(0, 10_000),
+    "index": str,
+    "max_length": whole(3, 2**20),  # a word and its specials
+    "batch_size": whole(1, 2**20),
+    "predictions": bool,
+}
+EVALUATION_RANGES = {
+    "task": Choice((RETRIEVAL,)),
+    "label": str,
+    "untrained": bool,
+    "retrievals": [RETRIEVAL_RANGES],
+    "probe": {"language": str, "words": whole(1, 2**20), "meanings": whole(1, 2**20)},
+}
+ALIGNMENT_RANGES = {
+    "method": Choice(ALIGNMENT_METHODS),
+    "layer": LAYER,
+    "symmetrisation": Choice(SYMMETRISATIONS),
+    "threshold": PROBABILITY,
+}
+WORD_ALIGNMENT_RANGES = {
+    "task": Choice((WORD_ALIGNMENT,)),
+    **dict.fromkeys(("name", "label", "data", "test", "gold"), str),
+    "untrained": bool,
+    "languages": [str],
+    "first_index": whole(0, 1),
+    **ALIGNMENT_RANGES,
+}
 
 
 def retrieval(name: str) -> ConfigDict:
@@ -69,80 +111,76 @@ def word_alignment_evaluation() -> ConfigDict:
     return config.lock()
 
 
+def evaluation_problems(config: ConfigDict) -> Iterator[str]:
+    """Yields what is wrong with settings of retrievals, whatever the model."""
+    found = list(problems(config, EVALUATION_RANGES))
+    if not found and not config.retrievals:
+        found.append("retrievals is empty; nothing would be evaluated")
+    yield from found
+
+
 def retrieval_problems(one: ConfigDict, num_layers: int) -> Iterator[str]:
     """Yields what is wrong with a retrieval evaluation of a model of that depth."""
+    out_of_range = list(problems(one, RETRIEVAL_RANGES))
+    for problem in out_of_range or _retrieval_conflicts(one, num_layers):
+        yield f"evaluation {one.name}: {problem}"
+
+
+def _retrieval_conflicts(one: ConfigDict, num_layers: int) -> Iterator[str]:
     if not one.path:
-        yield f"evaluation {one.name}: path is empty"
-    if not -1 <= one.layer <= num_layers:
-        yield (
-            f"evaluation {one.name}: layer is {one.layer}; the model has "
-            f"{num_layers} (0: embeddings, -1: the last)"
-        )
-    if one.batch_size < 1 or one.max_length < 3 or one.max_candidates < 0:
-        yield (
-            f"evaluation {one.name}: batch_size {one.batch_size} must be positive, "
-            f"max_length {one.max_length} at least 3 (a word and its specials), "
-            f"max_candidates {one.max_candidates} not negative"
-        )
-    if one.pooling not in POOLINGS:
-        yield (
-            f"evaluation {one.name}: pooling is {one.pooling!r}, "
-            f"not one of {', '.join(POOLINGS)}"
-        )
-    if one.similarity not in SIMILARITIES:
-        yield (
-            f"evaluation {one.name}: similarity is {one.similarity!r}, "
-            f"not one of {', '.join(SIMILARITIES)}"
-        )
+        yield "path is empty"
+    yield from layer_problems(one.layer, num_layers)
     if one.index != "exact" and one.similarity not in ("cosine", "dot"):
         yield (
-            f"evaluation {one.name}: index {one.index!r} cannot find neighbours by "
-            f"{one.similarity}; use index 'exact', or similarity cosine or dot"
+            f"index {one.index!r} cannot find neighbours by {one.similarity}; "
+            "use index 'exact', or similarity cosine or dot"
         )
-    if one.neighbours < 0:
-        yield f"evaluation {one.name}: neighbours is {one.neighbours}, negative"
     if one.predictions and (one.pivot != "en" or one.max_candidates):
         yield (
-            f"evaluation {one.name}: predictions are for XTREME's Tatoeba; they need "
+            "predictions are for XTREME's Tatoeba; they need "
             f"pivot en, not {one.pivot}, and max_candidates 0, not {one.max_candidates}"
         )
 
 
 def word_alignment_problems(config: ConfigDict, num_layers: int) -> Iterator[str]:
     """Yields what is wrong with scoring word alignments of a model of that depth."""
+    out_of_range = list(problems(config, WORD_ALIGNMENT_RANGES))
+    yield from out_of_range or _word_alignment_conflicts(config, num_layers)
+
+
+def _word_alignment_conflicts(config: ConfigDict, num_layers: int) -> Iterator[str]:
     if not config.data:
         yield "data is empty; set --config.data to the folder of the gold alignments"
     for name in ("test", "gold"):
         if "{language}" not in config[name] and (name == "test" or config.gold):
             yield f"{name} is {config[name]!r}; wanted {{language}} in it"
-    if config.first_index not in (0, 1):
-        yield f"first_index is {config.first_index!r}, not 0 or 1"
-    yield from alignment_problems(
-        method=config.method,
-        layer=config.layer,
-        symmetrisation=config.symmetrisation,
-        threshold=config.threshold,
-        num_layers=num_layers,
-    )
+    options = {name: config[name] for name in ALIGNMENT_RANGES}
+    yield from alignment_problems(**options, num_layers=num_layers)
 
 
 def alignment_problems(
     *, method: str, layer: int, symmetrisation: str, threshold: float, num_layers: int
 ) -> Iterator[str]:
     """Yields what is wrong with the options of aligning words."""
-    if method not in ALIGNMENT_METHODS:
-        yield f"method is {method!r}, not one of {', '.join(ALIGNMENT_METHODS)}"
-    if not -1 <= layer <= num_layers:
+    options = {
+        "method": method,
+        "layer": layer,
+        "symmetrisation": symmetrisation,
+        "threshold": threshold,
+    }
+    if out_of_range := list(problems(options, ALIGNMENT_RANGES)):
+        yield from out_of_range
+    elif method == "attention" and layer not in (-1, num_layers):
+        yield f"layer is {layer}, but attention is that of the last layer; leave it -1"
+    else:
+        yield from layer_problems(layer, num_layers)
+
+
+def layer_problems(layer: int, num_layers: int) -> Iterator[str]:
+    """Yields what is wrong with a layer of a model of that depth."""
+    yield from problems(layer, LAYER, "layer")
+    if LAYER.holds(layer) and layer > num_layers:
         yield (
             f"layer is {layer}; the model has {num_layers} "
             "(0: embeddings, -1: the last)"
         )
-    elif method == "attention" and layer not in (-1, num_layers):
-        yield f"layer is {layer}, but attention is that of the last layer; leave it -1"
-    if symmetrisation not in SYMMETRISATIONS:
-        yield (
-            f"symmetrisation is {symmetrisation!r}, "
-            f"not one of {', '.join(SYMMETRISATIONS)}"
-        )
-    if not 0 <= threshold < 1:
-        yield f"threshold is {threshold}, not a probability below 1"

@@ -4,10 +4,39 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from amber_jax.training.optimizer import OPTIMIZERS
+from amber_jax.config.optimizer import (
+    OPTIMIZER_RANGES,
+    SCHEDULE_RANGES,
+    schedule_problems,
+)
+from amber_jax.ranges import PROBABILITY, SEED, Choice, problems, real, whole
 from amber_jax.training.parallel import BACKENDS
 
 TASKS = ("udpos", "xnli", "pawsx")
+FINETUNING_RANGES = {
+    "task": Choice(TASKS),
+    **dict.fromkeys(("label", "data", "train", "dev", "test"), str),
+    **dict.fromkeys(("train_language", "stand_in"), str),
+    **dict.fromkeys(("untrained", "syntactic_words", "fsdp", "tensorboard"), bool),
+    "seeds": [SEED],
+    "languages": [str],
+    "dev_share": real(0, 1, without_low=True, without_high=True),
+    "max_train_examples": whole(0),
+    "max_length": whole(8, 2**20),
+    "batch_size": whole(1, 2**20),
+    "num_epochs": whole(1, 1_000),
+    **SCHEDULE_RANGES,
+    "train_from_layer": whole(0),
+    "dropout": PROBABILITY,
+    "optimizer": OPTIMIZER_RANGES,
+    "backend": Choice(BACKENDS),
+    "num_devices": whole(0),
+    "row_multiple": whole(1, 2**20),
+    "dtype": Choice(("", "float32", "bfloat16")),
+    "log_every": whole(0),
+    "evaluate_every": whole(1),
+    "max_skipped_in_a_row": whole(1),
+}
 
 
 def finetuning(task: str) -> ConfigDict:
@@ -39,6 +68,8 @@ def finetuning(task: str) -> ConfigDict:
     config.num_epochs = 5
     config.peak_learning_rate = 2e-5
     config.warmup_steps = 0
+    config.schedule = "linear"  # or another of training/optimizer.py's SCHEDULES
+    config.decay_steps = 0  # last ones, of schedule "wsd" alone
     # Lowest layer that learns: 0 all; 1 the embeddings stay as pretrained, n + 1 also
     # the n lowest layers, which keeps languages aligned that English would part [ours].
     # Source: Wu and Dredze 2019, arXiv 1904.09077.
@@ -57,7 +88,7 @@ def finetuning(task: str) -> ConfigDict:
     config.fsdp = False
     config.row_multiple = 4  # rows of a batch; fewer shapes, less compiling [ours]
     config.dtype = ""  # of activations; empty: as pretrained
-    config.log_every = 50  # steps
+    config.log_every = 50  # steps; 0: the last one alone
     config.evaluate_every = 500  # steps; dev is scored and a checkpoint saved
     config.max_skipped_in_a_row = 20  # non-finite updates before the run gives up
     config.tensorboard = True
@@ -66,39 +97,14 @@ def finetuning(task: str) -> ConfigDict:
 
 def finetuning_problems(config: ConfigDict) -> Iterator[str]:
     """Yields what is wrong with a fine-tuning config."""
-    if config.task not in TASKS:
-        yield f"task is {config.task!r}, not one of {', '.join(TASKS)}"
+    yield from list(problems(config, FINETUNING_RANGES)) or _conflicts(config)
+
+
+def _conflicts(config: ConfigDict) -> Iterator[str]:
     if not config.data and not config.train.startswith("tfds:"):
         yield "data is empty; set --config.data to the folder of the task's files"
     if not config.languages:
         yield "languages is empty; nothing would be tested"
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         yield f"seeds is {tuple(config.seeds)}; wanted at least one, all different"
-    if any(seed < 0 for seed in config.seeds):
-        yield f"seeds is {tuple(config.seeds)}; wanted none negative"
-    if config.backend not in BACKENDS:
-        yield f"backend is {config.backend!r}, not one of {', '.join(BACKENDS)}"
-    if config.optimizer.name not in OPTIMIZERS:
-        yield (
-            f"optimizer.name is {config.optimizer.name!r}, "
-            f"not one of {', '.join(OPTIMIZERS)}"
-        )
-    if config.dtype not in ("", "float32", "bfloat16"):
-        yield f"dtype is {config.dtype!r}, not float32, bfloat16 or empty"
-    if not 0 <= config.dropout < 1:
-        yield f"dropout is {config.dropout}, not a probability below 1"
-    if not config.dev and not 0 < config.dev_share < 1:
-        yield f"dev_share is {config.dev_share}, not between 0 and 1"
-    if not 0 < config.peak_learning_rate < 1:
-        yield f"peak_learning_rate is {config.peak_learning_rate}, not in (0, 1)"
-    if config.max_length < 8:
-        yield f"max_length is {config.max_length}; wanted at least 8 tokens"
-    for name in ("batch_size", "num_epochs", "row_multiple", "evaluate_every"):
-        if config[name] < 1:
-            yield f"{name} is {config[name]}, not positive"
-    for name in (
-        *("warmup_steps", "max_train_examples", "log_every", "num_devices"),
-        "train_from_layer",
-    ):
-        if config[name] < 0:
-            yield f"{name} is {config[name]}, negative"
+    yield from schedule_problems(config)

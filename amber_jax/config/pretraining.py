@@ -7,14 +7,81 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from amber_jax.config.evaluation import retrieval_problems
+from amber_jax.config.evaluation import RETRIEVAL_RANGES, retrieval_problems
+from amber_jax.config.optimizer import (
+    OPTIMIZER_RANGES,
+    SCHEDULE_RANGES,
+    schedule_problems,
+)
 from amber_jax.config.variants import VARIANTS, refuse_variant
-from amber_jax.errors import UserError
 from amber_jax.objectives import LOSSES
-from amber_jax.training.optimizer import OPTIMIZERS
+from amber_jax.ranges import (
+    INT32_MAX,
+    PROBABILITY,
+    SEED,
+    Choice,
+    problems,
+    real,
+    refuse,
+    whole,
+)
 from amber_jax.training.parallel import BACKENDS
 
 GENERATORS = ("threefry2x32", "rbg")  # JAX's names
+
+STAGE_RANGES = {
+    "name": str,
+    "num_steps": whole(1),
+    "monolingual_pairs": whole(0, 2**24),
+    "translation_pairs": whole(0, 2**24),
+    "micro_batches": whole(1, 2**20),
+    **SCHEDULE_RANGES,
+    "reset_optimizer": bool,
+    **dict.fromkeys(
+        LOSSES,
+        {"weight": real(0, 1e6), "start_step": whole(0), "warmup_steps": whole(0)},
+    ),
+}
+PRETRAINING_RANGES = {
+    "seed": SEED,
+    **dict.fromkeys(("corpus", "init_checkpoint"), str),
+    **dict.fromkeys(("verify_corpus", "fsdp", "tensorboard"), bool),
+    "backend": Choice(BACKENDS),
+    "num_devices": whole(0),
+    "row_multiple": whole(1, 2**20),
+    "model": {
+        "vocab_size": whole(0, 2**24),
+        "num_layers": whole(1, 1_000),
+        "hidden_size": whole(1, 2**16),
+        "num_heads": whole(1, 2**16),
+        "intermediate_size": whole(1, 2**20),
+        "max_positions": whole(1, 2**20),
+        "num_segments": whole(2, 2**10),  # the sides of a pair
+        "hidden_dropout": PROBABILITY,
+        "attention_dropout": PROBABILITY,
+        "initializer_range": real(0, 1, without_low=True),
+        "dtype": Choice(("float32", "bfloat16")),
+        "remat": bool,
+    },
+    "dropout_generator": Choice(GENERATORS),
+    "masking_rate": real(0, 1, without_low=True, without_high=True),
+    "sentence_alignment": {
+        **dict.fromkeys(("symmetric", "normalise", "special_tokens"), bool),
+        "scale": real(0, 1e4, without_low=True),
+        "margin": real(0, 1e4),
+    },
+    "word_alignment": {
+        **dict.fromkeys(("renormalise", "special_tokens", "punctuation"), bool),
+        "max_position_offset": whole(0, 2**20),
+    },
+    "optimizer": OPTIMIZER_RANGES,
+    "stages": [STAGE_RANGES],
+    **dict.fromkeys(("log_every", "save_every", "evaluate_every"), whole(0)),
+    "keep_checkpoints": whole(2),
+    "max_skipped_in_a_row": whole(1),
+    "peak_tflops": real(0, 1e6),
+    "evaluations": [RETRIEVAL_RANGES],
+}
 
 
 def pretraining() -> ConfigDict:
@@ -75,9 +142,9 @@ def pretraining() -> ConfigDict:
 
     config.stages = ()  # of stage()
 
-    config.log_every = 100  # steps, as are the next three; 0: never
-    config.save_every = 10_000
-    config.evaluate_every = 10_000
+    config.log_every = 100  # steps; 0: the last one of each stage alone
+    config.save_every = 10_000  # steps; 0: the start and the end of each stage alone
+    config.evaluate_every = 10_000  # steps, and at those ends too; 0: never
     config.keep_checkpoints = 3  # newest ones that stay
     config.max_skipped_in_a_row = 20  # non-finite updates before the run gives up
     config.tensorboard = True
@@ -98,7 +165,11 @@ def stage(name: str) -> ConfigDict:
     config.translation_pairs = 0
     config.micro_batches = 1  # parts in which a batch is processed, to save memory
     config.peak_learning_rate = 1e-4  # [BERT]
-    config.warmup_steps = 10_000  # linear, then linear decay to 0 [BERT]
+    config.warmup_steps = 10_000  # linear rise to the peak [BERT]
+    # What follows: "linear" to 0 at num_steps [BERT], or another of SCHEDULES, of
+    # training/optimizer.py. Of these, "constant" and "wsd" can be lengthened.
+    config.schedule = "linear"
+    config.decay_steps = 0  # last ones, of schedule "wsd" alone
     config.reset_optimizer = True  # forget the moments of the stage before [ours]
     for loss in LOSSES:
         config[loss] = ConfigDict()
@@ -130,81 +201,45 @@ def as_variant(second: ConfigDict, variant: str) -> ConfigDict:
 
 def validate(config: ConfigDict) -> None:
     """Raises UserError with everything that is wrong with a pretraining config."""
-    found = list(_problems(config))
-    if found:
-        raise UserError("config: " + "; ".join(found))
+    found = list(problems(config, PRETRAINING_RANGES))
+    refuse("config", found or _conflicts(config))
 
 
-def _problems(config: ConfigDict) -> Iterator[str]:
+def _conflicts(config: ConfigDict) -> Iterator[str]:
     model = config.model
     if not config.corpus:
         yield "corpus is empty; set --config.corpus to a folder of build_corpus.py"
-    if config.dropout_generator not in GENERATORS:
-        yield (
-            f"dropout_generator is {config.dropout_generator!r}, "
-            f"not one of {', '.join(GENERATORS)}"
-        )
-    if config.backend not in BACKENDS:
-        yield f"backend is {config.backend!r}, not one of {', '.join(BACKENDS)}"
-    if config.optimizer.name not in OPTIMIZERS:
-        yield (
-            f"optimizer.name is {config.optimizer.name!r}, "
-            f"not one of {', '.join(OPTIMIZERS)}"
-        )
-    if model.dtype not in ("float32", "bfloat16"):
-        yield f"model.dtype is {model.dtype!r}, not float32 or bfloat16"
     if model.hidden_size % model.num_heads:
         yield (
             f"model.hidden_size {model.hidden_size} is not divisible by "
             f"model.num_heads {model.num_heads}"
         )
-    for name in ("num_layers", "hidden_size", "num_heads", "intermediate_size"):
-        if model[name] < 1:
-            yield f"model.{name} is {model[name]}, not positive"
-    for name in ("hidden_dropout", "attention_dropout"):
-        if not 0 <= model[name] < 1:
-            yield f"model.{name} is {model[name]}, not a probability below 1"
-    if not 0 < config.masking_rate < 1:
-        yield f"masking_rate is {config.masking_rate}, not between 0 and 1"
-    if config.seed < 0 or config.row_multiple < 1 or config.keep_checkpoints < 2:
-        yield "seed must not be negative, row_multiple not 0, keep_checkpoints not < 2"
-    every = (config.log_every, config.save_every, config.evaluate_every)
-    if min(*every, config.optimizer.clip_norm) < 0:
-        yield "log_every, save_every, evaluate_every and clip_norm must not be negative"
-    if config.word_alignment.max_position_offset < 0:
-        yield "word_alignment.max_position_offset is negative"
-    if config.peak_tflops < 0:
-        yield f"peak_tflops is {config.peak_tflops}, negative"
-    if config.max_skipped_in_a_row < 1:
-        yield f"max_skipped_in_a_row is {config.max_skipped_in_a_row}, not positive"
     if not config.stages:
         yield "stages is empty; nothing would be trained"
+    if sum(one.num_steps for one in config.stages) > INT32_MAX:
+        yield f"num_steps of all stages together exceeds {INT32_MAX:,}"
     for number, one in enumerate(config.stages):
-        for problem in _stage_problems(one):
+        for problem in _stage_conflicts(one):
             yield f"stages[{number}] ({one.name}): {problem}"
     for one in config.evaluations:
         yield from retrieval_problems(one, model.num_layers)
 
 
-def _stage_problems(one: ConfigDict) -> Iterator[str]:
-    if one.num_steps < 1 or one.micro_batches < 1:
-        yield "num_steps and micro_batches must be positive"
+def _stage_conflicts(one: ConfigDict) -> Iterator[str]:
     late = [loss for loss in LOSSES if one[loss].start_step >= one.num_steps]
     if late:
         yield f"{' and '.join(late)} would start after the stage's end"
-    if one.warmup_steps < 0:
-        yield f"warmup_steps is {one.warmup_steps}, negative"
-    if one.warmup_steps > one.num_steps:
-        yield f"warmup_steps {one.warmup_steps} exceeds num_steps {one.num_steps}"
-    if not 0 < one.peak_learning_rate < 1:
-        yield f"peak_learning_rate is {one.peak_learning_rate}, not between 0 and 1"
-    if one.monolingual_pairs < 0 or one.translation_pairs < 0:
-        yield "monolingual_pairs and translation_pairs must not be negative"
+    if one.warmup_steps + one.decay_steps > one.num_steps:
+        yield (
+            f"warmup_steps {one.warmup_steps} and decay_steps {one.decay_steps} "
+            f"together exceed num_steps {one.num_steps}"
+        )
+    yield from schedule_problems(one)
     if one.monolingual_pairs + one.translation_pairs == 0:
         yield "monolingual_pairs and translation_pairs are both 0; no data"
     weights = {loss: one[loss].weight for loss in LOSSES}
-    if not all(weight >= 0 for weight in weights.values()) or not any(weights.values()):
-        yield f"loss weights {weights} must not be negative and not all 0"
+    if not any(weights.values()):
+        yield f"loss weights {weights} are all 0"
     aligned = [loss for loss in LOSSES if loss != "masked_lm" and weights[loss]]
     if aligned and not one.translation_pairs:
         yield f"{' and '.join(aligned)} needs translation_pairs, which is 0"

@@ -112,7 +112,7 @@ def build_corpus(
         UserError: an input cannot be used, a stream gets no text, or `output` holds
             something else.
     """
-    check_options(recipe.options)
+    check_options(recipe.options, processes)
     check_sources(recipe.sources)
     tokenizer = load_tokenizer(recipe.tokenizer)
     fingerprint = recipe_fingerprint(recipe, tokenizer.fingerprint)

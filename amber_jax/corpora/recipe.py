@@ -1,16 +1,32 @@
 """Everything that decides the bytes of a corpus, checked and fingerprinted."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from amber_jax.corpora.records import FORMAT
+from amber_jax.corpora.sampling import ALPHA
 from amber_jax.corpora.sources import Source, source_files
 from amber_jax.corpora.units import BuildOptions
 from amber_jax.errors import UserError
 from amber_jax.files import file_digest, fingerprint
+from amber_jax.ranges import problems, real, refuse, whole
+
+BUILD_RANGES = {
+    "row_length": whole(5, 2**20),  # a token and three special ones, and another
+    "max_pairs": whole(1, 2**16),
+    "rows_per_shard": whole(1),
+    "alpha": ALPHA,
+    "max_side_tokens": whole(1, 2**20),
+    "cut_long_sides": bool,
+    "max_length_ratio": real(1, 1e9),
+    "max_line_bytes": whole(1),
+    "unit_bytes": whole(1, 2**40),
+    "parallel_as_text": bool,
+    "processes": whole(0, 1024),
+}
 
 
 @dataclass(frozen=True)
@@ -44,26 +60,26 @@ def check_sources(sources: Sequence[Source]) -> None:
         raise UserError("the config names no sources; wanted one input at least")
 
 
-def check_options(options: BuildOptions) -> None:
-    """Raises a `UserError` for the first option that is out of range."""
-    if not 0 < options.max_side_tokens <= options.row_length - 4:
-        raise UserError(
+def check_options(options: BuildOptions, processes: int) -> None:
+    """Raises a `UserError` with all options that are out of range."""
+    numbers = {**vars(options), "processes": processes}
+    found = list(problems(numbers, BUILD_RANGES))
+    refuse("config", found or _conflicts(options))
+
+
+def _conflicts(options: BuildOptions) -> Iterator[str]:
+    if options.max_side_tokens > options.row_length - 4:
+        yield (
             f"max_side_tokens is {options.max_side_tokens}, but must lie between 1 "
-            f"and row_length - 4 = {options.row_length - 4}; correct the config"
+            f"and row_length - 4 = {options.row_length - 4}"
         )
-    if options.cut_long_sides and 2 * options.max_side_tokens + 3 > options.row_length:
-        raise UserError(
+    elif (
+        options.cut_long_sides and 2 * options.max_side_tokens + 3 > options.row_length
+    ):
+        yield (
             f"cut_long_sides is true, but two sides of max_side_tokens = "
             f"{options.max_side_tokens} do not fit into a row of "
             f"{options.row_length}; it must be at most {(options.row_length - 3) // 2}"
-        )
-    for name in ("max_pairs", "rows_per_shard", "max_line_bytes", "unit_bytes"):
-        if getattr(options, name) < 1:
-            raise UserError(f"{name} is {getattr(options, name)}, but must be positive")
-    if options.max_length_ratio < 1 or options.alpha < 0:
-        raise UserError(
-            f"max_length_ratio is {options.max_length_ratio} and alpha is "
-            f"{options.alpha}, but must be at least 1 and 0; correct the config"
         )
 
 

@@ -2,6 +2,11 @@
 
 from collections.abc import Mapping
 
+from amber_jax.ranges import real
+
+ALPHA = real(0, 10)
+"""Exponents that counts of any corpus can bear."""
+
 
 def smoothed_rates(counts: Mapping[str, int], alpha: float) -> dict[str, float]:
     """Returns probabilities p ∝ count^alpha that sum to 1.

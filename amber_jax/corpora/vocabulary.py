@@ -10,11 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from amber_jax.corpora.sampling import smoothed_rates
+from amber_jax.corpora.sampling import ALPHA, smoothed_rates
 from amber_jax.corpora.sources import TextSource
 from amber_jax.corpora.text import clean_line, read_lines, read_many_way
 from amber_jax.errors import UserError
-from amber_jax.tokenization.sentencepiece import MAX_SENTENCE_BYTES
+from amber_jax.ranges import SEED, whole
+from amber_jax.tokenization.sentencepiece import COVERAGE, MAX_SENTENCE_BYTES
+
+VOCABULARY_RANGES = {
+    "languages": [str],
+    "vocab_size": whole(1, 2**24),
+    "sentences": whole(1),
+    "alpha": ALPHA,
+    "seed": SEED,
+    "character_coverage": COVERAGE,
+    "byte_fallback": bool,
+}
 
 _Sentence = tuple[str, str | None, str | None]  # language, text, reject reason
 

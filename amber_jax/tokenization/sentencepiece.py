@@ -8,6 +8,7 @@ import numpy as np
 import sentencepiece
 
 from amber_jax.errors import UserError
+from amber_jax.ranges import problems, real, refuse
 from amber_jax.tokenization.tokenizer import (
     SPECIAL_PIECES,
     SpecialTokens,
@@ -21,6 +22,8 @@ KIND = "sentencepiece"
 MODEL_FILE = "sentencepiece.model"
 WORD_START = "\u2581"
 MAX_SENTENCE_BYTES = 1 << 14  # the trainer leaves out longer sentences
+COVERAGE = real(0.98, 1)
+"""Shares of the text's characters that the trainer lets have pieces of their own."""
 
 
 class SentencePieceTokenizer:
@@ -132,7 +135,9 @@ def train(
         UserError: the text is empty, too small or too varied for `vocab_size`, or
             `character_coverage` is not within 0.98 and 1.
     """
-    _require_coverage(character_coverage)
+    # The library refuses other values in C++ terms, and after reading all text.
+    wrong = problems(character_coverage, COVERAGE, "character_coverage")
+    refuse("SentencePiece", wrong)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -153,15 +158,6 @@ def train(
             "change vocab_size, lower character_coverage or give more text"
         ) from error
     return SentencePieceTokenizer(model.getvalue(), origin="the trained model")
-
-
-def _require_coverage(character_coverage: float) -> None:
-    # The library refuses other values in C++ terms, and after reading all text.
-    if not 0.98 <= character_coverage <= 1:
-        raise UserError(
-            f"character_coverage is {character_coverage}; wanted 0.98 to 1, where 1 "
-            "gives every character of the text a piece"
-        )
 
 
 def _special_options() -> dict[str, object]:

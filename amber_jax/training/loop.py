@@ -22,7 +22,10 @@ _QUIET_BEAT = 100  # steps
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """When things happen, in steps of the whole run; 0 means never."""
+    """When things happen, in steps of the whole run, and after the last one.
+
+    0 means only then, and never for evaluations.
+    """
 
     log_every: int
     save_every: int
@@ -81,6 +84,11 @@ def is_due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
+def evaluation_is_due(step: int, every: int, end: int) -> bool:
+    """Returns whether there is an evaluation after `step` of a loop until `end`."""
+    return every > 0 and (step == end or is_due(step, every))
+
+
 def run(
     state: TrainState,
     *,
@@ -131,8 +139,7 @@ def run(
             under_way.report()  # of the step before
             under_way.now(finished, metrics, callbacks.count_work(host_batch))
         asked = stop.agreed(ask_others=is_due(finished, under_way.beat))
-        evaluate = is_due(finished, schedule.evaluate_every) or finished == end
-        if evaluate and not asked:
+        if evaluation_is_due(finished, schedule.evaluate_every, end) and not asked:
             under_way.report()
             with part("evaluate"):
                 callbacks.evaluate(state, finished)

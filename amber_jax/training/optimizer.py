@@ -1,4 +1,4 @@
-"""AdamW and LAMB, the learning-rate schedule, and what is exempt from decay."""
+"""AdamW and LAMB, learning-rate schedules, and what is exempt from decay."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,26 +14,56 @@ DECAYED = frozenset({"kernel", "embedding"})
 EXEMPT = frozenset({"bias", "scale"})  # biases and LayerNorm
 STACKED = "layers"  # parameters under this name hold every layer in their first axis
 OPTIMIZERS = ("adamw", "lamb", "sgd")
+LINEAR, COSINE, CONSTANT, WSD = "linear", "cosine", "constant", "wsd"
+SCHEDULES = (LINEAR, COSINE, CONSTANT, WSD)
 
 
-def linear_warmup_and_decay(
-    peak: float, *, warmup_steps: int, num_steps: int
+def build_schedule(
+    name: str, peak: float, *, warmup_steps: int, decay_steps: int, num_steps: int
 ) -> Callable[[Array], Array]:
-    """Returns step -> learning rate: linear from 0 to `peak`, then linear to 0.
+    """Returns step -> learning rate: linear from 0 to `peak`, then as `name` says.
 
-    The first update (step 0) already has `peak / warmup_steps`, and the last one
-    still has a positive rate.
+    `linear` and `cosine` fall to 0 at `num_steps`, `constant` stays, and `wsd`
+    (warm-up, stable, decay) stays and falls linearly in its last `decay_steps`.
+    The first update (step 0) already has `peak / warmup_steps`, and the last one of
+    `linear` and `wsd` still has a positive rate.
 
-    Source: google-research/bert, optimization.py.
+    Args:
+        name: one of `SCHEDULES`.
+        peak: the highest rate.
+        warmup_steps: of the rise; 0 begins with `peak`.
+        decay_steps: of `wsd` alone.
+        num_steps: all of them.
+
+    Source: linear, google-research/bert, optimization.py; cosine, Loshchilov and
+    Hutter 2017, arXiv 1608.03983, without restarts; wsd, Hu et al. 2024, arXiv
+    2404.06395, with the linear decay of Hägele et al. 2024, arXiv 2405.18392.
     """
+    falling = max(num_steps - warmup_steps, 1)
+    cosine = optax.cosine_decay_schedule(1.0, falling)
+    stable = num_steps - decay_steps
+    fall = {
+        LINEAR: lambda step: (num_steps - step.astype(jnp.float32)) / falling,
+        COSINE: lambda step: cosine(jnp.maximum(step - warmup_steps, 0)),
+        CONSTANT: lambda _: 1.0,
+        WSD: lambda step: optax.linear_schedule(1.0, 0.0, decay_steps, stable)(step),
+    }[name]
 
     def learning_rate(step: Array) -> Array:
-        done = step.astype(jnp.float32)
-        rise = (done + 1.0) / max(warmup_steps, 1)
-        fall = (num_steps - done) / max(num_steps - warmup_steps, 1)
-        return peak * jnp.clip(jnp.minimum(rise, fall), 0.0, 1.0)
+        rise = (step.astype(jnp.float32) + 1.0) / max(warmup_steps, 1)
+        return peak * jnp.clip(jnp.minimum(rise, fall(step)), 0.0, 1.0)
 
     return learning_rate
+
+
+def describe_schedule(name: str, decay_steps: int) -> str:
+    """Returns what the learning rate does after its peak, in words."""
+    return {
+        LINEAR: "then linear to 0",
+        COSINE: "then a cosine to 0",
+        CONSTANT: "then constant",
+        WSD: f"then constant, in the last {decay_steps:,} steps linear to 0",
+    }[name]
 
 
 def build_optimizer(

@@ -131,7 +131,7 @@ def test_text_that_does_not_fit_the_vocabulary_is_refused(text, vocab_size, mess
 
 @pytest.mark.parametrize("coverage", [0.5, 1.01, float("nan")])
 def test_a_coverage_outside_its_range_is_refused(coverage):
-    with pytest.raises(UserError, match=r"wanted 0\.98 to 1"):
+    with pytest.raises(UserError, match=r"from 0\.98 to 1"):
         sentencepiece.train(
             ["text"], vocab_size=20, character_coverage=coverage, byte_fallback=False
         )

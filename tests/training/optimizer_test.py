@@ -15,8 +15,8 @@ from amber_jax.model.encoder import EncoderConfig
 from amber_jax.training.optimizer import (
     acting_on,
     build_optimizer,
+    build_schedule,
     decay_mask,
-    linear_warmup_and_decay,
     scale_by_layer_trust_ratio,
 )
 
@@ -70,27 +70,48 @@ def names(tree):
     ]
 
 
-@pytest.mark.parametrize(
-    ("step", "rate"),
-    [
-        (0, 1e-4),
-        (4, 5e-4),
-        (9, 1e-3),
-        (10, 1e-3),
-        (55, 5e-4),
-        (99, 1e-3 / 90),
-        (100, 0.0),
-        (10**6, 0.0),
-    ],
-)
-def test_the_rate_rises_and_falls_in_straight_lines(step, rate):
-    schedule = linear_warmup_and_decay(1e-3, warmup_steps=10, num_steps=100)
-    assert float(schedule(jnp.int32(step))) == pytest.approx(rate, rel=1e-6)
+SCHEDULES = {  # rates by step, of a peak of 1e-3 after 10 of 100 steps
+    "linear": {10: 1e-3, 55: 5e-4, 99: 1e-3 / 90, 100: 0.0, 10**6: 0.0},
+    "cosine": {
+        10: 1e-3,
+        40: 0.75e-3,
+        55: 5e-4,
+        99: 5e-4 * (1 + math.cos(math.pi * 89 / 90)),
+        100: 0.0,
+    },
+    "constant": {10: 1e-3, 55: 1e-3, 99: 1e-3, 10**6: 1e-3},
+    "wsd": {10: 1e-3, 79: 1e-3, 80: 1e-3, 90: 5e-4, 99: 1e-3 / 20, 100: 0.0},
+}
+CASES = [
+    (name, step, rate)
+    for name, rates in SCHEDULES.items()
+    for step, rate in {0: 1e-4, 4: 5e-4, 9: 1e-3, **rates}.items()
+]
 
 
-@pytest.mark.parametrize("warmup", [0, 1, 3, 7])
-def test_every_update_of_a_stage_has_a_positive_rate(warmup):
-    schedule = linear_warmup_and_decay(2.0, warmup_steps=warmup, num_steps=7)
+@pytest.mark.parametrize(("name", "step", "rate"), CASES)
+def test_the_rate_rises_and_goes_on_as_its_schedule_says(name, step, rate):
+    schedule = build_schedule(
+        name,
+        1e-3,
+        warmup_steps=10,
+        decay_steps=20 if name == "wsd" else 0,
+        num_steps=100,
+    )
+    found = jax.jit(schedule)(jnp.int32(step))
+    assert float(found) == pytest.approx(rate, rel=1e-4, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("warmup", [0, 1, 3, 5])
+def test_every_update_of_a_stage_has_a_positive_rate(name, warmup):
+    schedule = build_schedule(
+        name,
+        2.0,
+        warmup_steps=warmup,
+        decay_steps=2 if name == "wsd" else 0,
+        num_steps=7,
+    )
     rates = [float(schedule(jnp.int32(step))) for step in range(7)]
     assert min(rates) > 0
     assert max(rates) == 2.0
