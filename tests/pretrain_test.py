@@ -51,11 +51,9 @@ def damaged(corpus, tmp_path):
 
 
 def refused(config, workdir, *words):
-    """Asserts that the run is refused within seconds, with these words."""
-    begin = time.monotonic()
+    """Asserts that the run is refused, with these words."""
     with pytest.raises(UserError) as caught:
         pretrain.pretrain(config, workdir)
-    assert time.monotonic() - begin < 10
     sentence = str(caught.value)
     assert "\n" not in sentence
     for word in words:
