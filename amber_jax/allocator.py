@@ -9,6 +9,7 @@ do go back, and come in huge pages, which are cleared several times as fast; sma
 ones are kept.
 """
 
+import contextlib
 import ctypes
 import importlib.metadata
 import importlib.util
@@ -26,6 +27,8 @@ _MALLOC = {
     "trim_threshold": 256 << 20,  # bytes kept at the end of the heap
     "arena_max": 1,  # what one thread freed is another's
 }
+# Source: proc_pid_clear_refs(5): 5 sets the peak to what is resident.
+_FORGET_PEAK = Path("/proc/self/clear_refs")
 
 
 def start_with_huge_pages() -> None:
@@ -57,14 +60,21 @@ def give_back_unused() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def resident_bytes() -> int:
-    """Returns this process's bytes in main memory; the most so far, except on Linux."""
+def peak_resident_bytes() -> int:
+    """Returns the most bytes of main memory that this process had since the last call.
+
+    A step's block comes and goes, so that what is resident at one moment says little.
+    Where the system cannot start anew, as other than Linux, the most since the start.
+    """
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
+        status = Path("/proc/self/status").read_text()
+        peak = int(status.partition("VmHWM:")[2].split()[0]) << 10  # kB
+    except (OSError, IndexError):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak << 10  # Linux and BSD: KiB
-    return pages * resource.getpagesize()
+        return peak if sys.platform == "darwin" else peak << 10  # BSD: KiB
+    with contextlib.suppress(OSError):  # read-only in some containers
+        _FORGET_PEAK.write_text("5")
+    return peak
 
 
 def _is_glibc() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amber_jax.allocator import resident_bytes
+from amber_jax.allocator import peak_resident_bytes
 
 ROOT = Path(__file__).parents[1]
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -17,9 +17,11 @@ import os
 import resource
 import sys
 import numpy as np
-from amber_jax.allocator import (
-    give_back_unused, resident_bytes, start_with_huge_pages
-)
+from amber_jax.allocator import give_back_unused, start_with_huge_pages
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
 
 start_with_huge_pages()
 """
@@ -35,19 +37,19 @@ print("hugetlb" in os.environ.get("GLIBC_TUNABLES", ""), faults(2**21), faults(2
 HOLES = """
 taken = [np.ones(1_000_000) for _ in range(20)]
 del taken[::2]  # what is left keeps the heap from shrinking
-before = resident_bytes()
+before = resident()
 give_back_unused()
-print(before - resident_bytes())
+print(before - resident())
 """
 # Blocks of a step's size with others between, as of steps, evaluations, checkpoints.
 STEPS = """
-before, kept = resident_bytes(), []
+before, kept = resident(), []
 for step in range(8):
     block = np.ones(2**24 + 2**19 * step)  # 128 MiB and more
     kept.append(np.ones(2**16))
     del block
     kept.append(np.ones(2**16))
-print((resident_bytes() - before) / 2**27)
+print((resident() - before) / 2**27)
 """
 
 
@@ -124,7 +126,9 @@ def test_the_program_is_started_again_as_it_was(run):
     assert printed.startswith("['--name=a b', '-x'] glibc.pthread.rseq=1:glibc.malloc.")
 
 
-def test_resident_memory_counts_what_is_touched():
-    before = resident_bytes()
-    block = np.ones(2**24)
-    assert resident_bytes() - before == pytest.approx(block.nbytes, rel=0.1)
+def test_the_peak_of_memory_counts_what_came_and_went_and_starts_anew():
+    peak_resident_bytes()
+    before = peak_resident_bytes()
+    size = np.ones(2**24).nbytes
+    assert peak_resident_bytes() - before == pytest.approx(size, rel=0.1)
+    assert peak_resident_bytes() - before < size / 2

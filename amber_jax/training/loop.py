@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from amber_jax.allocator import resident_bytes
+from amber_jax.allocator import peak_resident_bytes
 from amber_jax.errors import UserError
 from amber_jax.training.clock import Clock, Work
 from amber_jax.training.profile import Profiler, part
@@ -204,7 +204,7 @@ def _record(
         **counters,
         "tokens": tokens,
         **timing,
-        "resident_bytes": resident_bytes(),
+        "peak_resident_bytes": peak_resident_bytes(),
     }
 
 
