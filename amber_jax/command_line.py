@@ -179,7 +179,7 @@ def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> N
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     if on_devices:
         _keep_compiled_programs()  # before anything imports JAX, which reads it then
-        allocator.keep_freed_memory()
+        allocator.start_with_huge_pages()
 
     def guarded(argv: Sequence[str]) -> None:
         if not flags.FLAGS["verbosity"].present:

@@ -20,9 +20,9 @@ from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.console import Console
 from amber_jax.training.metrics import read_metrics
 
-TIMINGS = {
+MEASURED = {
     *("tokens_per_second", "data_wait_share", "host_share", "device_share"),
-    "model_flops_per_second",
+    *("model_flops_per_second", "peak_resident_bytes"),
 }
 # Runs by variant, back end and length of the first stage: at step 3 one of them stands
 # at the border of its two stages, the other before it.
@@ -72,7 +72,7 @@ def undisturbed(config_of, tmp_path_factory):
 def records(workdir):
     """Returns metrics.jsonl without timings, as text so that NaN equals itself."""
     return [
-        json.dumps({k: v for k, v in record.items() if k not in TIMINGS})
+        json.dumps({k: v for k, v in record.items() if k not in MEASURED})
         for record in read_metrics(workdir / "metrics.jsonl")
     ]
 

@@ -25,7 +25,7 @@ _NOT_LOSSES = frozenset(
     {
         *("kind", "step", "stage", "learning_rate", "grad_norm", "skipped_steps"),
         *("tokens", "tokens_per_second", "data_wait_share", "host_share"),
-        *("device_share", "model_flops_per_second", "mfu"),
+        *("device_share", "model_flops_per_second", "mfu", "peak_resident_bytes"),
     }
 )
 _NOT_SCORES = frozenset({"kind", "step", "stage", "evaluation", "average"})
@@ -130,6 +130,7 @@ def _vital_signs(record: Record) -> list[str]:
         "tokens_per_second": lambda speed: f"{_count(speed)} tokens/s",
         "data_wait_share": lambda share: f"data wait {share:.0%}",
         "mfu": lambda share: f"MFU {share:.1%}",
+        "peak_resident_bytes": lambda size: f"{size / 1e9:.1f} GB",
         "skipped_steps": lambda steps: f"skipped {steps:.0f}" if steps else "",
     }
     present = [word(record[name]) for name, word in words.items() if name in record]

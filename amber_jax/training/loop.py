@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from amber_jax.allocator import peak_resident_bytes
 from amber_jax.errors import UserError
 from amber_jax.training.clock import Clock, Work
 from amber_jax.training.profile import Profiler, part
@@ -204,7 +205,14 @@ def _record(
     counters = {"skipped_steps": int(metrics["skipped_steps"])}
     hidden = {"skipped_in_a_row", "skipped_steps"}
     means = {name: value for name, value in metrics.items() if name not in hidden}
-    return {"step": step, **means, **counters, "tokens": tokens, **timing}
+    return {
+        "step": step,
+        **means,
+        **counters,
+        "tokens": tokens,
+        **timing,
+        "peak_resident_bytes": peak_resident_bytes(),
+    }
 
 
 def _check_finite(step: int, metrics: Mapping[str, float], limit: int) -> None:
