@@ -12,6 +12,7 @@ from amber_jax.errors import UserError
 from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel
+from amber_jax.model.kernels import suited_to
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.checkpoint import (
@@ -74,7 +75,8 @@ def load_model(
         UserError: there is no usable checkpoint, or its tokenizer is another one.
     """
     checkpoint = find_checkpoint(Path(path), note)
-    config = EncoderConfig(**checkpoint.run["encoder"])
+    kernels = suited_to(jax.local_devices()[0])
+    config = EncoderConfig(**checkpoint.run["encoder"], kernels=kernels)
     tokenizer = load_tokenizer(checkpoint.path / TOKENIZER_FOLDER)
     if tokenizer.fingerprint != checkpoint.run["tokenizer_fingerprint"]:
         raise UserError(

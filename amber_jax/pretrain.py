@@ -33,6 +33,7 @@ from amber_jax.evaluate import RetrievalEvaluation, build_retrieval
 from amber_jax.loading import TOKENIZER_FOLDER, init_key, init_params
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.model.kernels import suited_to
 from amber_jax.run_log import Evaluation, RunLog
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
@@ -59,6 +60,7 @@ _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "corpus", "verify_corpus", "log_every"),
     *("save_every", "evaluate_every", "keep_checkpoints", "tensorboard"),
     *("evaluations", "init_checkpoint", "max_skipped_in_a_row", "peak_tflops"),
+    "kernels",
 )
 
 
@@ -93,9 +95,8 @@ class Run:
 
     @property
     def dropout_key(self) -> Array:
-        """The key of dropout alone, of the generator that the config names."""
-        key = jax.random.key(self.config.seed, impl=self.config.dropout_generator)
-        return jax.random.fold_in(key, _DROPOUT_KEY)
+        """The key of dropout alone."""
+        return jax.random.fold_in(self.key, _DROPOUT_KEY)
 
 
 def prepare(config: ConfigDict) -> Run:
@@ -144,7 +145,8 @@ def _encoder_config(
             f"{corpus.row_length} tokens and offsets up to "
             f"{config.word_alignment.max_position_offset} need {needed}"
         )
-    return EncoderConfig(**sizes)
+    kernels = suited_to(jax.local_devices()[0], config.kernels)
+    return EncoderConfig(**sizes, kernels=kernels)
 
 
 def _plan_stages(
@@ -458,7 +460,7 @@ def _count_work(run: Run, stage: Stage, batch: HostBatch) -> Work:
 def _run_json(run: Run, stage: Stage) -> dict[str, Any]:
     return {
         "config": as_json(run.config),
-        "encoder": dataclasses.asdict(run.encoder),
+        "encoder": run.encoder.recorded(),
         "stage": stage.name,
         "stage_index": stage.index,
         "corpus_fingerprint": run.corpus.fingerprint,
@@ -481,6 +483,7 @@ def describe(run: Run) -> str:
         f"state per device {per_device:,} bytes (parameters and optimizer), "
         f"{run.backend.num_devices} devices, backend {run.config.backend}"
         f"{' with fsdp' if run.config.fsdp else ''}",
+        f"kernels: {run.encoder.kernels}",
     ]
     return "\n".join(lines + [_describe_stage(run, stage) for stage in run.stages])
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +16,7 @@ from amber_jax.errors import UserError
 from amber_jax.loading import init_key, init_params
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.model.kernels import suited_to
 from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
 from amber_jax.training.parallel import abstract_like, build_backend
 from amber_jax.training.state import TrainState, new_state
@@ -43,6 +44,7 @@ class Settings:
     warmup: int  # not timed
     seed: int
     wait_idle: bool
+    kernels: Mapping[str, str] | None = None  # as `suited_to` takes what is wanted
 
 
 class Prepared(NamedTuple):
@@ -159,7 +161,8 @@ def encoder_config(run: Settings) -> EncoderConfig:
             "hidden_dropout": run.dropout,
             "attention_dropout": run.dropout,
             "dtype": run.dtype,
-        }
+        },
+        kernels=suited_to(jax.local_devices()[0], run.kernels),
     )
 
 

@@ -182,6 +182,7 @@ def test_a_config_knows_names_and_no_machinery():
     }
     assert ours == {
         "amber_jax.errors",
+        "amber_jax.model.kernels",
         "amber_jax.objectives",
         "amber_jax.training.optimizer",
         "amber_jax.training.parallel",

@@ -9,6 +9,7 @@ import numpy as np
 from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model.encoder import Encoder
 from amber_jax.model.heads import PretrainingModel
+from amber_jax.model.rows import Layout, full_attention
 
 IGNORED = -100  # the label of tokens that are not predicted
 
@@ -17,8 +18,8 @@ IGNORED = -100  # the label of tokens that are not predicted
 def _apply(config, params, batch):
     tokens = batch["input_ids"]
     places = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    real = batch["attention_mask"] > 0
-    mask = jnp.broadcast_to(real[:, None, :], (*tokens.shape, tokens.shape[1]))
+    real = (batch["attention_mask"] > 0).astype(jnp.int32)
+    mask = full_attention(Layout(real, 0 * real, places))
     output = Encoder(config).apply(
         {"params": params["encoder"]},
         tokens,

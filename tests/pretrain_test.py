@@ -321,19 +321,6 @@ def test_a_profiled_run_is_the_same_run_with_a_trace(config, finished, tmp_path)
     assert not list(finished[0].rglob("*.xplane.pb"))
 
 
-def test_the_generator_of_dropout_changes_dropout_and_nothing_else(
-    config, finished, tmp_path
-):
-    config.dropout_generator = "rbg"
-    pretrain.pretrain(config, tmp_path)
-    lines, usual = (
-        read_metrics(workdir / "metrics.jsonl") for workdir in (tmp_path, finished[0])
-    )
-    assert lines[0]["loss"] == pytest.approx(usual[0]["loss"], rel=0.1)
-    assert lines[0]["loss"] != usual[0]["loss"]
-    assert [one["tokens"] for one in lines] == [one["tokens"] for one in usual]
-
-
 def test_loss_weights_wait_rise_and_stay():
     one = {"weight": 2.0, "start_step": 10, "warmup_steps": 4}
     off = {"weight": 0.0, "start_step": 0, "warmup_steps": 0}

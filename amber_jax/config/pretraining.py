@@ -10,11 +10,10 @@ from ml_collections import ConfigDict
 from amber_jax.config.evaluation import retrieval_problems
 from amber_jax.config.variants import VARIANTS, refuse_variant
 from amber_jax.errors import UserError
+from amber_jax.model.kernels import FORMS
 from amber_jax.objectives import LOSSES
 from amber_jax.training.optimizer import OPTIMIZERS
 from amber_jax.training.parallel import BACKENDS
-
-GENERATORS = ("threefry2x32", "rbg")  # JAX's names
 
 
 def pretraining() -> ConfigDict:
@@ -44,9 +43,8 @@ def pretraining() -> ConfigDict:
     config.model.dtype = "float32"  # of activations; "bfloat16" on accelerators
     config.model.remat = False  # recompute activations to save memory
 
-    # Random bits of dropout. "rbg" is what accelerators have in hardware; its results
-    # depend on the number of devices.
-    config.dropout_generator = GENERATORS[0]
+    # How the encoder is computed, see model/kernels.py; empty: as suits the devices.
+    config.kernels = ConfigDict(dict.fromkeys(FORMS, ""))
 
     config.masking_rate = 0.15  # share of tokens to predict [BERT]
 
@@ -139,11 +137,12 @@ def _problems(config: ConfigDict) -> Iterator[str]:
     model = config.model
     if not config.corpus:
         yield "corpus is empty; set --config.corpus to a folder of build_corpus.py"
-    if config.dropout_generator not in GENERATORS:
-        yield (
-            f"dropout_generator is {config.dropout_generator!r}, "
-            f"not one of {', '.join(GENERATORS)}"
-        )
+    for name, forms in FORMS.items():
+        if config.kernels[name] not in ("", *forms):
+            yield (
+                f"kernels.{name} is {config.kernels[name]!r}, "
+                f"not one of {', '.join(forms)} or empty"
+            )
     if config.backend not in BACKENDS:
         yield f"backend is {config.backend!r}, not one of {', '.join(BACKENDS)}"
     if config.optimizer.name not in OPTIMIZERS:
