@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -353,12 +354,14 @@ def compile_stage(run: Run, stage: Stage) -> jax.stages.Wrapped:
 
 
 def _compiled_ahead(run: Run, stage: Stage, note: Callable[[str], None]) -> TrainStep:
-    """Returns a stage's step, compiled, and tells how much memory it takes."""
+    """Returns a stage's step, compiled, and tells how long that took and its memory."""
+    begin = time.perf_counter()
     compiled = (
         compile_stage(run, stage)
         .lower(abstract_state(run), abstract_batch(run, stage), run.dropout_key)
         .compile()
     )
+    note(f"stage {stage.name}: compiled in {time.perf_counter() - begin:.1f} s")
     memory = compiled.memory_analysis()
     if memory is not None:  # not every back end tells
         note(

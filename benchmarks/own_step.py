@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from amber_jax.errors import UserError
 from amber_jax.loading import init_key, init_params
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
-from amber_jax.model.kernels import suited_to
+from amber_jax.model.kernels import FORMS, suited_to
 from amber_jax.training.optimizer import build_optimizer, linear_warmup_and_decay
 from amber_jax.training.parallel import abstract_like, build_backend
 from amber_jax.training.state import TrainState, new_state
@@ -44,7 +44,7 @@ class Settings:
     warmup: int  # not timed
     seed: int
     wait_idle: bool
-    kernels: Mapping[str, str] | None = None  # as `suited_to` takes what is wanted
+    kernels: tuple[str, ...] = ()  # NAME=FORM, instead of what suits the device
 
 
 class Prepared(NamedTuple):
@@ -162,8 +162,19 @@ def encoder_config(run: Settings) -> EncoderConfig:
             "attention_dropout": run.dropout,
             "dtype": run.dtype,
         },
-        kernels=suited_to(jax.local_devices()[0], run.kernels),
+        kernels=suited_to(jax.local_devices()[0], _wanted_kernels(run.kernels)),
     )
+
+
+def _wanted_kernels(named: tuple[str, ...]) -> dict[str, str]:
+    wanted = dict(one.partition("=")[::2] for one in named)
+    wrong = [name for name, form in wanted.items() if form not in FORMS.get(name, ())]
+    if wrong:
+        raise UserError(
+            f"--kernels has {', '.join(wrong)} with no such form; wanted NAME=FORM of "
+            + "; ".join(f"{name}: {', '.join(forms)}" for name, forms in FORMS.items())
+        )
+    return wanted
 
 
 def _optimizer() -> Any:

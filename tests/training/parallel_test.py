@@ -272,7 +272,8 @@ def test_dropout_is_the_same_however_rows_are_spread(batch, with_dropout, how):
         jax.tree.leaves(with_dropout[0].params),
         strict=True,
     ):
-        largest = np.abs(other).max()
+        # What is added to every key cancels out of the softmax: its bias is rounding.
+        largest = max(np.abs(other).max(), 1e-3)
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * largest)
     assert_close(history, with_dropout[1], 1e-4)
 
