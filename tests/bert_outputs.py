@@ -55,6 +55,20 @@ def bert_outputs(config, params, batch):
     return jax.tree.map(np.asarray, _apply(config, params, rows))
 
 
+def farthest(found, expected, batch):
+    """Returns {output: its greatest difference}, of real tokens.
+
+    What the reference gives for padding depends on the rest of the row.
+    """
+    real = np.asarray(batch["attention_mask"]) > 0
+    differences = {name: np.abs(found[name] - expected[name]) for name in found}
+    places = {"hidden_states": (slice(None), real), "mlm_logits": (real,)}
+    return {
+        name: one[places[name]].max() if name in places else one.max()
+        for name, one in differences.items()
+    }
+
+
 def mlm_loss_and_gradient(config, params, batch, labels):
     """Returns the mean loss over labels other than IGNORED, and its gradient."""
     labels = np.asarray(labels)
