@@ -152,7 +152,7 @@ def _foreign_run(bert: Bert, source: Place) -> dict[str, Any]:
 
 def _write_checkpoint(path: Path, bert: Bert, run: Mapping[str, Any]) -> None:
     of_model = {
-        "encoder": dataclasses.asdict(bert.config),
+        "encoder": bert.config.recorded(),
         "tokenizer_fingerprint": bert.tokenizer.fingerprint,
     }
     save_params(

@@ -454,7 +454,7 @@ def _seed_config(setup: Setup, seed: int) -> dict[str, Any]:
 def _run_json(setup: Setup, seed: int) -> dict[str, Any]:
     return {
         "config": _seed_config(setup, seed),
-        "encoder": dataclasses.asdict(setup.model.config),
+        "encoder": setup.model.config.recorded(),
         "task": {
             "name": setup.config.task,
             "labels": list(setup.task.labels),

@@ -13,6 +13,7 @@ from amber_jax.errors import UserError
 from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel
+from amber_jax.model.kernels import suited_to
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.checkpoint import (
@@ -32,7 +33,7 @@ TOKENIZER_FOLDER = "tokenizer"
 # makes another function of them, seen in their shapes or, as the heads, unseen.
 _MAY_DIFFER = {
     *("hidden_dropout", "attention_dropout", "initializer_range"),
-    *("dtype", "remat"),
+    *("dtype", "remat", "kernels"),
 }
 # A file that only folders of the format have, once a run's workdir is ruled out.
 _MARKS = {
@@ -124,7 +125,8 @@ def load_model(
             its tokenizer is another one.
     """
     checkpoint = checkpoint_at(path, note)
-    config = EncoderConfig(**checkpoint.run["encoder"])
+    kernels = suited_to(jax.local_devices()[0])
+    config = EncoderConfig(**checkpoint.run["encoder"], kernels=kernels)
     tokenizer = load_tokenizer(checkpoint.path / TOKENIZER_FOLDER)
     if tokenizer.fingerprint != checkpoint.run["tokenizer_fingerprint"]:
         raise UserError(

@@ -24,6 +24,7 @@ from amber_jax.losses import sentence_alignment as sentence_loss
 from amber_jax.losses import word_alignment as word_loss
 from amber_jax.model import masking, rows
 from amber_jax.model.directed import Directed, directed_passes
+from amber_jax.model.dropout import row_seeds
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel, mean_pool
 from amber_jax.types import Array, Batch, Objective, Params, WeightedSum
@@ -123,20 +124,20 @@ def pretraining_objective(
     def apart(
         params: Params, batch: Batch, key: Array, *, train: bool
     ) -> tuple[dict[str, WeightedSum], Embeddings | tuple[()]]:
-        mono_key, pair_key, directed_key = jax.random.split(key, 3)
+        mono_key, pair_key, directed_key = (
+            jax.random.split(key, 3) if train else (None, None, None)
+        )
         terms, embeddings = {}, ()
         if MASKED_LM in losses:
             keys = {"mono": mono_key, "pair": pair_key}
             terms |= _masked_lm_terms(
                 {
-                    kind: masked_pass(params, batch[kind], keys[kind], train=train)
+                    kind: masked_pass(params, batch[kind], keys[kind])
                     for kind in sorted(batch)
                 }
             )
         if directed and "pair" in batch:
-            found, embeddings = alignment(
-                params, batch["pair"], directed_key, train=train
-            )
+            found, embeddings = alignment(params, batch["pair"], directed_key)
             terms |= found
         return terms, embeddings
 
@@ -156,12 +157,11 @@ def _masked_pass(
     vocabulary: Vocabulary,
     params: Params,
     batch: dict[str, Array],
-    dropout_key: Array,
+    dropout_key: Array | None,
     *,
     rate: float,
     mask_key: Array,
     shards: int,
-    train: bool,
 ) -> tuple[WeightedSum, WeightedSum]:
     """Returns the masked-LM loss and hits of one kind of rows."""
     token_ids = batch["token_ids"]
@@ -181,10 +181,10 @@ def _masked_pass(
         place.sides,
         place.position_ids,
         rows.full_attention(place),
-        pair_ids=place.pair_ids,
         mlm_positions=masked.mlm_positions,
-        train=train,
-        rngs={"dropout": dropout_key},
+        seeds=(
+            None if dropout_key is None else row_seeds(dropout_key, batch["row_ids"])
+        ),
         method=PretrainingModel.mlm_features,
     )
     return masked_lm_loss.masked_lm(
@@ -206,13 +206,12 @@ def _alignment(
     vocabulary: Vocabulary,
     params: Params,
     pair: dict[str, Array],
-    dropout_key: Array,
+    dropout_key: Array | None,
     *,
     losses: frozenset[str],
     mask_key: Array,
     sentences: SentenceAlignment,
     words: WordAlignment,
-    train: bool,
 ) -> tuple[dict[str, WeightedSum], Embeddings | tuple[()]]:
     """Returns word alignment's terms, and what the sentence loss compares."""
     with jax.named_scope("passes_2_and_3_directed"):
@@ -222,7 +221,6 @@ def _alignment(
             pair,
             offsets=_position_offsets(pair, mask_key, words),
             dropout_key=dropout_key,
-            train=train,
             both_cls=SENTENCES in losses and sentences.special_tokens,
         )
     terms, embeddings = {}, ()

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from amber_jax.loading import (
 )
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.model.kernels import suited_to
 from amber_jax.run_log import Evaluation, RunLog
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
@@ -70,6 +72,7 @@ _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "corpus", "verify_corpus", "log_every"),
     *("save_every", "evaluate_every", "keep_checkpoints", "tensorboard"),
     *("evaluations", "init_checkpoint", "max_skipped_in_a_row", "peak_tflops"),
+    "kernels",
 )
 
 
@@ -104,9 +107,8 @@ class Run:
 
     @property
     def dropout_key(self) -> Array:
-        """The key of dropout alone, of the generator that the config names."""
-        key = jax.random.key(self.config.seed, impl=self.config.dropout_generator)
-        return jax.random.fold_in(key, _DROPOUT_KEY)
+        """The key of dropout alone."""
+        return jax.random.fold_in(self.key, _DROPOUT_KEY)
 
 
 def prepare(config: ConfigDict) -> Run:
@@ -155,7 +157,8 @@ def _encoder_config(
             f"{corpus.row_length} tokens and offsets up to "
             f"{config.word_alignment.max_position_offset} need {needed}"
         )
-    return EncoderConfig(**sizes)
+    kernels = suited_to(jax.local_devices()[0], config.kernels)
+    return EncoderConfig(**sizes, kernels=kernels)
 
 
 def _plan_stages(
@@ -378,12 +381,14 @@ def compile_stage(run: Run, stage: Stage) -> jax.stages.Wrapped:
 
 
 def _compiled_ahead(run: Run, stage: Stage, note: Callable[[str], None]) -> TrainStep:
-    """Returns a stage's step, compiled, and tells how much memory it takes."""
+    """Returns a stage's step, compiled, and tells how long that took and its memory."""
+    begin = time.perf_counter()
     compiled = (
         compile_stage(run, stage)
         .lower(abstract_state(run), abstract_batch(run, stage), run.dropout_key)
         .compile()
     )
+    note(f"stage {stage.name}: compiled in {time.perf_counter() - begin:.1f} s")
     memory = compiled.memory_analysis()
     if memory is not None:  # not every back end tells
         note(
@@ -493,7 +498,7 @@ def _count_work(run: Run, stage: Stage, batch: HostBatch) -> Work:
 def _run_json(run: Run, stage: Stage) -> dict[str, Any]:
     return {
         "config": as_json(run.config),
-        "encoder": dataclasses.asdict(run.encoder),
+        "encoder": run.encoder.recorded(),
         "stage": stage.name,
         "stage_index": stage.index,
         "corpus_fingerprint": run.corpus.fingerprint,
@@ -516,6 +521,7 @@ def describe(run: Run) -> str:
         f"state per device {per_device:,} bytes (parameters and optimizer), "
         f"{run.backend.num_devices} devices, backend {run.config.backend}"
         f"{' with fsdp' if run.config.fsdp else ''}",
+        f"kernels: {run.encoder.kernels}",
     ]
     return "\n".join(lines + [_describe_stage(run, stage) for stage in run.stages])
 

@@ -31,10 +31,3 @@ def row_offset(num_rows: int, axis_name: str | None) -> Array:
     if axis_name is None:
         return jnp.int32(0)
     return jax.lax.axis_index(axis_name) * num_rows
-
-
-def device_key(key: Array, axis_name: str | None) -> Array:
-    """Returns a key of this device's own; the same key in a global view."""
-    if axis_name is None:
-        return key
-    return jax.random.fold_in(key, jax.lax.axis_index(axis_name))

@@ -34,7 +34,8 @@ class Objective(NamedTuple):
 
     apart: Callable[..., tuple[dict[str, WeightedSum], Any]]
     """`(params, batch, key, *, train) -> (terms, embeddings)`; embeddings are a tree
-    of float32 arrays with one example a row, empty if `together` needs none."""
+    of float32 arrays with one example a row, empty if `together` needs none. The key
+    is one for all rows of a step, wherever they are."""
 
     together: Callable[..., dict[str, WeightedSum]]
     """`(embeddings, *, axis_name) -> terms`, of the examples of all devices."""

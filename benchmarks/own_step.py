@@ -16,6 +16,7 @@ from amber_jax.errors import UserError
 from amber_jax.loading import init_key, init_params
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.model.kernels import FORMS, suited_to
 from amber_jax.training.optimizer import LINEAR, build_optimizer, build_schedule
 from amber_jax.training.parallel import abstract_like, build_backend
 from amber_jax.training.state import TrainState, new_state
@@ -43,6 +44,7 @@ class Settings:
     warmup: int  # not timed
     seed: int
     wait_idle: bool
+    kernels: tuple[str, ...] = ()  # NAME=FORM, instead of what suits the device
 
 
 class Prepared(NamedTuple):
@@ -159,8 +161,20 @@ def encoder_config(run: Settings) -> EncoderConfig:
             "hidden_dropout": run.dropout,
             "attention_dropout": run.dropout,
             "dtype": run.dtype,
-        }
+        },
+        kernels=suited_to(jax.local_devices()[0], _wanted_kernels(run.kernels)),
     )
+
+
+def _wanted_kernels(named: tuple[str, ...]) -> dict[str, str]:
+    wanted = dict(one.partition("=")[::2] for one in named)
+    wrong = [name for name, form in wanted.items() if form not in FORMS.get(name, ())]
+    if wrong:
+        raise UserError(
+            f"--kernels has {', '.join(wrong)} with no such form; wanted NAME=FORM of "
+            + "; ".join(f"{name}: {', '.join(forms)}" for name, forms in FORMS.items())
+        )
+    return wanted
 
 
 def _optimizer() -> Any:

@@ -32,6 +32,7 @@ _STEPS = flags.DEFINE_integer("steps", 8, "timed ones", lower_bound=1)
 _WARMUP = flags.DEFINE_integer("warmup", 2, "untimed ones", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "of texts, parameters, masks", lower_bound=0)
 _WAIT_IDLE = flags.DEFINE_bool("wait_idle", False, "before steps, for 8 s at most")
+_KERNELS = flags.DEFINE_list("kernels", [], "NAME=FORM; else what suits the device")
 
 
 def main(_: list[str]) -> None:
@@ -53,6 +54,7 @@ def main(_: list[str]) -> None:
             warmup=_WARMUP.value,
             seed=_SEED.value,
             wait_idle=_WAIT_IDLE.value,
+            kernels=tuple(_KERNELS.value),
         )
     )
     print(json.dumps(measured))

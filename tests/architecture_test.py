@@ -189,6 +189,7 @@ def test_a_config_knows_names_and_no_machinery():
     }
     assert ours == {
         "amber_jax.errors",
+        "amber_jax.model.kernels",
         "amber_jax.objectives",
         "amber_jax.ranges",
         "amber_jax.training.optimizer",

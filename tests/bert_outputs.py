@@ -9,6 +9,7 @@ import numpy as np
 from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model.encoder import Encoder
 from amber_jax.model.heads import PretrainingModel
+from amber_jax.model.rows import Layout, full_attention
 
 IGNORED = -100  # the label of tokens that are not predicted
 
@@ -17,8 +18,8 @@ IGNORED = -100  # the label of tokens that are not predicted
 def _apply(config, params, batch):
     tokens = batch["input_ids"]
     places = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    real = batch["attention_mask"] > 0
-    mask = jnp.broadcast_to(real[:, None, :], (*tokens.shape, tokens.shape[1]))
+    real = (batch["attention_mask"] > 0).astype(jnp.int32)
+    mask = full_attention(Layout(real, 0 * real, places))
     output = Encoder(config).apply(
         {"params": params["encoder"]},
         tokens,
@@ -52,6 +53,20 @@ def bert_outputs(config, params, batch):
     """
     rows = {name: np.asarray(value, np.int32) for name, value in batch.items()}
     return jax.tree.map(np.asarray, _apply(config, params, rows))
+
+
+def farthest(found, expected, batch):
+    """Returns {output: its greatest difference}, of real tokens.
+
+    What the reference gives for padding depends on the rest of the row.
+    """
+    real = np.asarray(batch["attention_mask"]) > 0
+    differences = {name: np.abs(found[name] - expected[name]) for name in found}
+    places = {"hidden_states": (slice(None), real), "mlm_logits": (real,)}
+    return {
+        name: one[places[name]].max() if name in places else one.max()
+        for name, one in differences.items()
+    }
 
 
 def mlm_loss_and_gradient(config, params, batch, labels):

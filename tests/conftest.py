@@ -3,7 +3,6 @@
 The environment is set before anything imports jax.
 """
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -31,6 +30,7 @@ import pytest
 import tiny_run
 from scipy.special import erf
 
+from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel
 from amber_jax.training.checkpoint import save_params
@@ -63,7 +63,8 @@ def encoder_config():
 @pytest.fixture(scope="session")
 def params(encoder_config):
     """Parameters of that model with no two alike: biases and scales are noisy too."""
-    ids, mask = np.zeros((1, 4), np.int32), np.ones((1, 4, 4), bool)
+    ids = np.zeros((1, 4), np.int32)
+    mask = rows.full_attention(rows.layout(np.array([[[4, 0]]]), 4))
     initialise = jax.jit(PretrainingModel(encoder_config).init)
     fresh = initialise(jax.random.key(0), ids, ids, ids, mask, ids)["params"]
     rng = np.random.default_rng(0)
@@ -80,17 +81,17 @@ def pack():
     its text without a neighbour. Rows are numbered in `row_ids`.
     """
 
-    def build(rows, *, length, max_pairs=3):
-        token_ids = np.full((len(rows), length), PAD, np.int32)
-        spans = np.zeros((len(rows), max_pairs, 2), np.int32)
-        for row, pairs in enumerate(rows):
+    def build(texts, *, length, max_pairs=3):
+        token_ids = np.full((len(texts), length), PAD, np.int32)
+        spans = np.zeros((len(texts), max_pairs, 2), np.int32)
+        for row, pairs in enumerate(texts):
             tokens = []
             for place, (x, y) in enumerate(pairs):
                 second = [] if y is None else [*y, SEP]
                 tokens += [CLS, *x, SEP, *second]
                 spans[row, place] = len(x) + 2, len(second)
             token_ids[row, : len(tokens)] = tokens
-        row_ids = np.stack([[1, 0, row] for row in range(len(rows))]).astype(np.uint32)
+        row_ids = np.stack([[1, 0, row] for row in range(len(texts))]).astype(np.uint32)
         return {"token_ids": token_ids, "span_lengths": spans, "row_ids": row_ids}
 
     return build
@@ -103,7 +104,7 @@ def checkpoint(params, encoder_config, tmp_path_factory):
     tokenizer = tiny_run.save_tokenizer(tmp_path_factory.mktemp("tokenizer"), words=55)
     run = {
         "step": 5,
-        "encoder": dataclasses.asdict(encoder_config),
+        "encoder": encoder_config.recorded(),
         "tokenizer_fingerprint": tokenizer.fingerprint,
         "config": {"seed": 0},
     }

@@ -116,7 +116,7 @@ def reach(config):
     def losses(table, params, batch):
         def watch(context, args, result):
             if isinstance(context.module, Embeddings):
-                token_ids, sides, _ = args
+                token_ids, sides, *_ = args
                 return result + table[sides, token_ids]
             return result
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from amber_jax.reductions import (
     AXIS,
-    device_key,
     gather_batch,
     reduce_sum,
     row_offset,
@@ -20,11 +19,9 @@ def on_devices(function):
 
 
 def test_without_an_axis_everything_is_global_already():
-    key = jax.random.key(0)
     assert reduce_sum({"a": 2.0}, None) == {"a": 2.0}
     assert gather_batch(ROWS, None) is ROWS
     assert row_offset(5, None) == 0
-    assert device_key(key, None) is key
 
 
 def test_reduce_sum_adds_every_leaf_over_devices():
@@ -60,9 +57,3 @@ def test_gradients_through_gathered_rows_are_those_of_the_global_batch():
     gradients = on_devices(jax.grad(share))(rows).reshape(8, 3)
     expected = jax.jit(jax.grad(whole))(rows.reshape(8, 3))
     np.testing.assert_allclose(gradients, expected, rtol=1e-5)
-
-
-def test_every_device_has_a_key_of_its_own():
-    key = jax.random.key(0)
-    keys = on_devices(lambda _: jax.random.key_data(device_key(key, AXIS)))(ROWS)
-    assert len(np.unique(np.asarray(keys), axis=0)) == 4

@@ -1,6 +1,5 @@
 """A checkpoint of a tiny random model, in a moment."""
 
-import dataclasses
 from pathlib import Path
 
 import jax
@@ -58,7 +57,7 @@ def write(
     facts = {
         "config": {"seed": 0},
         "step": 7,
-        "encoder": dataclasses.asdict(config),
+        "encoder": config.recorded(),
         "tokenizer_fingerprint": tokenizer.fingerprint,
         "versions": {},
     }

@@ -14,6 +14,7 @@ from amber_jax.config.optimizer import (
     schedule_problems,
 )
 from amber_jax.config.variants import VARIANTS, refuse_variant
+from amber_jax.model.kernels import FORMS
 from amber_jax.objectives import LOSSES
 from amber_jax.ranges import (
     INT32_MAX,
@@ -26,8 +27,6 @@ from amber_jax.ranges import (
     whole,
 )
 from amber_jax.training.parallel import BACKENDS
-
-GENERATORS = ("threefry2x32", "rbg")  # JAX's names
 
 STAGE_RANGES = {
     "name": str,
@@ -63,7 +62,7 @@ PRETRAINING_RANGES = {
         "dtype": Choice(("float32", "bfloat16")),
         "remat": bool,
     },
-    "dropout_generator": Choice(GENERATORS),
+    "kernels": {name: Choice(("", *forms)) for name, forms in FORMS.items()},
     "masking_rate": real(0, 1, without_low=True, without_high=True),
     "sentence_alignment": {
         **dict.fromkeys(("symmetric", "normalise", "special_tokens"), bool),
@@ -111,9 +110,8 @@ def pretraining() -> ConfigDict:
     config.model.dtype = "float32"  # of activations; "bfloat16" on accelerators
     config.model.remat = False  # recompute activations to save memory
 
-    # Random bits of dropout. "rbg" is what accelerators have in hardware; its results
-    # depend on the number of devices.
-    config.dropout_generator = GENERATORS[0]
+    # How the encoder is computed, see model/kernels.py; empty: as suits the devices.
+    config.kernels = ConfigDict(dict.fromkeys(FORMS, ""))
 
     config.masking_rate = 0.15  # share of tokens to predict [BERT]
 

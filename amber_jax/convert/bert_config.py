@@ -6,7 +6,8 @@ from typing import Any
 
 from amber_jax.convert.json_files import read_object
 from amber_jax.errors import UserError
-from amber_jax.model.encoder import LAYER_NORM_EPSILON, EncoderConfig
+from amber_jax.model.activation import LAYER_NORM_EPSILON
+from amber_jax.model.encoder import EncoderConfig
 
 _SIZES = {
     "vocab_size": "vocab_size",

@@ -13,7 +13,7 @@ from amber_jax.convert.names import from_params, left_behind, to_params
 from amber_jax.convert.weights import as_float32, read_weights, write_weights
 from amber_jax.errors import UserError
 from amber_jax.files import write_json
-from amber_jax.model.encoder import LAYER_NORM_EPSILON
+from amber_jax.model.activation import LAYER_NORM_EPSILON
 
 CONFIG = "config.json"
 _PREFIX = "bert."  # of the encoder inside of a model with heads

@@ -101,7 +101,8 @@ def training_batches(
 ) -> Iterator[dict[str, Rows]]:
     """Yields the batches of steps start..stop-1.
 
-    Every epoch has all examples in an order of its own, `batch_size` a step.
+    Every epoch has all examples in an order of its own, `batch_size` a step. Rows are
+    numbered in row_ids [R, 1] uint32, by which dropout tells them apart.
 
     Args:
         examples: all training examples.
@@ -120,7 +121,8 @@ def training_batches(
         index = np.arange(first, min(first + batch_size, len(examples)))
         chosen = permuted(index, len(examples), (seed, _ORDER_KEY, epoch))
         rows, _ = packed([examples[i] for i in chosen], shape, multiple=multiple)
-        yield {"labelled": rows}
+        row_ids = np.arange(len(rows["token_ids"]), dtype=np.uint32)[:, None]
+        yield {"labelled": rows | {"row_ids": row_ids}}
 
 
 def prediction_batches(

@@ -16,7 +16,13 @@ import jax
 import jax.numpy as jnp
 
 from amber_jax.model import rows
-from amber_jax.model.encoder import EncoderConfig, Layer, without_last_layer
+from amber_jax.model.dropout import row_seeds
+from amber_jax.model.encoder import (
+    EncoderConfig,
+    Layer,
+    layer_seeds,
+    without_last_layer,
+)
 from amber_jax.types import Array, Params
 
 
@@ -29,7 +35,7 @@ class Directed(NamedTuple):
     place: rows.Layout  # each [B, M]
     token_ids: Array  # [B, M]
     hidden_states: Array  # [B, M, D], each side as the encoder reads it alone
-    tgt_to_src: Array  # A_{y->x} of the last layer, [B, H, L, L] float32
+    tgt_to_src: Array  # A_{y->x} of the last layer, [B, H, L, L] of the same dtype
     src_to_tgt: Array  # A_{x->y}, in the places of pass 2 as well; rows are queries
 
 
@@ -39,8 +45,7 @@ def directed_passes(
     pair: Mapping[str, Array],
     *,
     offsets: Array,
-    dropout_key: Array,
-    train: bool,
+    dropout_key: Array | None,
     both_cls: bool,
 ) -> Directed:
     """Returns what passes 2 and 3 make of packed pairs.
@@ -50,10 +55,9 @@ def directed_passes(
     Args:
         config: the encoder's sizes.
         encoder_params: its parameters (`params["encoder"]`).
-        pair: token_ids [B, L] and span_lengths [B, N, 2].
+        pair: token_ids [B, L], span_lengths [B, N, 2], and for dropout row_ids.
         offsets: [B, N] int32, added to the positions of each pair's second side.
-        dropout_key: of both passes; not used unless `train`.
-        train: whether dropout acts.
+        dropout_key: of both passes in this step; None for no dropout.
         both_cls: whether the [CLS] that stands before y in pass 3 is wanted, too.
     """
     token_ids, spans = pair["token_ids"], pair["span_lengths"]
@@ -65,15 +69,14 @@ def directed_passes(
     place = rows.layout(_side_by_side(spans, swapped_spans), length)
     moved = _second_side(_side_by_side(offsets, offsets), place)
     below, params_below, params_last = without_last_layer(config, encoder_params)
-    key_below, key_last = jax.random.split(dropout_key)
+    straight_seeds, seeds = _seeds(dropout_key, pair)
     x = below.apply(
         {"params": params_below},
         ids,
         place.sides,
         place.position_ids + moved,
         rows.directed_attention(place),
-        train=train,
-        rngs={"dropout": key_below},
+        seeds=seeds,
     ).hidden_states
 
     # Pass 3 returns to the places of pass 2; what a token attends does not mind.
@@ -94,8 +97,8 @@ def directed_passes(
             x,
             rows.directed_attention(place),
             choose,
-            train,
-            rngs={"dropout": key_last},
+            layer_seeds(seeds, config.num_layers),
+            layer_seeds(straight_seeds, config.num_layers),
             method=Layer.chosen_with_probs,
         )
 
@@ -109,6 +112,16 @@ def directed_passes(
         tgt_to_src=probs[0::2],
         src_to_tgt=probs[1::2],
     )
+
+
+def _seeds(
+    key: Array | None, pair: Mapping[str, Array]
+) -> tuple[Array | None, Array | None]:
+    """Returns the seeds of pass 2's rows, [B, 2], and of both passes', [2 B, 2]."""
+    if key is None:
+        return None, None
+    one, other = (row_seeds(k, pair["row_ids"]) for k in jax.random.split(key))
+    return one, _side_by_side(one, other)
 
 
 def _first_sides(spans: Array, length: int, *, both_cls: bool) -> tuple[Array, Array]:

@@ -1,36 +1,114 @@
-"""Dropout from half the random bits."""
+"""Dropout that is a function of what is dropped, and keeps no bits.
 
-import flax.linen as nn
+Whether an element is dropped is a hash of its place in its row and of two seeds, which
+are hashes of the row's key, the layer and which of the layer's dropouts it is. So rows
+may be computed together or apart, on any number of devices and in any number of parts,
+and the backward pass, or a kernel that sees a block, computes the same decisions again.
+"""
+
+import functools
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from amber_jax.model.masking import row_keys
 from amber_jax.types import Array
 
 _STEPS = 1 << 16  # probabilities are multiples of one part in so many
+_FIRST_FACTOR, _SECOND_FACTOR = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
 
 
-class Dropout(nn.Module):
-    """Sets activations to zero at random and scales the others up.
+def row_seeds(key: Array, row_ids: Array) -> Array:
+    """Returns the seeds of rows in a pass of a step, [B, 2] uint32.
 
-    Two activations share one random word of 32 bits, half the work of a word each;
-    their probability is exact to one part in 65,536.
+    Args:
+        key: of the step and the pass.
+        row_ids: [B, I] uint32, in a step different for every row.
     """
-
-    rate: float  # probability
-
-    @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """Returns `x` after dropout, or as it is unless `train`."""
-        dropped = round(self.rate * _STEPS)
-        if not train or not dropped:
-            return x
-        keep = _random_halves(self.make_rng("dropout"), x.shape) >= dropped
-        return jnp.where(keep, x * (_STEPS / (_STEPS - dropped)), 0)
+    return jax.random.key_data(row_keys(key, row_ids))
 
 
-def _random_halves(key: Array, shape: tuple[int, ...]) -> Array:
-    """Returns uniform uint16 of `shape`."""
-    *lead, last = shape
-    words = jax.random.bits(key, (*lead, -(-last // 2)), jnp.uint32)
-    halves = jax.lax.bitcast_convert_type(words, jnp.uint16)  # [..., ceil(last / 2), 2]
-    return halves.reshape(*lead, -1)[..., :last]
+def derived(seeds: Array, number: Array | int) -> Array:
+    """Returns seeds of a layer, or of one of its dropouts, [B, 2] uint32.
+
+    Args:
+        seeds: [B, 2] uint32 of what it is a part of.
+        number: [] below 2**31, which part.
+    """
+    words = 2 * jnp.uint32(number) + jnp.arange(1, 3, dtype=jnp.uint32)
+    return _mixed(seeds ^ _mixed(words)[None])
+
+
+def kept(seeds: Array, shape: tuple[int, ...], rate: float) -> Array:
+    """Returns which elements stay, [B, ...] bool of `shape`.
+
+    Args:
+        seeds: [B, 2] uint32.
+        shape: of an array with rows first; a row has less than 2**32 elements.
+        rate: probability of not staying, exact to one part in 65,536.
+
+    Source: Wellons, "Prospecting for Hash Functions", 2018, lowbias32, with the second
+    seed added before its last product.
+    """
+    each = (1,) * (len(shape) - 1)
+    first, second = (seeds[:, place].reshape(-1, *each) for place in (0, 1))
+    places = jax.lax.iota(jnp.uint32, math.prod(shape[1:])).reshape(1, *shape[1:])
+    words = _once_mixed(places ^ first)
+    # The last step of lowbias32 changes the lower half alone, which nobody reads.
+    words = (words ^ second) * _SECOND_FACTOR
+    return words >= jnp.uint32(_dropped(rate) << 16)
+
+
+def scale_of_kept(rate: float) -> float:
+    """Returns what is multiplied with what stays, so that means stay."""
+    return _STEPS / (_STEPS - _dropped(rate))
+
+
+def drops(seeds: Array | None, rate: float) -> bool:
+    """Returns whether anything is dropped at all."""
+    return seeds is not None and _dropped(rate) > 0
+
+
+def drop(x: Array, seeds: Array | None, rate: float) -> Array:
+    """Returns `x` with elements set to zero at random and the others scaled up.
+
+    Args:
+        x: [B, ...].
+        seeds: [B, 2] uint32, of this dropout alone; None for none.
+        rate: probability.
+    """
+    return _drop(x, seeds, rate) if drops(seeds, rate) else x
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _drop(x: Array, seeds: Array, rate: float) -> Array:
+    return jnp.where(kept(seeds, x.shape, rate), x * scale_of_kept(rate), 0)
+
+
+def _forward(x: Array, seeds: Array, rate: float) -> tuple[Array, Array]:
+    return _drop(x, seeds, rate), seeds
+
+
+def _backward(rate: float, seeds: Array, grad: Array) -> tuple[Array, None]:
+    # Without the barrier XLA would see that it is the same and keep it after all.
+    return _drop(grad, jax.lax.optimization_barrier(seeds), rate), None
+
+
+_drop.defvjp(_forward, _backward)
+
+
+def _dropped(rate: float) -> int:
+    return round(rate * _STEPS)
+
+
+def _mixed(words: Array) -> Array:
+    """Returns lowbias32 of uint32 words; source as of `kept`."""
+    words = _once_mixed(words) * _SECOND_FACTOR
+    return words ^ (words >> 16)
+
+
+def _once_mixed(words: Array) -> Array:
+    words = (words ^ (words >> 16)) * _FIRST_FACTOR
+    return words ^ (words >> 15)

@@ -1,8 +1,7 @@
 """The BERT encoder, as mBERT has it, in Flax Linen.
 
 Post-LayerNorm, exact GELU, learned positions, two segment types. Layers are stacked
-with `nn.scan`, so compile time does not grow with depth, except on the CPU; parameters
-of layer n are slice n of the arrays under `layers`.
+with `nn.scan`: parameters of layer n are slice n of the arrays under `layers`.
 
 Source: Devlin et al. 2019; sizes and constants from google-research/bert.
 """
@@ -15,12 +14,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from amber_jax.model.attention import attend, mix, probabilities, split_heads
-from amber_jax.model.dropout import Dropout
-from amber_jax.model.projection import project
+from amber_jax.model.activation import LayerNorm, gelu
+from amber_jax.model.attention import attend, attend_with_probs, split_heads
+from amber_jax.model.dropout import derived, drop
+from amber_jax.model.kernels import Kernels
+from amber_jax.model.projection import Dense, side_by_side
+from amber_jax.model.rows import Mask
 from amber_jax.types import Array, Params
 
-LAYER_NORM_EPSILON = 1e-12
+_EMBEDDINGS = 0  # numbers of dropouts, of an encoder; layers have the next ones
+_PROBABILITIES, _ATTENDED, _NARROW = range(3)  # of a layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +42,13 @@ class EncoderConfig:
     initializer_range: float  # standard deviation of the truncated normal
     dtype: str  # of activations; parameters and statistics stay float32
     remat: bool  # recompute activations in the backward pass to save memory
+    kernels: Kernels = Kernels()  # how it is computed, which is no part of the model
+
+    def recorded(self) -> dict[str, Any]:
+        """Returns what a checkpoint says of its model: all but the kernels."""
+        fields = dataclasses.asdict(self)
+        del fields["kernels"]
+        return fields
 
 
 class EncoderOutput(NamedTuple):
@@ -48,28 +58,15 @@ class EncoderOutput(NamedTuple):
     all_hidden_states: Array | None  # [N + 1, B, L, D], embeddings first, if asked
 
 
-def _unrolled_layers(config: EncoderConfig) -> int:
-    """Returns how many layers stand side by side in the compiled program.
-
-    On the CPU all of them: a loop there copies what it keeps for the backward pass,
-    a fifth of the time of a small encoder. With `remat` nothing is kept.
-    """
-    on_cpu = jax.default_backend() == "cpu"
-    return config.num_layers if on_cpu and not config.remat else 1
-
-
-def _dense(config: EncoderConfig, features: int) -> nn.Dense:
-    return nn.Dense(
+def dense(config: EncoderConfig, inputs: int, features: int) -> Dense:
+    """Returns a dense layer of an encoder, or of a head that stands on it."""
+    return Dense(
+        inputs,
         features,
         dtype=config.dtype,
-        kernel_init=nn.initializers.truncated_normal(config.initializer_range),
-        dot_general=project,
+        initializer_range=config.initializer_range,
+        turned=config.kernels.tall_gradients == "turned",
     )
-
-
-def _layer_norm(config: EncoderConfig, name: str | None = None) -> nn.LayerNorm:
-    # Flax computes the statistics in float32 whatever the dtype.
-    return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=config.dtype, name=name)
 
 
 def _embed(config: EncoderConfig, entries: int, name: str) -> nn.Embed:
@@ -88,15 +85,22 @@ class Embeddings(nn.Module):
 
     @nn.compact
     def __call__(
-        self, token_ids: Array, segment_ids: Array, position_ids: Array, *, train: bool
+        self,
+        token_ids: Array,
+        segment_ids: Array,
+        position_ids: Array,
+        seeds: Array | None = None,
     ) -> Array:
-        """Returns [B, L, D] from three [B, L] int32 arrays."""
+        """Returns [B, L, D] from three [B, L] int32 arrays and `Encoder`'s seeds."""
         config = self.config
         x = _embed(config, config.vocab_size, "word")(token_ids)
         x += _embed(config, config.max_positions, "position")(position_ids)
-        x += _embed(config, config.num_segments, "segment")(segment_ids)
-        x = _layer_norm(config, "norm")(x)
-        return Dropout(config.hidden_dropout)(x, train=train)
+        segments = _embed(config, config.num_segments, "segment").embedding
+        # A product: a lookup's gradient would be a scatter into these few rows.
+        chosen = jax.nn.one_hot(segment_ids, config.num_segments, dtype=x.dtype)
+        x += jnp.matmul(chosen, segments, precision=jax.lax.Precision.HIGHEST)
+        x = LayerNorm(config.hidden_size, config.dtype, name="norm")(x)
+        return drop(x, _part(seeds, _EMBEDDINGS), config.hidden_dropout)
 
 
 class SelfAttention(nn.Module):
@@ -106,40 +110,37 @@ class SelfAttention(nn.Module):
 
     def setup(self) -> None:
         """Names the parts."""
-        config = self.config
-        self.query = _dense(config, config.hidden_size)
-        self.key = _dense(config, config.hidden_size)
-        self.value = _dense(config, config.hidden_size)
-        self.output = _dense(config, config.hidden_size)
-        self.dropout = Dropout(config.attention_dropout)
+        width = self.config.hidden_size
+        self.query = dense(self.config, width, width)
+        self.key = dense(self.config, width, width)
+        self.value = dense(self.config, width, width)
+        self.output = dense(self.config, width, width)
 
-    def mixed(
-        self, x: Array, mask: Array, pair_ids: Array | None, *, train: bool
-    ) -> Array:
+    def mixed(self, x: Array, mask: Mask, seeds: Array | None) -> Array:
         """Returns what `output` takes, [B, L, D]; arguments as `Layer.__call__`."""
-        query, key, value = self._heads(x)
-        drop = self._drop(train)
-        mixed = attend(query, key, value, mask, pair_ids=pair_ids, drop=drop)
+        form = self.config.kernels.attention
+        mixed = attend(*self._heads(x), mask, **self._dropout(seeds), form=form)
         return mixed.reshape(x.shape)
 
     def mixed_with_probs(
-        self, x: Array, mask: Array, *, train: bool
+        self, x: Array, mask: Mask, seeds: Array | None
     ) -> tuple[Array, Array]:
-        """Returns that and the probabilities [B, H, L, L] float32, before dropout."""
-        query, key, value = self._heads(x)
-        probs = probabilities(query, key, mask)
-        return mix(probs, value, drop=self._drop(train)).reshape(x.shape), probs
+        """Returns that, and the probabilities before dropout, [B, H, L, L]."""
+        mixed, probs = attend_with_probs(*self._heads(x), mask, **self._dropout(seeds))
+        return mixed.reshape(x.shape), probs
 
-    def _heads(self, x: Array) -> tuple[Array, Array, Array]:
-        # [B, L, D] -> [B, L, H, K]
-        heads = self.config.num_heads
-        query, key, value = self.query(x), self.key(x), self.value(x)
-        return tuple(split_heads(one, heads) for one in (query, key, value))
+    def _heads(self, x: Array) -> list[Array]:
+        # [B, L, D] -> three of [B, L, H, K]
+        layers = self.query, self.key, self.value
+        if self.config.kernels.heads == "together":
+            parts = jnp.split(side_by_side(layers, x), len(layers), axis=-1)
+        else:
+            parts = [layer(x) for layer in layers]
+        return [split_heads(part, self.config.num_heads) for part in parts]
 
-    def _drop(self, train: bool) -> Callable[[Array], Array] | None:
-        if not train or not self.config.attention_dropout:
-            return None
-        return lambda probs: self.dropout(probs, train=True)
+    def _dropout(self, seeds: Array | None) -> dict[str, Any]:
+        rate = self.config.attention_dropout
+        return {"seeds": _part(seeds, _PROBABILITIES), "rate": rate}
 
 
 class Layer(nn.Module):
@@ -150,44 +151,53 @@ class Layer(nn.Module):
     def setup(self) -> None:
         """Names the parts."""
         config = self.config
+        width, wide = config.hidden_size, config.intermediate_size
         self.attention = SelfAttention(config)
-        self.attention_norm = _layer_norm(config)
-        self.intermediate = _dense(config, config.intermediate_size)
-        self.output = _dense(config, config.hidden_size)
-        self.output_norm = _layer_norm(config)
-        self.dropout = Dropout(config.hidden_dropout)
+        self.attention_norm = LayerNorm(width, config.dtype)
+        self.intermediate = dense(config, width, wide)
+        self.output = dense(config, wide, width)
+        self.output_norm = LayerNorm(width, config.dtype)
 
-    def __call__(
-        self, x: Array, mask: Array, pair_ids: Array | None, train: bool
-    ) -> Array:
-        """Returns [B, L, D] from x [B, L, D]; other arguments as of `Encoder`."""
-        mixed = self.attention.mixed(x, mask, pair_ids, train=train)
-        return self._finish(x, mixed, train)
+    def __call__(self, x: Array, mask: Mask, seeds: Array | None = None) -> Array:
+        """Returns [B, L, D] from x [B, L, D].
+
+        Args:
+            x: what the layer below gives.
+            mask: who may attend whom.
+            seeds: [B, 2] uint32, of this layer's dropouts; None for none.
+        """
+        return self._finish(x, self.attention.mixed(x, mask, seeds), seeds)
 
     def chosen_with_probs(
-        self, x: Array, mask: Array, choose: Callable[[Array], Array], train: bool
+        self,
+        x: Array,
+        mask: Mask,
+        choose: Callable[[Array], Array],
+        seeds: Array | None = None,
+        chosen_seeds: Array | None = None,
     ) -> tuple[Array, Array]:
         """Returns the layer's output at chosen tokens alone, and what all attend.
 
         Args:
             x: [B, L, D].
-            mask: [B, L, L] bool.
+            mask: who may attend whom.
             choose: of what belongs to tokens, [B, L, D], what is wanted, [C, M, D].
-            train: whether dropout acts.
+            seeds: [B, 2] uint32, as of `__call__`.
+            chosen_seeds: [C, 2] uint32, the same of the rows of chosen tokens.
 
         Returns:
-            [C, M, D], and probabilities [B, H, L, L] float32.
+            [C, M, D], and probabilities [B, H, L, L] in the activations' dtype.
         """
-        mixed, probs = self.attention.mixed_with_probs(x, mask, train=train)
-        return self._finish(choose(x), choose(mixed), train), probs
+        mixed, probs = self.attention.mixed_with_probs(x, mask, seeds)
+        return self._finish(choose(x), choose(mixed), chosen_seeds), probs
 
-    def _finish(self, x: Array, mixed: Array, train: bool) -> Array:
-        attended = self.dropout(self.attention.output(mixed), train=train)
-        x = self.attention_norm(x + attended)
+    def _finish(self, x: Array, mixed: Array, seeds: Array | None) -> Array:
+        rate = self.config.hidden_dropout
+        attended = self.attention.output(mixed)
+        x = self.attention_norm(x + drop(attended, _part(seeds, _ATTENDED), rate))
         # [B, L, D] -> [B, L, F] -> [B, L, D]
-        wide = nn.gelu(self.intermediate(x), approximate=False)
-        narrow = self.dropout(self.output(wide), train=train)
-        return self.output_norm(x + narrow)
+        narrow = self.output(gelu(self.intermediate(x)))
+        return self.output_norm(x + drop(narrow, _part(seeds, _NARROW), rate))
 
 
 class _ScannedLayer(nn.Module):
@@ -198,9 +208,9 @@ class _ScannedLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, mask: Array, pair_ids: Array | None, train: bool
+        self, x: Array, seeds: Array | None, mask: Mask
     ) -> tuple[Array, Array | None]:
-        y = Layer(self.config, name="layer")(x, mask, pair_ids, train)
+        y = Layer(self.config, name="layer")(x, mask, seeds)
         return y, (y if self.keep_hidden_states else None)
 
 
@@ -215,10 +225,9 @@ class Encoder(nn.Module):
         token_ids: Array,
         segment_ids: Array,
         position_ids: Array,
-        mask: Array,
+        mask: Mask,
         *,
-        pair_ids: Array | None = None,
-        train: bool = False,
+        seeds: Array | None = None,
         keep_hidden_states: bool = False,
     ) -> EncoderOutput:
         """Encodes rows.
@@ -227,31 +236,49 @@ class Encoder(nn.Module):
             token_ids: [B, L] int32.
             segment_ids: [B, L] int32, 0 or 1.
             position_ids: [B, L] int32.
-            mask: [B, L, L] bool, whether query token q may attend key token s.
-            pair_ids: [B, L] int32, the mask in another form that kernels for long rows
-                want: equal numbers above 0 attend each other; None if it has none.
-            train: whether dropout acts; needs the `dropout` rng then.
+            mask: who may attend whom.
+            seeds: [B, 2] uint32, `dropout.row_seeds` in training, None for no dropout.
             keep_hidden_states: whether to return every layer's output.
         """
         config = self.config
         x = Embeddings(config, name="embeddings")(
-            token_ids, segment_ids, position_ids, train=train
+            token_ids, segment_ids, position_ids, seeds
         )
         body = _ScannedLayer
         if config.remat:
-            body = nn.remat(body, prevent_cse=False, static_argnums=(4,))
+            body = nn.remat(body, prevent_cse=False)
+        loop = config.remat or config.kernels.layers == "loop"
         layers = nn.scan(
             body,
             variable_axes={"params": 0},
-            split_rngs={"params": True, "dropout": True},
-            in_axes=(nn.broadcast, nn.broadcast, nn.broadcast),
+            split_rngs={"params": True},
+            in_axes=(0, nn.broadcast),
             length=config.num_layers,
-            unroll=_unrolled_layers(config),
+            unroll=1 if loop else config.num_layers,
         )(config, keep_hidden_states, name="layers")
-        last, kept = layers(x, mask, pair_ids, train)
+        last, kept = layers(x, _seeds_of_layers(seeds, config.num_layers), mask)
         if keep_hidden_states:
             kept = jnp.concatenate([x[None], kept])
         return EncoderOutput(last, kept)
+
+
+def _part(seeds: Array | None, number: int) -> Array | None:
+    return None if seeds is None else derived(seeds, number)
+
+
+def layer_seeds(seeds: Array | None, layer: Array | int) -> Array | None:
+    """Returns the seeds of a layer's dropouts, [B, 2] uint32, from an encoder's.
+
+    Layers count from 1; what stands on the encoder is the one above the last.
+    """
+    return _part(seeds, layer)
+
+
+def _seeds_of_layers(seeds: Array | None, num_layers: int) -> Array | None:
+    """Returns [N, B, 2] uint32."""
+    if seeds is None:
+        return None
+    return jax.vmap(derived, (None, 0))(seeds, jnp.arange(1, num_layers + 1))
 
 
 def at_or_above(params: Params, lowest: int) -> Any:

@@ -5,14 +5,16 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from amber_jax.model.dropout import Dropout
+from amber_jax.model.activation import LayerNorm, gelu
+from amber_jax.model.dropout import drop
 from amber_jax.model.encoder import (
-    LAYER_NORM_EPSILON,
     Encoder,
     EncoderConfig,
     EncoderOutput,
+    dense,
+    layer_seeds,
 )
-from amber_jax.model.projection import project
+from amber_jax.model.rows import Mask
 from amber_jax.types import Array
 
 
@@ -24,18 +26,13 @@ class MaskedLMHead(nn.Module):
     def setup(self) -> None:
         """Names the parts."""
         config = self.config
-        self.transform = nn.Dense(
-            config.hidden_size,
-            dtype=config.dtype,
-            kernel_init=nn.initializers.truncated_normal(config.initializer_range),
-            dot_general=project,
-        )
-        self.norm = nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=config.dtype)
+        self.transform = dense(config, config.hidden_size, config.hidden_size)
+        self.norm = LayerNorm(config.hidden_size, config.dtype)
         self.bias = self.param("bias", nn.initializers.zeros, (config.vocab_size,))
 
     def features(self, hidden_states: Array) -> Array:
         """Returns what is compared with the words, [B, P, D] from [B, P, D]."""
-        return self.norm(nn.gelu(self.transform(hidden_states), approximate=False))
+        return self.norm(gelu(self.transform(hidden_states)))
 
     def __call__(self, hidden_states: Array, word_embeddings: Array) -> Array:
         """Returns mlm_logits [B, P, V] float32.
@@ -66,16 +63,13 @@ class PretrainingModel(nn.Module):
         token_ids: Array,
         segment_ids: Array,
         position_ids: Array,
-        mask: Array,
+        mask: Mask,
         mlm_positions: Array,
         *,
-        pair_ids: Array | None = None,
-        train: bool = False,
+        seeds: Array | None = None,
     ) -> tuple[EncoderOutput, Array]:
         """Returns the encoder's output and mlm_logits [B, P, V] float32."""
-        output = self.encoder(
-            token_ids, segment_ids, position_ids, mask, pair_ids=pair_ids, train=train
-        )
+        output = self.encoder(token_ids, segment_ids, position_ids, mask, seeds=seeds)
         words = self.encoder.variables["params"]["embeddings"]["word"]["embedding"]
         return output, self.mlm_head(_at(output, mlm_positions), words)
 
@@ -105,29 +99,21 @@ class LabellingModel(nn.Module):
 
     def setup(self) -> None:
         """Names the parts."""
-        self.encoder = Encoder(self.config)
-        if self.pooled:
-            self.pooler = self._dense(self.config.hidden_size)
-        self.head = self._dense(self.num_labels)
-        self.dropout = Dropout(self.config.hidden_dropout)
-
-    def _dense(self, features: int) -> nn.Dense:
         config = self.config
-        init = nn.initializers.truncated_normal(config.initializer_range)
-        return nn.Dense(
-            features, dtype=config.dtype, kernel_init=init, dot_general=project
-        )
+        self.encoder = Encoder(config)
+        if self.pooled:
+            self.pooler = dense(config, config.hidden_size, config.hidden_size)
+        self.head = dense(config, config.hidden_size, self.num_labels)
 
     def __call__(
         self,
         token_ids: Array,
         segment_ids: Array,
         position_ids: Array,
-        mask: Array,
+        mask: Mask,
         slots: Array,
         *,
-        pair_ids: Array | None = None,
-        train: bool = False,
+        seeds: Array | None = None,
     ) -> Array:
         """Returns label logits at `slots`, [B, S, C] float32.
 
@@ -135,18 +121,16 @@ class LabellingModel(nn.Module):
             token_ids: [B, L] int32, as are the next two.
             segment_ids: 0 or 1.
             position_ids: from 0 in every pair.
-            mask: [B, L, L] bool.
+            mask: who may attend whom.
             slots: [B, S] int32, the tokens that get a label.
-            pair_ids: [B, L] int32, the mask in another form, as `Encoder` takes it.
-            train: whether dropout acts.
+            seeds: [B, 2] uint32, as `Encoder` takes them.
         """
-        output = self.encoder(
-            token_ids, segment_ids, position_ids, mask, pair_ids=pair_ids, train=train
-        )
+        output = self.encoder(token_ids, segment_ids, position_ids, mask, seeds=seeds)
         x = _at(output, slots)
         if self.pooled:
             x = jnp.tanh(self.pooler(x))
-        x = self.dropout(x, train=train)
+        own = layer_seeds(seeds, self.config.num_layers + 1)
+        x = drop(x, own, self.config.hidden_dropout)
         return self.head(x).astype(jnp.float32)
 
 

@@ -11,8 +11,11 @@ A row holds several pairs, one after the other, each laid out as
     position_ids    0 1   2 3   4   0   1   0
 """
 
+import dataclasses
+import functools
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from amber_jax.types import Array
@@ -78,32 +81,54 @@ def one_hot_pairs(pair_ids: Array, max_pairs: int) -> Array:
     return pair_ids[:, None, :] == jnp.arange(1, max_pairs + 1)[None, :, None]
 
 
-def full_attention(place: Layout) -> Array:
-    """Returns the mask of passes over a whole pair, [B, L, L] bool.
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["pair_ids", "sides", "position_ids"],
+    meta_fields=["directed"],
+)
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """Which tokens a token may attend, told of every token and not of every two.
+
+    Only tokens of its own pair, and padding none.
+    """
+
+    pair_ids: Array  # [B, L] int32, as are the next two; see `Layout`
+    sides: Array
+    position_ids: Array
+    directed: bool  # whether not all of them, see `directed_attention`
+
+    def dense(self) -> Array:
+        """Returns [B, L, L] bool, whether query token q may attend key token s."""
+        pair_ids = self.pair_ids
+        same = pair_ids[:, :, None] == pair_ids[:, None, :]
+        allowed = same & (pair_ids > 0)[:, None, :]
+        if not self.directed:
+            return allowed
+        # Side 0 stands before all of side 1: then side 1 attends what is before it.
+        first = self.sides == 0
+        position = jnp.where(first, 0, self.position_ids + 1)
+        before = position[:, None, :] < position[:, :, None]
+        return allowed & (first[:, None, :] | before)
+
+
+def full_attention(place: Layout) -> Mask:
+    """Returns the mask of passes over a whole pair.
 
     Every token attends every token of its own pair. Padding attends nothing.
     """
-    return _same_pair(place)
+    return Mask(*place, directed=False)
 
 
-def directed_attention(place: Layout) -> Array:
-    """Returns the mask of the word-alignment passes, [B, L, L] bool.
+def directed_attention(place: Layout) -> Mask:
+    """Returns the mask of the word-alignment passes.
 
     Side 0 attends side 0. Token i of side 1 attends side 0 and the tokens of side 1
     strictly before it; its own identity reaches it through the residual stream.
 
     Source: Hu et al. 2021, Figure 1(b).
     """
-    query, key = place.sides[:, :, None], place.sides[:, None, :]
-    position = place.position_ids
-    before = position[:, None, :] < position[:, :, None]
-    allowed = (key == 0) | ((query == 1) & before)
-    return _same_pair(place) & allowed
-
-
-def _same_pair(place: Layout) -> Array:
-    query, key = place.pair_ids[:, :, None], place.pair_ids[:, None, :]
-    return (query == key) & (key > 0)
+    return Mask(*place, directed=True)
 
 
 def _per_token(per_pair: Array, pair_ids: Array) -> Array:

@@ -117,14 +117,12 @@ def _attention(config: EncoderConfig) -> Matrices:
 
     @jax.jit
     def matrices(params: Params, token_ids: Array, span_lengths: Array) -> Array:
-        unused = jax.random.key(0)  # no dropout
         directed = directed_passes(
             config,
             params["encoder"],
             {"token_ids": token_ids, "span_lengths": span_lengths},
             offsets=jnp.zeros(span_lengths.shape[:2], jnp.int32),
-            dropout_key=unused,
-            train=False,
+            dropout_key=None,
             both_cls=False,
         )
         is_tgt = directed.place.sides[:, :, None] == 1
@@ -152,7 +150,6 @@ def _products(config: EncoderConfig, layer: int, *, unit: bool = False) -> Matri
             place.sides,
             place.position_ids,
             rows.full_attention(place),
-            pair_ids=place.pair_ids,
             keep_hidden_states=not last,
         )
         states = output.hidden_states if last else output.all_hidden_states[layer]

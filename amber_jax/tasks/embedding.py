@@ -60,9 +60,7 @@ def build_embedder(
         def encode(states: Array, number: Array) -> tuple[Array, Array]:
             stacked = params["layers"]["layer"]
             one = jax.tree.map(lambda p: p[number], stacked)
-            states = Layer(config).apply(
-                {"params": one}, states, mask, place.pair_ids, False
-            )
+            states = Layer(config).apply({"params": one}, states, mask)
             return states, mean_pool(states, members)[:, 0]
 
         states = Embeddings(config).apply(
@@ -70,7 +68,6 @@ def build_embedder(
             token_ids,
             place.sides,
             place.position_ids,
-            train=False,
         )
         first = mean_pool(states, members)[:, 0]
         _, pooled = jax.lax.scan(encode, states, jnp.arange(depth))

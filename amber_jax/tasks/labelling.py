@@ -13,6 +13,7 @@ import numpy as np
 from amber_jax.data.labelled import Labelled, RowShape, prediction_batches
 from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model import rows
+from amber_jax.model.dropout import row_seeds
 from amber_jax.model.encoder import without_gradient_below
 from amber_jax.model.heads import LabellingModel
 from amber_jax.types import (
@@ -44,7 +45,8 @@ def labelling_objective(
     ) -> dict[str, WeightedSum]:
         one = batch["labelled"]
         params = without_gradient_below(params, train_from_layer)
-        logits = _logits(model, params, one, train=train, key=key)
+        seeds = row_seeds(key, one["row_ids"]) if train else None
+        logits = _logits(model, params, one, seeds)
         weights, labels = one["label_weights"], one["labels"]
         losses = cross_entropy(logits, labels) * weights
         hits = (logits.argmax(-1) == labels) * weights
@@ -60,9 +62,7 @@ def _logits(
     model: LabellingModel,
     params: Params,
     batch: dict[str, Array],
-    *,
-    train: bool,
-    key: Array | None,
+    seeds: Array | None,
 ) -> Array:
     token_ids = batch["token_ids"]
     place = rows.layout(batch["span_lengths"], token_ids.shape[1])
@@ -73,9 +73,7 @@ def _logits(
         place.position_ids,
         rows.full_attention(place),
         batch["slots"],
-        pair_ids=place.pair_ids,
-        train=train,
-        rngs=None if key is None else {"dropout": key},
+        seeds=seeds,
     )
 
 
@@ -84,7 +82,7 @@ def build_predictor(model: LabellingModel) -> Predictor:
 
     @jax.jit
     def predict(params: Params, batch: dict[str, Array]) -> Array:
-        return _logits(model, params, batch, train=False, key=None).argmax(-1)
+        return _logits(model, params, batch, None).argmax(-1)
 
     return predict
 

@@ -78,7 +78,6 @@ def build_filler(config: EncoderConfig) -> Filler:
             place.position_ids,
             rows.full_attention(place),
             slots,
-            pair_ids=place.pair_ids,
         )
         return jax.nn.softmax(logits)
 

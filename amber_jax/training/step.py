@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from amber_jax.reductions import device_key, reduce_sum
+from amber_jax.reductions import reduce_sum
 from amber_jax.training.state import TrainState
 from amber_jax.types import Array, Batch, Objective, Params, WeightedSum
 
@@ -37,7 +37,9 @@ def train_step(
     Args:
         state: replicated on every device, or sharded under jit.
         batch: this device's rows under `pmap`, all rows under `jit`.
-        base_key: the run's key. What is random in step k is derived from it and k.
+        base_key: the run's key. What is random in step k is derived from it and k, by
+            the objective from their key and what is told of each row: it is the same on
+            all devices and in all parts.
         objective: its terms are named WeightedSums.
         loss_weights: step -> weights of the terms that are losses.
         learning_rate: step -> learning rate.
@@ -46,13 +48,12 @@ def train_step(
             compares examples still compares those of all parts.
         axis_name: the mapped axis under `pmap`, None under `jit`.
     """
-    key = device_key(jax.random.fold_in(base_key, state.step), axis_name)
     scales = loss_weights(state.step)
     differentiate = _at_once if micro_batches == 1 else _part_by_part
     means, grads = differentiate(
         state.params,
         _split(batch, micro_batches),
-        jax.random.split(key, micro_batches),
+        jax.random.fold_in(base_key, state.step),
         objective=objective,
         scales=scales,
         axis_name=axis_name,
@@ -74,14 +75,14 @@ def train_step(
 def _at_once(
     params: Params,
     parts: Batch,
-    keys: Array,
+    key: Array,
     *,
     objective: Objective,
     scales: Mapping[str, Array],
     axis_name: str | None,
 ) -> tuple[Metrics, Any]:
     """Returns this device's shares of the means, and their gradient."""
-    batch, key = jax.tree.map(lambda x: x[0], (parts, keys))
+    batch = jax.tree.map(lambda x: x[0], parts)
 
     def loss_share(params: Params) -> tuple[Array, Metrics]:
         terms = objective(params, batch, key, train=True, axis_name=axis_name)
@@ -94,7 +95,7 @@ def _at_once(
 def _part_by_part(
     params: Params,
     parts: Batch,
-    keys: Array,
+    key: Array,
     *,
     objective: Objective,
     scales: Mapping[str, Array],
@@ -109,13 +110,13 @@ def _part_by_part(
     Source: Gao et al. 2021, arXiv 2101.06983.
     """
 
-    def survey(part: Batch, key: Array) -> tuple[dict[str, Array], Any]:
+    def survey(part: Batch) -> tuple[dict[str, Array], Any]:
         terms, embeddings = objective.apart(params, part, key, train=True)
         return {name: term.weight for name, term in terms.items()}, embeddings
 
     # Weights do not depend on parameters, so the compiler drops what only leads to
     # losses from this survey.
-    weights, embeddings = jax.lax.map(lambda one: survey(*one), (parts, keys))
+    weights, embeddings = jax.lax.map(survey, parts)
     weights = reduce_sum(jax.tree.map(lambda x: x.sum(0), weights), axis_name)
 
     def compared(embeddings: Any) -> tuple[Array, Metrics]:
@@ -125,16 +126,16 @@ def _part_by_part(
 
     directions, joint_means = jax.grad(compared, has_aux=True)(embeddings)
 
-    def pull(params: Params, part: Batch, key: Array, direction: Any) -> Any:
+    def pull(params: Params, part: Batch, direction: Any) -> Any:
         terms, embeddings = objective.apart(params, part, key, train=True)
         loss, means = _loss_share(terms, weights, scales)
         pulls = jax.tree.map(lambda x, d: (x * d).sum(), embeddings, direction)
         return loss + sum(jax.tree.leaves(pulls)), means
 
-    def one_part(one: tuple[Batch, Array, Any]) -> tuple[Any, Metrics]:
+    def one_part(one: tuple[Batch, Any]) -> tuple[Any, Metrics]:
         return jax.grad(pull, has_aux=True)(params, *one)
 
-    grads, means = _sum_over_parts(one_part, (parts, keys, directions))
+    grads, means = _sum_over_parts(one_part, (parts, directions))
     return means | joint_means, grads
 
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from bert_outputs import bert_outputs, mlm_loss_and_gradient
+from bert_outputs import bert_outputs, farthest, mlm_loss_and_gradient
 from safetensors.numpy import load_file, save_file
 
 from amber_jax.convert import huggingface
@@ -60,8 +60,7 @@ def test_every_layer_pooler_and_logits_agree_with_the_reference(
     model = load_model(tmp_path / "amber")
     found = bert_outputs(model.config, model.params, rows)
     assert found.keys() == {"hidden_states", "pooler_output", "mlm_logits"}
-    for name, value in found.items():
-        assert np.abs(value - expected[name]).max() < CLOSE, name
+    assert max(farthest(found, expected, rows).values()) < CLOSE
 
 
 def test_the_mlm_loss_and_its_gradient_agree_with_the_reference(

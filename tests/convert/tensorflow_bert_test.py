@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bert_outputs import bert_outputs
+from bert_outputs import bert_outputs, farthest
 from safetensors.numpy import load_file
 
 from amber_jax.convert import tensorflow_bert
@@ -98,8 +98,7 @@ def test_its_outputs_are_those_of_the_reference(
     assert told[0] == "left behind: 93 arrays (optimizer memory, step counter)"
     model = load_model(tmp_path / "amber")
     found = bert_outputs(model.config, model.params, rows)
-    for name, value in found.items():
-        assert np.abs(value - expected[name]).max() < CLOSE, name
+    assert max(farthest(found, expected, rows).values()) < CLOSE
     assert found.keys() == {"hidden_states", "pooler_output", "mlm_logits"}
 
 

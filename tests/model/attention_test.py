@@ -1,7 +1,6 @@
-"""Attention by hand, and what the fused kernels of accelerators are handed."""
+"""Attention written out against a naive one, and what kernels of accelerators take."""
 
 import functools
-import types
 
 import jax
 import jax.numpy as jnp
@@ -10,52 +9,128 @@ import pytest
 from jax.experimental.pallas import tpu as pltpu
 from jax.experimental.pallas.ops.tpu import flash_attention
 
-from amber_jax.model import attention
+from amber_jax.model import attention, dropout, rows
 from amber_jax.training.parallel import build_backend
 
+RATE = 0.3
+# Spans of rows of one pair, of sixteen, of a lone text, of nothing, and of a mixture.
+SPANS = {
+    "one": [(20, 13)],
+    "sixteen": [(1, 1)] * 15 + [(2, 1)],
+    "lone": [(9, 0), (4, 0)],
+    "empty": [],
+    "mixed": [(3, 2), (5, 0), (4, 11)],
+}
 
-@pytest.fixture(scope="module")
-def heads():
-    """Query, key and value of 2 rows of 64 tokens, 3 heads of 8, and a mask."""
-    rng = np.random.default_rng(0)
-    query, key, value = rng.normal(size=(3, 2, 64, 3, 8)).astype(np.float32)
-    mask = rng.random((2, 64, 64)) < 0.3
-    mask[:, :, 0] = True
-    return query, key, value, mask
+
+def masks_of(length, *, directed):
+    spans = np.zeros((len(SPANS), 16, 2), np.int32)
+    for row, pairs in enumerate(SPANS.values()):
+        spans[row, : len(pairs)] = np.reshape(pairs, (-1, 2))
+    place = rows.layout(spans, length)
+    mask_of = rows.directed_attention if directed else rows.full_attention
+    return mask_of(place)
 
 
-def test_mixed_values_agree_with_numpy(heads):
-    query, key, value, mask = heads
-    scores = np.einsum("bqhk,bshk->bhqs", query, key) / np.sqrt(8)
-    shares = np.where(mask[:, None], np.exp(scores), 0)
-    shares /= shares.sum(-1, keepdims=True)
-    np.testing.assert_allclose(
-        attention.probabilities(query, key, mask), shares, atol=1e-6
+def heads_of(mask, *, heads, width, dtype=jnp.float32):
+    shape = (3, *mask.pair_ids.shape, heads, width)
+    return jnp.asarray(np.random.default_rng(0).normal(size=shape), dtype)
+
+
+SEEDS = jnp.asarray(
+    np.random.default_rng(1).integers(0, 2**32, (len(SPANS), 2), np.uint32)
+)
+
+
+def naive(query, key, value, mask, seeds, rate):
+    """(mixed, probabilities) by what JAX differentiates itself."""
+    scores = jnp.einsum("bqhk,bshk->bhqs", query, key) / query.shape[-1] ** 0.5
+    shares = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
+    shares = jnp.where(mask.dense()[:, None], shares, 0)
+    probs = shares / jnp.maximum(shares.sum(-1, keepdims=True), 1e-30)
+    staying = probs
+    if seeds is not None:
+        keep = dropout.kept(seeds, probs.shape, rate)
+        staying = jnp.where(keep, probs / (1 - rate), 0)
+    return jnp.einsum("bhqs,bshk->bqhk", staying, value), probs
+
+
+def number_of(outcome):
+    """Something that depends on every entry of a pair (mixed, probabilities)."""
+    mixed, probs = (x.astype(jnp.float32) for x in outcome)
+    words = jnp.cos(jnp.arange(probs.shape[-1], dtype=jnp.float32))
+    return jnp.sin(mixed).sum() + (jnp.sin(3 * probs) @ words).sum()
+
+
+def assert_close(found, expected, tolerance):
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance),
+        found,
+        expected,
     )
-    mixed = attention.attend(query, key, value, mask, pair_ids=None, drop=None)
-    expected = np.einsum("bhqs,bshk->bqhk", shares, value)
-    np.testing.assert_allclose(mixed, expected, atol=1e-5)
 
 
-def test_scores_of_bfloat16_rows_are_not_rounded(heads):
-    query, key, _, mask = (jnp.asarray(x) for x in heads)
-    narrow = query.astype(jnp.bfloat16), key.astype(jnp.bfloat16)
-    wide = (x.astype(jnp.float32) for x in narrow)
-    np.testing.assert_allclose(
-        attention.probabilities(*narrow, mask),
-        attention.probabilities(*wide, mask),
-        rtol=1e-5,
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize("seeds", [None, SEEDS], ids=["whole", "dropped"])
+@pytest.mark.parametrize(
+    ("length", "heads", "width"), [(37, 2, 32), (48, 1, 64), (61, 1, 128)]
+)
+def test_the_written_form_and_its_gradients_are_the_naive_ones(
+    length, heads, width, seeds, directed
+):
+    mask = masks_of(length, directed=directed)
+    three = heads_of(mask, heads=heads, width=width)
+    rate = round(RATE * 2**16) / 2**16  # as exact as dropout is
+
+    def written(query, key, value):
+        return attention.attend_with_probs(
+            query, key, value, mask, seeds=seeds, rate=rate
+        )
+
+    def plain(query, key, value):
+        return naive(query, key, value, mask, seeds, rate)
+
+    assert_close(written(*three), plain(*three), 1e-5)
+    found, expected = (
+        jax.jit(jax.grad(lambda *x, f=f: number_of(f(*x)), argnums=(0, 1, 2)))(*three)
+        for f in (written, plain)
     )
+    assert_close(found, expected, 1e-5)
+    alone = attention.attend(*three, mask, seeds=seeds, rate=rate, form="written")
+    np.testing.assert_array_equal(alone, written(*three)[0])
 
 
-def test_dropout_acts_on_the_probabilities(heads):
-    seen = []
-    attention.attend(
-        *heads, pair_ids=None, drop=lambda probs: seen.append(probs) or probs * 0
-    )
-    np.testing.assert_allclose(seen[0].sum(-1), 1, rtol=1e-5)
-    nothing = attention.attend(*heads, pair_ids=None, drop=lambda probs: probs * 0)
-    assert (np.asarray(nothing) == 0).all()
+@pytest.mark.parametrize("directed", [False, True])
+def test_bfloat16_costs_its_own_rounding_and_no_more(directed):
+    mask = masks_of(40, directed=directed)
+    narrow = heads_of(mask, heads=2, width=64, dtype=jnp.bfloat16)
+    wide = narrow.astype(jnp.float32)
+
+    def gradients(three):
+        def number(*three):
+            found = attention.attend_with_probs(*three, mask, seeds=SEEDS, rate=RATE)
+            return number_of(found)
+
+        return jax.jit(jax.grad(number, argnums=(0, 1, 2)))(*three)
+
+    for found, expected in zip(gradients(narrow), gradients(wide), strict=True):
+        assert found.dtype == jnp.bfloat16
+        difference = found.astype(jnp.float32) - expected
+        # 8 bits of mantissa, in a handful of roundings.
+        assert jnp.linalg.norm(difference) < 0.01 * jnp.linalg.norm(expected)
+
+
+def test_padding_attends_nothing_and_gets_zeros():
+    mask = masks_of(40, directed=False)
+    three = heads_of(mask, heads=1, width=8)
+    mixed, probs = attention.attend_with_probs(*three, mask, seeds=None, rate=0.0)
+    padding = np.asarray(mask.pair_ids == 0)
+    assert padding.any() and (np.asarray(mixed)[padding] == 0).all()
+    assert (np.asarray(probs).swapaxes(1, 2)[padding] == 0).all()
+
+
+def attend(three, mask, *, form, seeds=None):
+    return attention.attend(*three, mask, seeds=seeds, rate=RATE, form=form)
 
 
 @pytest.fixture
@@ -68,44 +143,37 @@ def handed_to_cudnn(monkeypatch):
         calls.append(implementation)
         return plain(*args, implementation="xla", **options)
 
-    device = types.SimpleNamespace(compute_capability="9.0")
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(jax, "local_devices", lambda: [device])
     monkeypatch.setattr(jax.nn, "dot_product_attention", stand_in)
     return calls
 
 
-def test_sixteen_bit_rows_on_a_gpu_go_to_the_fused_kernel(heads, handed_to_cudnn):
-    *narrow, mask = (jnp.asarray(x) for x in heads)
-    narrow = [x.astype(jnp.bfloat16) for x in narrow]
-    fused = attention.attend(*narrow, mask, pair_ids=None, drop=None)
+@pytest.mark.parametrize("directed", [False, True])
+def test_sixteen_bit_rows_go_to_cudnn(handed_to_cudnn, directed):
+    mask = masks_of(64, directed=directed)
+    narrow = heads_of(mask, heads=2, width=8, dtype=jnp.bfloat16)
+    fused = attend(narrow, mask, form="cudnn")
     assert handed_to_cudnn == ["cudnn"]
-    plain = attention.attend(*narrow, mask, pair_ids=None, drop=lambda probs: probs)
+    real = np.asarray(mask.dense().any(-1))
     np.testing.assert_allclose(
-        fused.astype(jnp.float32), plain.astype(jnp.float32), atol=0.03
+        fused.astype(jnp.float32)[real],
+        attend(narrow, mask, form="written").astype(jnp.float32)[real],
+        atol=0.03,
     )
 
 
-@pytest.mark.parametrize("device", [None, "7.5"])
-def test_gpus_without_the_fused_kernel_compute_plainly(
-    heads, handed_to_cudnn, monkeypatch, device
-):
-    facts = {"compute_capability": device} if device else {}
-    monkeypatch.setattr(jax, "local_devices", lambda: [types.SimpleNamespace(**facts)])
-    *narrow, mask = (jnp.asarray(x) for x in heads)
-    attention.attend(
-        *(x.astype(jnp.bfloat16) for x in narrow), mask, pair_ids=None, drop=None
+@pytest.mark.parametrize(
+    "change", ["float32", "a short row", "a wide head", "dropout", "written"]
+)
+def test_what_cudnn_does_not_take_is_written_out(handed_to_cudnn, change):
+    mask = masks_of(60 if change == "a short row" else 64, directed=False)
+    three = heads_of(
+        mask,
+        heads=1,
+        width=136 if change == "a wide head" else 8,
+        dtype=jnp.float32 if change == "float32" else jnp.bfloat16,
     )
-    assert handed_to_cudnn == []
-
-
-def test_what_the_fused_kernel_does_not_take_is_computed_plainly(
-    heads, handed_to_cudnn
-):
-    query, key, value, mask = (jnp.asarray(x) for x in heads)
-    short = [x[:, :60].astype(jnp.bfloat16) for x in (query, key, value)]
-    attention.attend(query, key, value, mask, pair_ids=None, drop=None)
-    attention.attend(*short, mask[:, :60, :60], pair_ids=None, drop=None)
+    seeds = SEEDS if change == "dropout" else None
+    attend(three, mask, form="written" if change == "written" else "cudnn", seeds=seeds)
     assert handed_to_cudnn == []
 
 
@@ -118,11 +186,13 @@ def rows_of_pairs(length):
     return query, key, value, pair_ids.astype(np.int32)
 
 
-def sines(query, key, value, pair_ids):
+def mask_of(pair_ids, *, directed=False):
+    return rows.Mask(pair_ids, 0 * pair_ids, 0 * pair_ids, directed)
+
+
+def sines(query, key, value, pair_ids, form):
     """A number that depends on what all the tokens of pairs attend."""
-    same = pair_ids[:, :, None] == pair_ids[:, None, :]
-    mask = same & (pair_ids[:, None, :] > 0)
-    mixed = attention.attend(query, key, value, mask, pair_ids=pair_ids, drop=None)
+    mixed = attend((query, key, value), mask_of(pair_ids), form=form)
     return (jnp.sin(mixed) * (pair_ids > 0)[..., None, None]).sum()
 
 
@@ -130,9 +200,8 @@ values_and_gradients = jax.value_and_grad(sines, argnums=(0, 1, 2))
 
 
 @pytest.fixture
-def on_a_tpu(monkeypatch):
-    """What a TPU would run, interpreted; rows are long from one block on."""
-    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+def handed_to_mosaic(monkeypatch):
+    """Queries that a TPU's kernel would get; rows are long from one block on."""
     monkeypatch.setattr(attention, "_LONG_ROW", 128)
     calls = []
     kernel = flash_attention.flash_attention
@@ -145,35 +214,23 @@ def on_a_tpu(monkeypatch):
     return calls
 
 
-def assert_close(found, expected):
-    jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
-        found,
-        expected,
-    )
-
-
 @pytest.mark.parametrize("length", [128, 384])  # one block, and three
-def test_long_rows_on_a_tpu_go_to_the_kernel_that_knows_pairs(length, on_a_tpu):
+def test_long_rows_on_a_tpu_go_to_the_kernel_that_knows_pairs(length, handed_to_mosaic):
     pairs = rows_of_pairs(length)
-    with pytest.MonkeyPatch.context() as plainly:
-        plainly.setattr(jax, "default_backend", lambda: "cpu")
-        expected = values_and_gradients(*pairs)
-    assert on_a_tpu == []
+    expected = values_and_gradients(*pairs, "written")
+    assert handed_to_mosaic == []
     with pltpu.force_tpu_interpret_mode():
-        assert_close(values_and_gradients(*pairs), expected)
-    assert on_a_tpu == [(4, 1, length, 8)]
+        assert_close(values_and_gradients(*pairs, "mosaic"), expected, 1e-4)
+    assert handed_to_mosaic == [(4, 1, length, 8)]
 
 
 @pytest.mark.parametrize("backend", ["jit", "pmap"])
-def test_every_device_runs_the_kernel_on_its_own_rows(on_a_tpu, backend):
+def test_every_device_runs_the_kernel_on_its_own_rows(handed_to_mosaic, backend):
     pairs = rows_of_pairs(128)
-    with pytest.MonkeyPatch.context() as plainly:
-        plainly.setattr(jax, "default_backend", lambda: "cpu")
-        expected = values_and_gradients(*pairs)
+    expected = values_and_gradients(*pairs, "written")
 
     def step(state, rows, _, axis_name=None):
-        total, gradients = values_and_gradients(*rows)
+        total, gradients = values_and_gradients(*rows, "mosaic")
         if axis_name:
             total = jax.lax.psum(total, axis_name)
             gradients = jax.lax.all_gather(gradients, axis_name, tiled=True)
@@ -184,40 +241,35 @@ def test_every_device_runs_the_kernel_on_its_own_rows(on_a_tpu, backend):
     with pltpu.force_tpu_interpret_mode():
         compiled = devices.compile(step, state)
         _, found = compiled(state, devices.put_batch(pairs), jnp.zeros(()))
-    assert_close(found, expected)
-    assert on_a_tpu == [(1, 1, 128, 8)]
+    assert_close(found, expected, 1e-4)
+    assert handed_to_mosaic == [(1, 1, 128, 8)]
 
 
 @pytest.mark.parametrize("length", [512, 768, 1024])  # blocks of 512, 256 and 512
-def test_the_kernel_is_lowered_for_a_tpu(monkeypatch, length):
-    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+def test_the_kernel_is_lowered_for_a_tpu(length):
     shape = jax.ShapeDtypeStruct((4, length, 12, 64), jnp.bfloat16)
     ids = jax.ShapeDtypeStruct((4, length), jnp.int32)
-    traced = jax.jit(values_and_gradients).trace(shape, shape, shape, ids)
+    run = jax.jit(values_and_gradients, static_argnums=4)
+    traced = run.trace(shape, shape, shape, ids, "mosaic")
     text = traced.lower(lowering_platforms=("tpu",)).as_text()
     assert text.count("tpu_custom_call") >= 3  # forward, and two of the gradient
 
 
 @pytest.mark.parametrize(
-    "change",
-    ["dropout", "another mask", "a short row", "no whole blocks", "a wide head"],
+    "change", ["dropout", "directed", "a short row", "no whole blocks", "a wide head"]
 )
-def test_what_the_tpu_kernel_does_not_take_is_computed_plainly(
-    on_a_tpu, monkeypatch, change
+def test_what_the_tpu_kernel_does_not_take_is_written_out(
+    handed_to_mosaic, monkeypatch, change
 ):
     query, key, value, pair_ids = rows_of_pairs(128)
-    drop = None
-    if change == "dropout":
-        drop = jnp.positive
-    elif change == "another mask":
-        pair_ids = None
-    elif change == "a short row":
+    if change == "a short row":
         monkeypatch.setattr(attention, "_LONG_ROW", 256)
     elif change == "a wide head":
         query, key, value = (np.repeat(x, 24, axis=-1) for x in (query, key, value))
-    else:
+    elif change == "no whole blocks":
         query, key, value = (x[:, :120] for x in (query, key, value))
         pair_ids = pair_ids[:, :120]
-    mask = np.ones((4, query.shape[1], query.shape[1]), bool)
-    attention.attend(query, key, value, mask, pair_ids=pair_ids, drop=drop)
-    assert on_a_tpu == []
+    mask = mask_of(pair_ids, directed=change == "directed")
+    seeds = SEEDS[:4] if change == "dropout" else None
+    attend((query, key, value), mask, form="mosaic", seeds=seeds)
+    assert handed_to_mosaic == []

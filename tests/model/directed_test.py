@@ -20,7 +20,7 @@ def pair(pack):
 
 def run(config, params, pair, **switches):
     offsets = switches.pop("offsets", np.zeros((4, N), np.int32))
-    settings = {"train": False, "both_cls": False} | switches
+    settings = {"dropout_key": None, "both_cls": False} | switches
     return jax.device_get(
         jax.jit(
             lambda params, pair, offsets: directed_passes(
@@ -28,7 +28,6 @@ def run(config, params, pair, **switches):
                 params["encoder"],
                 pair,
                 offsets=offsets,
-                dropout_key=jax.random.key(0),
                 **settings,
             )
         )(params, pair, offsets)
@@ -148,7 +147,6 @@ def test_saving_memory_changes_neither_values_nor_gradients(
                 pair,
                 offsets=np.zeros((4, N), np.int32),
                 dropout_key=jax.random.key(1),
-                train=True,
                 both_cls=False,
             )
             words = np.sin(1.0 + np.arange(LENGTH))

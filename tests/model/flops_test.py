@@ -73,7 +73,7 @@ def test_attention_counts_what_the_masks_allow():
     place = rows.layout(spans, 20)
     layers = dataclasses.replace(TOY, num_layers=1)
     tokens = int((place.pair_ids > 0).sum())
-    seen = int(rows.full_attention(place).sum())
+    seen = int(rows.full_attention(place).dense().sum())
     slots = flops.labelling(
         layers, spans, num_slots=0, num_labels=9, pooled=False, train_from_layer=0
     )
@@ -82,7 +82,7 @@ def test_attention_counts_what_the_masks_allow():
     paired = spans * (spans[..., 1:] > 0)
     _, exchanged = rows.swap_order(paired, 20)
     seen = sum(
-        int(rows.directed_attention(rows.layout(one, 20)).sum())
+        int(rows.directed_attention(rows.layout(one, 20)).dense().sum())
         for one in (paired, exchanged)
     )
     more = [

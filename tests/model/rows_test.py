@@ -144,7 +144,7 @@ def test_one_hot_pairs_marks_members_and_no_padding():
 
 def test_directed_attention_is_figure_1b():
     """Rows are queries, columns keys, of `[CLS] x x x [SEP] y y y [SEP]`."""
-    mask = rows.directed_attention(rows.layout(np.array([[[5, 4]]]), 9))[0]
+    mask = rows.directed_attention(rows.layout(np.array([[[5, 4]]]), 9)).dense()[0]
     expected = table(
         # C  x  x  x  S  y  y  y  S
         "1  1  1  1  1  0  0  0  0\n"  # [CLS]
@@ -171,7 +171,9 @@ def test_directed_attention_is_figure_1b():
 
 def test_directed_attention_of_a_packed_row():
     """`[CLS] x [SEP] y [SEP]`, then a lone `[CLS] [SEP]`, then padding."""
-    mask = rows.directed_attention(rows.layout(np.array([[[3, 2], [2, 0]]]), 8))[0]
+    mask = rows.directed_attention(
+        rows.layout(np.array([[[3, 2], [2, 0]]]), 8)
+    ).dense()[0]
     expected = table(
         "1 1 1 0 0 0 0 0\n"
         "1 1 1 0 0 0 0 0\n"
@@ -186,7 +188,7 @@ def test_directed_attention_of_a_packed_row():
 
 
 def test_full_attention_of_a_packed_row():
-    mask = rows.full_attention(rows.layout(np.array([[[3, 2], [2, 0]]]), 8))[0]
+    mask = rows.full_attention(rows.layout(np.array([[[3, 2], [2, 0]]]), 8)).dense()[0]
     expected = table(
         "1 1 1 1 1 0 0 0\n"
         "1 1 1 1 1 0 0 0\n"

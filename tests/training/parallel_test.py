@@ -169,19 +169,21 @@ def trained(
     losses=ALL,
     dropout=0.0,
     micro_batches=1,
+    updates=3,
 ):
-    """Returns the state after three updates on `batch`, and each one's metrics."""
+    """Returns the state after some updates on `batch`, and each one's metrics."""
     objective = pretraining(losses, dropout=dropout)
     step = step_function(optimizer(), objective, losses, micro_batches)
     built = build_backend(backend, fsdp=fsdp, num_devices=num_devices)
-    return three_updates(step, new_state(first_params(), optimizer()), built, batch)
+    state = new_state(first_params(), optimizer())
+    return updated(step, state, built, batch, updates)
 
 
-def three_updates(step, state, built, batch):
+def updated(step, state, built, batch, updates=3):
     step = built.compile(step, state)
     state = jax.device_put(jax.tree.map(np.asarray, state), built.place(state))
     history = []
-    for _ in range(3):
+    for _ in range(updates):
         state, metrics = step(state, built.put_batch(batch), jax.random.key(0))
         history.append({name: np.asarray(value) for name, value in metrics.items()})
     return state, history
@@ -245,12 +247,41 @@ def test_eight_devices_that_chex_fakes_equal_one(batch, one_device):
     assert_close(state.params, one_device[0].params, 1e-6)
 
 
-def test_under_jit_dropout_does_not_depend_on_the_devices(batch):
-    settings = {"losses": MASKED_LM_ONLY, "dropout": 0.2}
-    wanted, _ = trained(batch, **settings)
-    for num_devices in (2, 8):
-        found, _ = trained(batch, num_devices=num_devices, **settings)
-        assert_close(found.params, wanted.params, 1e-5)
+@pytest.fixture(scope="module")
+def with_dropout(batch):
+    return trained(batch, dropout=0.2, updates=5)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"backend": "pmap", "num_devices": 8},
+        {"num_devices": 2},
+        {"num_devices": 8},
+        {"num_devices": 8, "fsdp": True},
+        {"micro_batches": 2},
+        {"micro_batches": 4},
+        {"backend": "pmap", "num_devices": 2, "micro_batches": 4},
+    ],
+    ids=str,
+)
+def test_dropout_is_the_same_however_rows_are_spread(batch, with_dropout, how):
+    found, history = trained(batch, dropout=0.2, updates=5, **how)
+    for one, other in zip(
+        jax.tree.leaves(found.params),
+        jax.tree.leaves(with_dropout[0].params),
+        strict=True,
+    ):
+        # What is added to every key cancels out of the softmax: its bias is rounding.
+        largest = max(np.abs(other).max(), 1e-3)
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * largest)
+    assert_close(history, with_dropout[1], 1e-4)
+
+
+def test_dropout_acts_on_every_loss(batch, with_dropout, one_device):
+    dropped, whole = with_dropout[1][0], one_device[1][0]
+    for loss in objectives.LOSSES:
+        assert abs(dropped[loss] - whole[loss]) > 1e-4, loss
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +303,7 @@ def test_optimizers_do_not_depend_on_where_parameters_are(name):
     rule = optimizer(name)
     step = step_function(rule, independent(pull), MASKED_LM_ONLY)
     whole, parts = (
-        three_updates(
+        updated(
             step,
             new_state(SMALL, rule),
             build_backend("jit", fsdp=fsdp, num_devices=DEVICES),
@@ -318,12 +349,12 @@ def test_micro_batches_draw_the_same_dropout_for_embeddings_and_their_gradient(b
     objective = pretraining(losses, dropout=0.3)
     params, key = first_params(), jax.random.key(0)
     parts = jax.tree.map(lambda x: x.reshape(-1, 4, *x.shape[1:]).swapaxes(0, 1), batch)
-    keys = jax.random.split(jax.random.fold_in(key, 0), 4)
+    of_step = jax.random.fold_in(key, 0)
 
     def at_once(params):
         embeddings = [
             objective.apart(
-                params, jax.tree.map(lambda x, i=i: x[i], parts), keys[i], train=True
+                params, jax.tree.map(lambda x, i=i: x[i], parts), of_step, train=True
             )[1]
             for i in range(4)
         ]

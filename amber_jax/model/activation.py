@@ -1,0 +1,108 @@
+"""GELU and LayerNorm, whose backward passes keep their inputs alone."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amber_jax.types import Array
+
+LAYER_NORM_EPSILON = 1e-12  # of google-research/bert
+_SQRT_HALF = np.float32(np.sqrt(0.5))
+_DENSITY_AT_ZERO = np.float32(1 / np.sqrt(2 * np.pi))  # of the normal distribution
+
+
+def once_there(x: Array, grad: Array) -> Array:
+    """Returns `x` as it is, but not before `grad`, which has its shape or ones in it.
+
+    What a backward pass computes again, XLA would else take from the forward pass, or
+    compute long before it is wanted, and in both cases keep. It may not leave this
+    product out, because what is not finite would not give 0.
+    """
+    return x + (0 * grad).astype(x.dtype)
+
+
+@jax.custom_vjp
+def gelu(x: Array) -> Array:
+    """Returns x times the normal distribution's share below x, of any shape.
+
+    Source: Hendrycks and Gimpel 2016, arXiv 1606.08415; exact, as BERT has it.
+    """
+    return nn.gelu(x, approximate=False)
+
+
+def _gelu_forward(x: Array) -> tuple[Array, Array]:
+    return gelu(x), x
+
+
+def _gelu_backward(x: Array, grad: Array) -> tuple[Array]:
+    wide = once_there(x, grad).astype(jnp.float32)
+    below = 0.5 * jax.lax.erfc(-wide * _SQRT_HALF)
+    density = _DENSITY_AT_ZERO * jnp.exp(-0.5 * wide * wide)
+    return (((below + wide * density) * grad).astype(grad.dtype),)
+
+
+gelu.defvjp(_gelu_forward, _gelu_backward)
+
+
+class LayerNorm(nn.Module):
+    """Vectors of mean 0 and variance 1, scaled and moved by learned numbers."""
+
+    features: int
+    dtype: str  # of the result; statistics and parameters are float32
+
+    def setup(self) -> None:
+        """Names the parameters."""
+        self.scale = self.param("scale", nn.initializers.ones, (self.features,))
+        self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
+
+    def __call__(self, x: Array) -> Array:
+        """Returns [..., D] from [..., D]."""
+        return layer_norm(x, self.scale, self.bias, self.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def layer_norm(x: Array, scale: Array, bias: Array, dtype: str) -> Array:
+    """Returns x [..., D], normalised in float32, in `dtype`.
+
+    Args:
+        x: [..., D].
+        scale: [D] float32, as is the next.
+        bias: what is added.
+        dtype: of the result.
+
+    Source: Ba et al. 2016, arXiv 1607.06450.
+    """
+    return _layer_norm_forward(x, scale, bias, dtype)[0]
+
+
+def _layer_norm_forward(
+    x: Array, scale: Array, bias: Array, dtype: str
+) -> tuple[Array, tuple[Array, Array, Array, Array]]:
+    wide = x.astype(jnp.float32)
+    mean = wide.mean(-1, keepdims=True)
+    variance = jnp.maximum((wide * wide).mean(-1, keepdims=True) - mean * mean, 0)
+    rate = jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)
+    each = (1,) * (x.ndim - 1)
+    y = (wide - mean) * rate * scale.reshape(*each, -1) + bias.reshape(*each, -1)
+    return y.astype(dtype), (x, scale, mean, rate)
+
+
+def _layer_norm_backward(
+    _: str, kept: tuple[Array, Array, Array, Array], grad: Array
+) -> tuple[Array, Array, Array]:
+    x, scale, mean, rate = kept
+    grad = grad.astype(jnp.float32)
+    mean, rate = (once_there(y, grad[..., :1]) for y in (mean, rate))
+    scale = once_there(scale.reshape(*[1] * (x.ndim - 1), -1), grad[:, :1])
+    normal = (x.astype(jnp.float32) - mean) * rate
+    by_normal = grad * scale
+    along = (by_normal * normal).mean(-1, keepdims=True)
+    by_x = rate * (by_normal - by_normal.mean(-1, keepdims=True) - normal * along)
+    rows = tuple(range(x.ndim - 1))
+    return by_x.astype(x.dtype), (grad * normal).sum(rows), grad.sum(rows)
+
+
+layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
