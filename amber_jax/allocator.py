@@ -18,12 +18,12 @@ import resource
 import sys
 from pathlib import Path
 
-# Source: "Memory Allocation Tunables" in glibc's manual. The system reads them when a
+# Source: "Memory Allocation Tunables" in glibc's manual, and mallopt(3). The system reads them when a
 # program starts and offers no other way to huge pages.
 _TUNABLES = "GLIBC_TUNABLES"
 _MALLOC = {
     "hugetlb": 1,  # ask for huge pages; needs glibc 2.35, ignored before
-    "mmap_threshold": 32 << 20,  # what goes back at once; the most that glibc allows
+    "mmap_threshold": 32 << 20,  # bytes of what goes back at once; the most allowed
     "trim_threshold": 256 << 20,  # bytes kept at the end of the heap
     "arena_max": 1,  # what one thread freed is another's
 }

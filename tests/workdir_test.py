@@ -126,7 +126,7 @@ def test_a_run_from_before_a_setting_was_there_has_its_default(
         run_json = whole(run, stage)
         for one in run_json["config"]["stages"]:
             del one["schedule"], one["decay_steps"]
-        del run_json["config"]["dropout_generator"]
+        del run_json["config"]["peak_tflops"]
         return run_json
 
     with monkeypatch.context() as patch:
