@@ -175,13 +175,10 @@ def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> N
         on_devices: whether it runs a model: its programs are kept, its memory looked
                 after, for which the command may start anew.
     """
-<<<<<<< HEAD
-    stop = _Stop()
-=======
     if on_devices:
         allocator.start_with_huge_pages()
         _keep_compiled_programs()  # before anything imports JAX, which reads it then
->>>>>>> w-f
+    stop = _Stop()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
