@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax import allocator, objectives
-from amber_jax import config as settings
 from amber_jax.errors import UserError
 from amber_jax.loading import init_key, init_params
 from amber_jax.model import flops
@@ -23,6 +22,36 @@ from amber_jax.training.state import TrainState, new_state
 from amber_jax.training.step import train_step
 from benchmarks import packed_work, timing, workload
 
+# Those of `config.pretraining()`, for machines without the library of configs.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "model": {
+        "max_positions": 512,
+        "num_segments": 2,
+        "initializer_range": 0.02,
+        "remat": False,
+    },
+    "optimizer": {
+        "name": "adamw",
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "epsilon": 1e-6,
+        "weight_decay": 0.01,
+        "clip_norm": 1.0,
+    },
+    "sentence_alignment": {
+        "symmetric": False,
+        "normalise": False,
+        "scale": 1.0,
+        "margin": 0.0,
+        "special_tokens": False,
+    },
+    "word_alignment": {
+        "renormalise": False,
+        "special_tokens": False,
+        "punctuation": True,
+        "max_position_offset": 0,
+    },
+}
 _MASK_KEY, _DROPOUT_KEY = 1, 2  # as in pretrain.py
 _RUN_STEPS = 1_000_000  # of the schedule; only the first few are run
 _MATRIX_WIDTH, _PRODUCTS, _REPEATS = 8192, 20, 3
@@ -30,7 +59,7 @@ _MATRIX_WIDTH, _PRODUCTS, _REPEATS = 8192, 20, 3
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is run; the rest are the defaults of `config.pretraining()`."""
+    """What is run; the rest are `DEFAULTS`."""
 
     size: workload.Size
     lengths: str  # one of workload.LENGTHS
@@ -111,7 +140,7 @@ def measure(run: Settings) -> dict[str, Any]:
         update,
         warmup=run.warmup,
         tokens=tokens,
-        flops=[_flops(run, one) for one in spans],
+        flops=[needed_flops(run, one) for one in spans],
         idle=run.wait_idle,
     )
     return {
@@ -148,7 +177,7 @@ def _check_rows(run: Settings, devices: int) -> None:
 
 def encoder_config(run: Settings) -> EncoderConfig:
     """Returns the sizes and switches of the encoder that is run."""
-    size, sizes = run.size, settings.pretraining().model.to_dict()
+    size, sizes = run.size, DEFAULTS["model"]
     return EncoderConfig(
         **sizes
         | {
@@ -178,7 +207,7 @@ def _wanted_kernels(named: tuple[str, ...]) -> dict[str, str]:
 
 
 def _optimizer() -> Any:
-    return build_optimizer(**settings.pretraining().optimizer)
+    return build_optimizer(**DEFAULTS["optimizer"])
 
 
 def _new_state(run: Settings) -> TrainState:
@@ -188,7 +217,6 @@ def _new_state(run: Settings) -> TrainState:
 
 def _step(run: Settings, devices: int) -> Any:
     """Returns the step as `pretrain.compile_stage` makes it, before compiling."""
-    defaults = settings.pretraining()
     objective = objectives.pretraining_objective(
         encoder_config(run),
         objectives.Vocabulary(
@@ -200,8 +228,10 @@ def _step(run: Settings, devices: int) -> Any:
         losses=frozenset(run.losses),
         masking_rate=workload.MASKING_RATE,
         mask_key=jax.random.fold_in(jax.random.key(run.seed), _MASK_KEY),
-        sentence_alignment=objectives.SentenceAlignment(**defaults.sentence_alignment),
-        word_alignment=objectives.WordAlignment(**defaults.word_alignment),
+        sentence_alignment=objectives.SentenceAlignment(
+            **DEFAULTS["sentence_alignment"]
+        ),
+        word_alignment=objectives.WordAlignment(**DEFAULTS["word_alignment"]),
         shards=devices if run.backend == "jit" else 1,
     )
     return functools.partial(
@@ -220,7 +250,7 @@ def _step(run: Settings, devices: int) -> Any:
     )
 
 
-def _flops(run: Settings, spans: np.ndarray) -> int:
+def needed_flops(run: Settings, spans: np.ndarray) -> int:
     """Returns what a batch needs, see `model/flops.py`."""
     config = encoder_config(run)
     needed = flops.directed(

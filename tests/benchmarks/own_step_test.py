@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from amber_jax import config as settings
 from amber_jax.errors import UserError
 from amber_jax.objectives import LOSSES
 from benchmarks import own_step, workload
@@ -55,6 +56,14 @@ def test_the_command_prints_one_line_of_json():
     assert found["first_step_s"] > 0.5  # counted from the interpreter's start
     assert 100 < found["peak_rss_mb"] < 5000
     assert len(found["losses"]) == 3
+
+
+def test_what_is_not_said_is_as_in_configs():
+    config = settings.pretraining()
+    for name, block in own_step.DEFAULTS.items():
+        found = config[name].to_dict()
+        assert {key: found[key] for key in block} == block
+        assert name == "model" or found.keys() == block.keys()
 
 
 def test_the_loss_starts_at_chance_and_falls():

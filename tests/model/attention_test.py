@@ -120,6 +120,19 @@ def test_bfloat16_costs_its_own_rounding_and_no_more(directed):
         assert jnp.linalg.norm(difference) < 0.01 * jnp.linalg.norm(expected)
 
 
+def test_nothing_of_every_two_tokens_is_kept_for_the_backward_pass():
+    mask = masks_of(64, directed=True)
+    three = heads_of(mask, heads=4, width=8)
+
+    def run(query, key, value):
+        return attention.attend(
+            query, key, value, mask, seeds=SEEDS, rate=RATE, form="written"
+        )
+
+    _, pull = jax.vjp(run, *three)
+    assert max(leaf.size for leaf in jax.tree.leaves(pull)) == three[0].size
+
+
 def test_padding_attends_nothing_and_gets_zeros():
     mask = masks_of(40, directed=False)
     three = heads_of(mask, heads=1, width=8)
