@@ -18,8 +18,8 @@ import resource
 import sys
 from pathlib import Path
 
-# Source: "Memory Allocation Tunables" in glibc's manual, and mallopt(3). The system reads them when a
-# program starts and offers no other way to huge pages.
+# Source: "Memory Allocation Tunables" in glibc's manual, and mallopt(3). They are read
+# when a program starts, and there is no other way to huge pages.
 _TUNABLES = "GLIBC_TUNABLES"
 _MALLOC = {
     "hugetlb": 1,  # ask for huge pages; needs glibc 2.35, ignored before
