@@ -22,6 +22,7 @@ from amber_jax.errors import UserError
 BUG, USAGE_ERROR = 1, 2
 # Source: what shells show for a program that a signal ended, 128 + its number.
 LOST_READER = 128 + signal.SIGPIPE
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 _ONE_REQUEST_SECONDS = 1.0  # `timeout` sends its signal twice
 _LATER_SECONDS = 0.01
 _COMPILE_CACHE = "JAX_COMPILATION_CACHE_DIR"  # JAX's own; empty: no cache
@@ -126,7 +127,7 @@ class _Stop:
         # Those that are ignored stay so, as under nohup.
         self._numbers = [
             number
-            for number in (signal.SIGTERM, signal.SIGINT)
+            for number in _STOPPING
             if signal.getsignal(number) is not signal.SIG_IGN
         ]
         self._handle(self._stop)
@@ -197,7 +198,7 @@ def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> N
             stop.end(signal.SIG_DFL)
             raise
         stop.end(signal.SIG_IGN)
-        if status == BUG:
+        if status == BUG and not isinstance(error, SystemExit):  # as of --help
             sys.excepthook(type(error), error, error.__traceback__)
         _leave(status, sentence)
 
@@ -211,6 +212,9 @@ def _outcome(error: BaseException, stopped_by: int | None) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError):
         return LOST_READER, "error: what read the output of this command has gone"
     if isinstance(error, SystemExit) and isinstance(error.code, int | None):
+        of_signals = {128 + number: number for number in _STOPPING}
+        if error.code in of_signals:  # of training, which listens itself
+            return error.code, f"stopped by {of_signals[error.code].name}"
         return error.code or 0, ""
     return BUG, ""
 

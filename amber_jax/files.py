@@ -141,6 +141,8 @@ def workplace(output: Path) -> Iterator[Path]:
     Raises:
         UserError: another process holds the folder, or the disk is full or read-only.
     """
+    if output.resolve() == Path.cwd():
+        raise UserError(f"{output} is the current folder; give the path of a new one")
     folder = output.parent / (output.name + PARTIAL)
     with writing(output):
         folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +169,7 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         UserError: as `workplace`, or `path` holds something and is not to be replaced.
     """
     with workplace(path) as work:
-        whole = work / path.name
+        whole = work / "whole"
         whole.mkdir()
         yield whole
         publish(whole, path, replace=replace)
@@ -189,6 +191,8 @@ def publish(finished: Path, path: Path, *, replace: bool = False) -> None:
             for name in names:
                 _sync(Path(folder) / name)
             _sync_folder(Path(folder))
+        # Nothing can exchange two folders everywhere: a kill between the two renames
+        # leaves the old one under its other name.
         if replace and path.exists():
             replaced = path.with_name(path.name + ".replaced" + PARTIAL)
             shutil.rmtree(replaced, ignore_errors=True)
@@ -250,8 +254,8 @@ def table_damage(folder: Path, table: Mapping[str, Any]) -> str | None:
                 return f"{name} is not what was written (sha256 differs)"
         except FileNotFoundError:
             return f"{name} is missing"
-        except OSError as error:
-            return f"{name} cannot be read ({failure(error)})"
+        except (OSError, ValueError) as error:  # of a name that no file can have
+            return f"{name!r} cannot be read ({failure(error)})"
     return None
 
 

@@ -60,9 +60,11 @@ from amber_jax.training.step import train_step
 from amber_jax.types import Params
 from amber_jax.workdir import (
     CHECKPOINTS,
+    DROPOUT,
     RESULTS,
     as_json,
     begin_workdir,
+    check_dropout,
     check_same_run,
     versions,
     with_defaults,
@@ -464,6 +466,7 @@ def _run_json(setup: Setup, seed: int) -> dict[str, Any]:
             "path": str(setup.pretrained.checkpoint.path),
             "step": 0 if setup.config.untrained else setup.pretrained.checkpoint.step,
         },
+        "dropout": DROPOUT,
         **_fingerprints(setup),
         "tokenizer_fingerprint": setup.pretrained.tokenizer.fingerprint,
         "versions": versions(),
@@ -480,6 +483,7 @@ def _fingerprints(setup: Setup) -> dict[str, str]:
 
 def _check_same(setup: Setup, seed: int, found: checkpoints.Checkpoint) -> None:
     defaults = as_json(settings.finetuning(setup.config.task))
+    check_dropout(found, setup.config.dropout)
     check_same_run(
         found,
         with_defaults(found.run["config"], defaults),

@@ -117,6 +117,8 @@ def _leave(sentence: str) -> NoReturn:
 def _join(address: str, count: int, index: int, watch: _Watch) -> None:
     host, _, port = address.rpartition(":")
     coordinator = (host.strip("[]"), int(port))
+    if not 0 < coordinator[1] < 1 << 16:
+        raise ValueError(f"port {port} is none")
     if index == 0:
         service = ("127.0.0.1", _free_port())
         _start_relay(("", coordinator[1]), service, watch)

@@ -59,8 +59,10 @@ from amber_jax.training.step import TrainStep, train_step
 from amber_jax.types import Array
 from amber_jax.workdir import (
     CHECKPOINTS,
+    DROPOUT,
     as_json,
     begin_workdir,
+    check_dropout,
     check_same_run,
     free_settings,
     versions,
@@ -250,6 +252,8 @@ def _check_same(run: Run, found: checkpoints.Checkpoint) -> None:
     }
     defaults = as_json(settings.pretraining()) | lists
     before, now = with_defaults(found.run["config"], defaults), as_json(run.config)
+    check_dropout(found, max(run.encoder.hidden_dropout, run.encoder.attention_dropout))
+    before.pop("dropout_generator", None)  # of runs that drew it in another way
     free = free_settings(before["stages"], now["stages"], found.step)
     check_same_run(
         found,
@@ -501,6 +505,7 @@ def _run_json(run: Run, stage: Stage) -> dict[str, Any]:
         "encoder": run.encoder.recorded(),
         "stage": stage.name,
         "stage_index": stage.index,
+        "dropout": DROPOUT,
         "corpus_fingerprint": run.corpus.fingerprint,
         "tokenizer_fingerprint": run.tokenizer.fingerprint,
         "versions": versions(),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from amber_jax.allocator import peak_resident_bytes
 from amber_jax.training.checkpoint import CheckpointWriter
 from amber_jax.training.console import Console
 from amber_jax.training.metrics import (
@@ -66,6 +67,7 @@ class RunLog:
                 "step": step,
                 "evaluation": evaluation.name,
                 **evaluation.score(params),
+                "peak_resident_bytes": peak_resident_bytes(),
             }
             self.evaluated[step, evaluation.name] = record
             self._write(record)

@@ -17,6 +17,7 @@ from amber_jax.training.checkpoint import Checkpoint
 from amber_jax.training.optimizer import build_schedule
 
 CHECKPOINTS, RESULTS = "checkpoints", "results.json"
+DROPOUT = "by place"  # how it is drawn, as run.json says; before, it said nothing
 PREDICTIONS = "predictions"  # folder of TASK/test-XX.tsv, as XTREME takes it
 _LENGTH_AND_SCHEDULE = ("num_steps", "schedule", "decay_steps")
 _VERSIONED = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -42,6 +43,20 @@ def versions() -> dict[str, str]:
     return {"amber_jax": amber_jax.__version__} | {
         name: importlib.metadata.version(name) for name in _VERSIONED
     }
+
+
+def check_dropout(found: Checkpoint, rate: float) -> None:
+    """Raises UserError if a run with dropout began when it was drawn in another way.
+
+    Args:
+        found: a checkpoint of the workdir.
+        rate: the greatest probability of the run's dropouts.
+    """
+    if rate and found.run.get("dropout") != DROPOUT:
+        raise UserError(
+            f"{found.path} is of a run that began with a version that drew dropout in "
+            "another way; finish it with that version, or use another --workdir"
+        )
 
 
 def check_same_run(

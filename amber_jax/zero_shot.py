@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ml_collections import ConfigDict
 from amber_jax.config import finetuning_problems
 from amber_jax.data.labelled import Labelled, RowShape
 from amber_jax.errors import UserError
+from amber_jax.files import read_object
 from amber_jax.loading import LoadedModel, load_model
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import LabellingModel
@@ -131,7 +131,7 @@ def score_model(
 def _counted(best: LoadedModel) -> dict[str, Any]:
     """Returns what baselines learned; {} of models written before it was kept."""
     path = best.checkpoint.path / COUNTED
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return read_object(path, "use an intact copy") if path.exists() else {}
 
 
 def _test_language(

@@ -122,6 +122,12 @@ def test_each_mistake_in_the_flags_is_one_sentence(small, argument, sentence):
     assert sentence in done.stderr
 
 
+def test_help_is_no_fault(small):
+    done = small("--help")
+    assert "Traceback" not in done.stderr
+    assert "--config" in done.stdout
+
+
 def test_settings_of_a_config_that_is_missing_are_one_sentence(small):
     done = small(given=("--config=none.py", "--config.seed=3", "--workdir=x"))
     assert (done.returncode, done.stdout) == (2, "")

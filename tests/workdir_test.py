@@ -117,6 +117,30 @@ def test_what_would_make_steps_untrue_is_refused_and_a_further_stage_is_named(
     assert name in sentence and "further stage" in sentence
 
 
+def test_a_run_that_drew_dropout_in_another_way_is_finished_elsewhere(
+    config_of, monkeypatch, tmp_path
+):
+    whole = pretrain._run_json
+
+    def of_before(run, stage):
+        run_json = whole(run, stage)
+        run_json["config"]["dropout_generator"] = "threefry2x32"
+        del run_json["dropout"]
+        return run_json
+
+    for rate in (0.0, 0.1):
+        config = config_of(LINEAR)
+        config.model.hidden_dropout = config.model.attention_dropout = rate
+        workdir = tmp_path / str(rate)
+        with monkeypatch.context() as patch:
+            patch.setattr(pretrain, "_run_json", of_before)
+            pretrain.pretrain(config, workdir)
+        if rate:
+            assert "drew dropout in another way" in refused(config, workdir)
+        else:
+            assert int(pretrain.pretrain(config, workdir).step) == 3
+
+
 def test_a_run_from_before_a_setting_was_there_has_its_default(
     config_of, monkeypatch, tmp_path
 ):

@@ -13,7 +13,7 @@ from amber_jax.convert.tokenizer_kind import (
 )
 from amber_jax.convert.unigram import library_unigram
 from amber_jax.errors import UserError
-from amber_jax.files import write_json
+from amber_jax.files import write_json, write_text
 from amber_jax.tokenization import Tokenizer, load_tokenizer, sentencepiece, wordpiece
 from amber_jax.tokenization.tokenizer import CONFIG_FILE, SPECIAL_PIECES
 
@@ -40,7 +40,7 @@ def write(folder: Path, tokenizer: Tokenizer, *, max_positions: int) -> None:
         library = library_unigram((folder / sentencepiece.MODEL_FILE).read_bytes())
         kind = {"tokenizer_class": "PreTrainedTokenizerFast"}
     _add_special_tokens(library, tokenizer)
-    library.save(str(folder / LIBRARY_FILE))
+    write_text(folder / LIBRARY_FILE, library.to_str(pretty=True))
     names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     write_json(
         folder / CONFIG_FILE,

@@ -206,7 +206,7 @@ def save_params(
         UserError: it cannot be written.
     """
     with workplace(path) as work:
-        whole = work / path.name
+        whole = work / "whole"
         _silence_echoes()
         orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
         with writing(path, errors=_ORBAX_ERRORS), orbax as writer:

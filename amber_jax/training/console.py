@@ -28,7 +28,9 @@ _NOT_LOSSES = frozenset(
         *("device_share", "model_flops_per_second", "mfu", "peak_resident_bytes"),
     }
 )
-_NOT_SCORES = frozenset({"kind", "step", "stage", "evaluation", "average"})
+_NOT_SCORES = frozenset(
+    {"kind", "step", "stage", "evaluation", "average", "peak_resident_bytes"}
+)
 
 
 class Console:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from amber_jax.allocator import peak_resident_bytes
+from amber_jax.allocator import give_back_unused, peak_resident_bytes
 from amber_jax.errors import UserError
 from amber_jax.training.clock import Clock, Work
 from amber_jax.training.profile import Profiler, part
@@ -187,7 +187,8 @@ class _StepUnderWay:
             jax.block_until_ready(metrics)
         self._clock.finish_step(work)
         if step == self._first:
-            self._clock.reset()  # the first step may wait for the compiler
+            self._clock.reset()  # the first step may wait for the compiler,
+            give_back_unused()  # which leaves memory behind
         if is_due(step, self.beat) or step == self._last:
             with part("report"):
                 self._write(step, metrics, work.tokens)
