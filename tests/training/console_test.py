@@ -132,7 +132,8 @@ def test_the_panel_shows_everything_that_matters(terminal):
     for part in [
         "align", "12/600", "loss", "7.250", "sentence alignment", "0.5000",
         "word alignment column share", "lr 0.001", "grad 2.5", "12.3k tokens/s",
-        "data wait 25%", "MFU 43.2%", "4.5 GB", "checkpoint step 10", "a note", "average 40.0%",
+        "data wait 25%", "MFU 43.2%", "4.5 GB", "checkpoint step 10", "a note",
+        "average 40.0%",
     ]:  # fmt: skip
         assert part in text
 
