@@ -53,7 +53,7 @@ def start_with_huge_pages() -> None:
 def give_back_unused() -> None:
     """Gives the system the pages of the heap that nothing uses, where glibc is used.
 
-    For the moment between compiling and the first step: what the compiler took lies
+    For the moment after compiling, an evaluation or a checkpoint: what those took lies
     in pieces that are too small for what a step asks for.
     """
     if _is_glibc():

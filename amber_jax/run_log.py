@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from amber_jax.allocator import peak_resident_bytes
+from amber_jax.allocator import give_back_unused, peak_resident_bytes
 from amber_jax.training.checkpoint import CheckpointWriter
 from amber_jax.training.console import Console
 from amber_jax.training.metrics import (
@@ -73,6 +73,8 @@ class RunLog:
             self._write(record)
             if self._lead:
                 self._console.evaluation(record)
+        if due:
+            give_back_unused()
 
     def save(
         self, writer: CheckpointWriter, state: TrainState, run_json: Mapping[str, Any]

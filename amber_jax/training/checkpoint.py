@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
+from amber_jax.allocator import give_back_unused
 from amber_jax.errors import UserError
 from amber_jax.files import (
     PARTIAL,
@@ -164,6 +165,7 @@ class CheckpointWriter:
                 self._write_extras(partial)
                 complete_folder(partial, self._directory / str(step))
                 self._prune(kept_too)
+            give_back_unused()
         except BaseException as error:  # noqa: BLE001 - raised again by `wait`
             self._error = self._failure(step, error)
 

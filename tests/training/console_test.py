@@ -36,6 +36,7 @@ def train_record(step, **more):
         "device_share": 0.625,
         "model_flops_per_second": 1e12,
         "mfu": 0.4321,
+        "peak_resident_bytes": 4_512_345_678,
         "skipped_steps": 0,
     } | more
 
@@ -64,7 +65,7 @@ def test_without_a_terminal_a_step_is_one_plain_line():
         console.train(train_record(12))
     assert stream.getvalue() == (
         "align  12/600  loss 7.250  sentence_alignment 0.5000  lr 0.001  grad 2.5  "
-        "12.3k tokens/s  data wait 25%  MFU 43.2%  eta ?\n"
+        "12.3k tokens/s  data wait 25%  MFU 43.2%  4.5 GB  eta ?\n"
     )
 
 
@@ -131,7 +132,8 @@ def test_the_panel_shows_everything_that_matters(terminal):
     for part in [
         "align", "12/600", "loss", "7.250", "sentence alignment", "0.5000",
         "word alignment column share", "lr 0.001", "grad 2.5", "12.3k tokens/s",
-        "data wait 25%", "MFU 43.2%", "checkpoint step 10", "a note", "average 40.0%",
+        "data wait 25%", "MFU 43.2%", "4.5 GB", "checkpoint step 10", "a note",
+        "average 40.0%",
     ]:  # fmt: skip
         assert part in text
 

@@ -133,7 +133,7 @@ def test_an_evaluation_comes_before_the_save_of_its_step():
     assert kinds == ["evaluate", "save"] * 2
 
 
-def test_records_hold_the_metrics_the_tokens_and_the_speed():
+def test_records_hold_the_metrics_the_tokens_the_speed_and_the_memory():
     _, _, records = run_loop(end=4)
     first, second = records
     assert (first["step"], first["loss"], first["tokens"]) == (2, 0.5, 101)
@@ -142,6 +142,7 @@ def test_records_hold_the_metrics_the_tokens_and_the_speed():
     assert "skipped_in_a_row" not in first
     for record in records:
         assert record["tokens_per_second"] > 0
+        assert record["peak_resident_bytes"] > 2**20
         shares = [record[f"{who}_share"] for who in ("data_wait", "host", "device")]
         assert min(shares) >= 0
         assert sum(shares) == pytest.approx(1.0)
