@@ -107,11 +107,15 @@ def test_when_a_process_dies_the_other_says_so_in_one_line(tmp_path, victim):
         )
         for index in range(2)
     ]
-    for member in members:
-        assert "joined\n" in iter(member.stdout.readline, "")
-    members[victim].kill()
-    _, stderr = members[1 - victim].communicate(timeout=60)
-    members[victim].communicate()
+    try:
+        for member in members:
+            assert "joined\n" in iter(member.stdout.readline, "")
+        members[victim].kill()
+        _, stderr = members[1 - victim].communicate(timeout=60)
+    finally:
+        for member in members:  # whatever failed, none goes on
+            member.kill()
+            member.communicate()
     lines = [line for line in stderr.splitlines() if not line.startswith("[Gloo]")]
     assert members[1 - victim].returncode == 75, stderr
     assert len(lines) == 1, stderr
