@@ -116,7 +116,8 @@ def test_when_a_process_dies_the_other_says_so_in_one_line(tmp_path, victim):
         for member in members:  # whatever failed, none goes on
             member.kill()
             member.communicate()
-    lines = [line for line in stderr.splitlines() if not line.startswith("[Gloo]")]
+    # Gloo, which carries the collectives, may tell of its own attempts to connect.
+    lines = [line for line in stderr.splitlines() if "gloo" not in line.lower()]
     assert members[1 - victim].returncode == 75, stderr
     assert len(lines) == 1, stderr
     assert "another process of this run has ended" in lines[0]
