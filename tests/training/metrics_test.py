@@ -1,8 +1,6 @@
-import contextlib
 import json
 import math
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from amber_jax.errors import UserError
 from amber_jax.training.metrics import MetricsLog, TensorBoardWriter, read_metrics
@@ -130,21 +129,11 @@ def test_a_missing_file_is_told_in_one_sentence(tmp_path):
         read_metrics(tmp_path / "metrics.jsonl")
 
 
-@contextlib.contextmanager
-def files_limited_to(num_bytes):
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_a_full_disk_ends_with_a_sentence_and_loses_only_the_last_line(tmp_path):
     log = MetricsLog(tmp_path, resume_step=0)
     log.write(train_record(1))
     size = (tmp_path / "metrics.jsonl").stat().st_size
-    with files_limited_to(size + 10), pytest.raises(UserError, match="make room"):
+    with full_disk(size + 10), pytest.raises(UserError, match="make room"):
         log.write(train_record(2))
     log.close()
     path = write_steps(tmp_path, [2], resume_step=1)
@@ -154,7 +143,7 @@ def test_a_full_disk_ends_with_a_sentence_and_loses_only_the_last_line(tmp_path)
 def test_a_disk_too_full_to_resume_leaves_the_old_log(tmp_path):
     path = write_steps(tmp_path, [1, 2, 3])
     before = path.read_bytes()
-    with files_limited_to(10), pytest.raises(UserError, match="make room"):
+    with full_disk(10), pytest.raises(UserError, match="make room"):
         MetricsLog(tmp_path, resume_step=2)
     assert path.read_bytes() == before
 
