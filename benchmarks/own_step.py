@@ -1,4 +1,4 @@
-"""Our training step on the common work, built as `pretrain.py` builds a stage's."""
+"""Our training step on the common work, built as `pretraining/run.py` builds a stage's."""
 
 import dataclasses
 import functools
@@ -54,7 +54,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "max_position_offset": 0,
     },
 }
-_MASK_KEY, _DROPOUT_KEY = 1, 2  # as in pretrain.py
+_MASK_KEY, _DROPOUT_KEY = 1, 2  # as in pretraining/run.py
 _RUN_STEPS = 1_000_000  # of the schedule; only the first few are run
 _MATRIX_WIDTH, _PRODUCTS, _REPEATS = 8192, 20, 3
 
@@ -90,7 +90,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(run: Settings) -> Prepared:
-    """Returns everything up to the first step, in the order of `pretrain.py`.
+    """Returns everything up to the first step, in the order of `pretraining/run.py`.
 
     Raises:
         UserError: the settings do not go together.

@@ -28,7 +28,7 @@ Note = Callable[[str], None]
 
 
 class Search(NamedTuple):
-    """Which pairs are wanted, see `tasks.mining.mutual_best`."""
+    """Which pairs are wanted, see `search.mining.mutual_best`."""
 
     margin: str = "ratio"
     neighbours: int = 4

@@ -1,7 +1,7 @@
 """Training and prediction of labels, whatever they stand for.
 
 Classification and tagging differ in how examples become ids and slots
-(`tasks/classification`, `tasks/tagging`); from there on they are one.
+(`classification`, `tagging`); from there on they are one.
 """
 
 from collections.abc import Callable, Sequence

@@ -14,7 +14,7 @@ from amber_jax.search.nearest import EXACT, top_k_both_ways
 
 
 class Search(NamedTuple):
-    """How translations are looked for; the first three as in `tasks.nearest`."""
+    """How translations are looked for; the first three as in `search.nearest`."""
 
     similarity: str = "cosine"
     neighbours: int = 0
