@@ -1,4 +1,4 @@
-"""Our training step on the common work, built as `pretraining/run.py` builds a stage's."""
+"""Our training step on the common work, built as pretraining builds a stage's."""
 
 import dataclasses
 import functools

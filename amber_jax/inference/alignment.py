@@ -1,8 +1,8 @@
 """What a model knows of which piece translates which, of one pair or of many.
 
 Two sources: the last layer's attention between the sides, in the directed passes of
-`pretraining/objectives.py`, and the similarity of contextual vectors of sides encoded alone.
-"""
+`pretraining/objectives`, and the similarity of contextual vectors of sides encoded
+alone.
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import amber_jax
-from amber_jax.commands import progress
+from amber_jax import progress
 from amber_jax.corpora import records
 from amber_jax.errors import UserError
 from amber_jax.inference import model as library

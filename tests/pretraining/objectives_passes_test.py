@@ -22,9 +22,9 @@ from packed_rows import (
     with_filled_padding,
 )
 
+from amber_jax.losses import LOSSES, MASKED_LM, SENTENCES, WORDS
 from amber_jax.model.encoder import Embeddings, Layer
 from amber_jax.model.heads import PretrainingModel
-from amber_jax.pretraining.objectives import LOSSES, MASKED_LM, SENTENCES, WORDS
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from packed_rows import (
     with_filled_padding,
 )
 
-from amber_jax.pretraining.objectives import LOSSES, MASKED_LM, SENTENCES, WORDS
+from amber_jax.losses import LOSSES, MASKED_LM, SENTENCES, WORDS
 from amber_jax.reductions import AXIS, reduce_sum
 
 
