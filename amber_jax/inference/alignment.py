@@ -3,6 +3,7 @@
 Two sources: the last layer's attention between the sides, in the directed passes of
 `pretraining/objectives`, and the similarity of contextual vectors of sides encoded
 alone.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
