@@ -342,10 +342,11 @@ def test_another_run_in_the_same_folder_is_refused(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"task": "ner"}, ["task is 'ner'", "udpos, xnli, pawsx"]),
+        ({"task": "ner"}, ["task is 'ner'", "udpos, panx, pawsx, xnli"]),
         ({"data": ""}, ["data is empty", "--config.data"]),
         ({"seeds": (1, 1)}, ["seeds is (1, 1)"]),
         ({"languages": ()}, ["languages is empty"]),
+        ({"syntactic_words": True}, ["syntactic_words is True", "only udpos"]),
         ({"max_length": 64}, ["max_length is 64", "32 positions"]),
         ({"evaluate_every": 0}, ["evaluate_every is 0"]),
         ({"test": "none-{language}.tsv"}, ["none-en.tsv"]),
@@ -375,9 +376,9 @@ def test_a_checkpoint_that_is_not_of_the_task_is_refused(
 
 
 def test_a_constant_prediction_is_a_collapse():
-    assert zero_shot.is_constant(["a", "a"])
+    assert zero_shot.is_constant([["a"], ["a"]])
     assert zero_shot.is_constant([["a"], ["a", "a"]])
-    assert not zero_shot.is_constant(["a", "b"])
+    assert not zero_shot.is_constant([["a"], ["b"]])
 
 
 def test_a_collapse_is_told(config_of, pretrained, tmp_path, capsys):
