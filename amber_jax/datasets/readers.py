@@ -15,6 +15,10 @@ from amber_jax.tasks import TASKS
 
 _LANGUAGE = "{language}"
 _COMPRESSED = (".gz", ".bz2", ".xz")
+_UDPOS_HINT = (
+    "XTREME's own test files have no tags: use the treebanks; names of CoNLL-U files "
+    "end in .conllu"
+)
 
 
 class Reader(NamedTuple):
@@ -34,21 +38,22 @@ def _part_of_speech(
             path, language=language, syntactic_words=syntactic_words
         )
         return found, {WITHHELD: withheld} if withheld else {}
-    hint = (
-        "XTREME's own test files have no tags: use the treebanks; names of CoNLL-U "
-        "files end in .conllu"
-    )
-    return read_tagged_lines(path, tags=TASKS["udpos"].labels, hint=hint), {}
+    return _tagged_lines(path, language=language, task="udpos", hint=_UDPOS_HINT)
 
 
-def _entities(
-    path: Path, *, language: str
+def _tagged_lines(
+    path: Path, *, language: str, task: str, hint: str
 ) -> tuple[list[TaggedSentence], dict[str, int]]:
-    hint = "XTREME takes the tags out of its test files: use the data set's own"
-    sentences = read_tagged_lines(
-        path, tags=TASKS["panx"].labels, hint=hint, prefix=f"{language}:"
+    labels, prefix = TASKS[task].labels, f"{language}:"
+    return read_tagged_lines(path, tags=labels, hint=hint, prefix=prefix), {}
+
+
+def _tags(task: str, *, hint: str) -> Reader:
+    """Returns what reads `word<TAB>tag` lines; the hint is for lines without a tag."""
+    return Reader(
+        functools.partial(_tagged_lines, task=task, hint=hint),
+        functools.partial(tfds_source.read_tags, task=task),
     )
-    return sentences, {}
 
 
 def _pairs(task: str) -> Reader:
@@ -60,7 +65,10 @@ def _pairs(task: str) -> Reader:
 
 READERS = {
     "udpos": Reader(_part_of_speech, tfds_source.read_part_of_speech),
-    "panx": Reader(_entities, tfds_source.read_entities),
+    "panx": _tags(
+        "panx",
+        hint="XTREME takes the tags out of its test files: use the data set's own",
+    ),
     "pawsx": _pairs("pawsx")._replace(is_translated=is_translated),
     "xnli": _pairs("xnli"),
 }

@@ -90,14 +90,14 @@ def read_part_of_speech(
     return sentences
 
 
-def read_entities(source: str, *, language: str) -> list[TaggedSentence]:
-    """Returns the sentences of `wikiann`.
+def read_tags(source: str, *, language: str, task: str) -> list[TaggedSentence]:
+    """Returns the sentences of `wikiann`, or another set with tokens and tags.
 
     Raises:
         UserError: the data set cannot be had or read, or has other tags.
     """
     examples, features = _load(source, language)
-    tags = _names(features, "tags", source, allowed=TASKS["panx"].labels)
+    tags = _names(features, "tags", source, allowed=TASKS[task].labels)
     sentences = []
     for number, example in enumerate(examples, start=1):
         words = _texts(example, "tokens", source, number)
