@@ -25,12 +25,14 @@ class Task:
     title: str  # of its tables
     kind: str  # TAGS, PAIRS, RETRIEVAL or WORD_ALIGNMENT
     metrics: tuple[str, ...]  # of every language, shares; the first is the headline
+    # Metric -> how to read its table, where its name does not say so.
     meanings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     labels: tuple[str, ...] = ()  # of kinds that are trained
     languages: tuple[str, ...] = ()  # tested: the paper's, in its order, or XTREME's
     train_language: str = "en"
     xtreme_folder: str = ""  # what XTREME calls it
     xtreme_languages: tuple[str, ...] = ()  # that XTREME averages over
+    # Language -> examples of the official test set; in retrieval, candidates.
     test_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
