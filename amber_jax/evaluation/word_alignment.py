@@ -21,8 +21,6 @@ from amber_jax.inference.word_links import (
 )
 from amber_jax.ranges import refuse
 
-METRICS = ("precision", "recall", "f1", "aer")
-
 Note = Callable[[str], None]
 
 
@@ -62,7 +60,8 @@ def word_alignment_result(
         "examples": {language: len(pairs) for language, pairs in gold.items()},
         "scores": scores,
         "average": {
-            metric: _mean([of[metric] for of in scores.values()]) for metric in METRICS
+            metric: _mean([of[metric] for of in scores.values()])
+            for metric in next(iter(scores.values()))
         },
         "baselines": baselines,
     }
@@ -112,7 +111,7 @@ def as_table(result: Mapping[str, Any]) -> str:
         f"{result['method']} {layer}, {result['symmetrisation']}, "
         f"threshold {result['threshold']:g}",
         f"{'language':<10}{'pairs':>8}"
-        + "".join(f"{metric:>11}" for metric in METRICS)
+        + "".join(f"{metric:>11}" for metric in result["average"])
         + f"{'diagonal aer':>15}",
     ]
     rows = {
@@ -126,6 +125,6 @@ def as_table(result: Mapping[str, Any]) -> str:
     diagonal = _mean([one["diagonal"] for one in result["baselines"].values()])
     rows["average"] = ("", result["average"], diagonal)
     for name, (pairs, score, baseline) in rows.items():
-        shares = "".join(f"{100 * score[metric]:>10.1f}%" for metric in METRICS)
+        shares = "".join(f"{100 * share:>10.1f}%" for share in score.values())
         lines.append(f"{name:<10}{pairs:>8}{shares}{100 * baseline:>14.1f}%")
     return "\n".join(lines)

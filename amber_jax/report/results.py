@@ -7,13 +7,19 @@ from typing import Any
 
 from amber_jax.errors import UserError
 from amber_jax.files import parse_json
+from amber_jax.search.similarities import EXACT, SIMILARITIES
+from amber_jax.tasks import (
+    BOTH,
+    DIRECTIONS,
+    PAIRS,
+    RETRIEVAL,
+    TAGS,
+    TASKS,
+    TRANSLATED,
+    WORD_ALIGNMENT,
+)
 
-DIRECTIONS = ("xx_to_en", "en_to_xx")  # "en" stands for whatever the pivot is
-ALIGNMENT_METRICS = ("aer", "f1", "precision", "recall")
-WITH_NEIGHBOURS = frozenset({"csls", "margin"})  # similarities that look at them
-EXACT = "exact"  # the search index that misses nothing
-CHANCE, BOTH = "chance", "both"
-TRANSLATED = "translated"  # accuracy without the pairs that have no translation
+CHANCE = "chance"
 
 Scores = dict[str, dict[str, float]]
 
@@ -83,9 +89,9 @@ def _not_empty(results: list[Any]) -> list[Any]:
 
 def _to_result(content: Mapping[str, Any]) -> Result:
     task = _text(content, "task")
-    if task not in _READERS:
-        raise ValueError(f"its task is {task!r}, wanted one of {', '.join(_READERS)}")
-    return _READERS[task](content)
+    if task not in TASKS:
+        raise ValueError(f"its task is {task!r}, wanted one of {', '.join(TASKS)}")
+    return _READERS[TASKS[task].kind](content)
 
 
 def _retrieval(content: Mapping[str, Any]) -> Result:
@@ -105,7 +111,8 @@ def _retrieval(content: Mapping[str, Any]) -> Result:
         "special tokens": pooled,
         "similarity": _text(content, "similarity"),
     }
-    if settings["similarity"] in WITH_NEIGHBOURS and "neighbours" in content:
+    similarity = SIMILARITIES.get(settings["similarity"])
+    if similarity and similarity.neighbors and "neighbours" in content:
         settings["neighbours"] = str(_count(content, "neighbours", least=1))
     if "index" in content and content["index"] != EXACT:
         settings["index"] = _text(content, "index")
@@ -131,15 +138,15 @@ def _layers(content: Mapping[str, Any]) -> dict[int, float]:
 
 
 def _fine_tuned(content: Mapping[str, Any]) -> Result:
-    metrics = ("f1", "accuracy") if content["task"] == "udpos" else ("accuracy",)
-    if content["metric"] != metrics[0]:
-        raise ValueError(f"its metric is {content['metric']!r}, wanted {metrics[0]!r}")
-    baselines = {metrics[0]: _baselines(content["baselines"])}
+    task = TASKS[content["task"]]
+    if content["metric"] != task.metric:
+        raise ValueError(f"its metric is {content['metric']!r}, wanted {task.metric!r}")
+    baselines = {task.metric: _baselines(content["baselines"])}
     if "baseline_accuracy" in content:
         baselines["accuracy"] = _baselines(content["baseline_accuracy"])
-    if all(TRANSLATED in one for one in content["scores"].values()):
-        metrics = (*metrics, TRANSLATED)
-    scores = _scores(content, metrics)
+    has_translated = all(TRANSLATED in one for one in content["scores"].values())
+    metrics = (one for one in task.metrics if one != TRANSLATED or has_translated)
+    scores = _scores(content, tuple(metrics))
     train, selection = content["train"], content["selection"]
     chosen = 100 * _share(selection["score"], "selection")
     trained_on = (
@@ -183,7 +190,7 @@ def _left_out(content: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _word_alignment(content: Mapping[str, Any]) -> Result:
-    scores = _scores(content, ALIGNMENT_METRICS)
+    scores = _scores(content, TASKS[WORD_ALIGNMENT].metrics)
     settings = {
         "method": _text(content, "method"),
         "layer": str(_count(content, "layer")),
@@ -199,13 +206,11 @@ def _word_alignment(content: Mapping[str, Any]) -> Result:
 
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], Result]] = {
-    "udpos": _fine_tuned,
-    "pawsx": _fine_tuned,
-    "xnli": _fine_tuned,
-    "retrieval": _retrieval,
-    "word_alignment": _word_alignment,
+    TAGS: _fine_tuned,
+    PAIRS: _fine_tuned,
+    RETRIEVAL: _retrieval,
+    WORD_ALIGNMENT: _word_alignment,
 }
-TASKS = tuple(_READERS)  # in the order of the report
 
 
 def _fields(content: Mapping[str, Any], scores: Scores) -> dict[str, Any]:

@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from amber_jax.report.grouping import Entry, EvaluationSet, distinct
 from amber_jax.report.notes import ABSENT, COLLAPSED, explanation, notes, warnings
 from amber_jax.report.published import PUBLISHED, comparable_languages
-from amber_jax.report.results import (
-    ALIGNMENT_METRICS,
+from amber_jax.report.results import Scores
+from amber_jax.tasks import (
     BOTH,
     DIRECTIONS,
+    PAIRS,
+    RETRIEVAL,
+    TAGS,
+    TASKS,
     TRANSLATED,
-    Scores,
+    WORD_ALIGNMENT,
 )
 
 BASELINE, MEASURED, PUBLISHED_ROW = "baseline", "measured", "published"
@@ -78,19 +82,18 @@ class View:
     only_beside_published: bool = False
 
 
-_VIEWS = {
-    "udpos": (View("f1", "F1 in %"), View("accuracy", "token accuracy in %")),
-    "pawsx": (View("accuracy", "accuracy in %", averages=(TRANSLATED,)),),
-    "xnli": (View("accuracy", "accuracy in %"),),
-    "retrieval": (
+_VIEWS = {  # by kind of task
+    TAGS: (View("f1", "F1 in %"), View("accuracy", "token accuracy in %")),
+    PAIRS: (View("accuracy", "accuracy in %", averages=(TRANSLATED,)),),
+    RETRIEVAL: (
         View(BOTH, "accuracy in %", averages=DIRECTIONS),
         View("xx_to_en", "accuracy in %, xx→en", only_beside_published=True),
     ),
-    "word_alignment": (
+    WORD_ALIGNMENT: (
         View(
             "aer",
             "error rate (AER) in %, lower is better",
-            averages=tuple(name for name in ALIGNMENT_METRICS if name != "aer"),
+            averages=TASKS[WORD_ALIGNMENT].metrics[1:],
         ),
     ),
 }
@@ -156,7 +159,7 @@ def best_cells(table: Table) -> set[tuple[int, int]]:
 
 def build_tables(evaluation: EvaluationSet) -> list[Table]:
     """Returns the tables of an evaluation set, the one of its headline metric first."""
-    tables = (_table(evaluation, view) for view in _VIEWS[evaluation.task])
+    tables = (_table(evaluation, view) for view in _VIEWS[TASKS[evaluation.task].kind])
     return [table for table in tables if table is not None]
 
 
