@@ -1,9 +1,9 @@
 """What XLA:TPU compiled, read from the program's text.
 
 The text is what `jax.stages.Compiled.as_text` gives: scheduled HLO with the layout and
-the memory space of every array, and the compiler's own estimate of cycles. It is read,
-not measured: collectives, prefetches, gathers, scatters, sorts and hand-written kernels
-have no estimate.
+the memory space of every array, and the compiler's own estimate of cycles, of products
+and of memory's bandwidth alike. It is read, not measured: collectives, prefetches,
+gathers, scatters, sorts, changes of shape and hand-written kernels have no estimate.
 """
 
 import collections
@@ -138,6 +138,28 @@ def cycles(program: Program) -> dict[str, int]:
     for one, times in executed(program):
         found[_kind(program, one)] += times * one.cycles
     return found
+
+
+class Spent(NamedTuple):
+    """Lines of one kind, origin and array."""
+
+    kind: str
+    array: str
+    origin: str
+    times: int  # in a step
+    cycles: int  # in a step
+
+
+def longest(program: Program) -> list[Spent]:
+    """Returns what the compiler expects to take long, most cycles first."""
+    found = collections.Counter()
+    often = collections.Counter()
+    for one, times in executed(program):
+        if one.cycles:
+            key = (_kind(program, one), str(_widest(one)), one.origin)
+            found[key] += times * one.cycles
+            often[key] += times
+    return [Spent(*key, often[key], count) for key, count in found.most_common()]
 
 
 class Moved(NamedTuple):

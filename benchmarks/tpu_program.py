@@ -6,10 +6,11 @@
 
 Needs the extra `tpu`. The steps are those that training compiles. Printed are memory,
 the compiler's own estimate of cycles, copies, collectives and paddings, of one device.
-Cycles are an estimate: none for collectives, gathers, scatters, sorts, kernels of
-Pallas, and nothing of what the memory's bandwidth may bound. They compare programs.
+Cycles compare programs: what has no estimate, see compiled_text.py, is not in them.
 """
 
+import functools
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("row_length", 256, f"tokens, {without}", lower_bound=8)
     flags.DEFINE_integer("pair_tokens", 63, f"of a pair, {without}", lower_bound=6)
     flags.DEFINE_integer("max_pairs", 16, f"of a row, {without}", lower_bound=1)
+    flags.DEFINE_bool("compile", True, "whether, or to leave it at the arithmetic")
     flags.DEFINE_integer("lines", 5, "of the longer tables", lower_bound=1)
     flags.DEFINE_string("save", None, "folder for the programs' texts")
     flags.mark_flags_as_required(["config"])
@@ -53,13 +55,15 @@ def main(_: list[str]) -> None:
     rows = Rows(wanted.row_length, wanted.pair_tokens, wanted.max_pairs)
     shown: Tables = {}
     for described in [tpu_slice.described(name) for name in wanted.topology]:
-        rate = product_flops_per_cycle(described)
+        shown.setdefault("a device", []).append(limits(described))
         for layers in wanted.layers or [wanted.config.kernels.layers]:
             config = wanted.config.copy_and_resolve_references()
             config.kernels.layers = layers
             run = tpu_slice.prepare(config, rows, described.devices)
             for stage in _chosen(run.stages, wanted.stages):
-                found = compiled(described, run, stage, rate, wanted.save)
+                found = {"by arithmetic": [roofline(described, run, stage)]}
+                if wanted.compile:
+                    found |= compiled(described, run, stage, wanted.save)
                 for title, lines in found.items():
                     shown.setdefault(title, []).extend(lines[: wanted.lines])
     tables.show({title: lines for title, lines in shown.items() if lines}, wanted.json)
@@ -75,13 +79,64 @@ def _chosen(stages: Any, names: list[str]) -> list[pretrain.Stage]:
     return [stage for stage in stages if stage.name in (names or known)]
 
 
-def product_flops_per_cycle(described: Slice) -> float:
+def limits(described: Slice) -> tables.Row:
+    """Returns what a device of the slice can do."""
+    device = described.device
+    return {
+        "slice": described.name,
+        "devices": len(described.devices),
+        "TFLOP/s": round(device.peak / 1e12, 1),
+        "HBM, GB/s": round(device.bandwidth / 1e9),
+        "FLOPs a byte": round(device.intensity),
+        "HBM, GB": round(device.memory / 1e9, 1),
+        "to others, GB/s": round(device.interconnect / 1e9),
+    }
+
+
+def roofline(described: Slice, run: pretrain.Run, stage: pretrain.Stage) -> tables.Row:
+    """Returns the least milliseconds of a step, each by what may bound it.
+
+    Products at the peak; the state, read and written once, and the gradients, written
+    and read, at HBM's bandwidth; the sum of float32 gradients, sent twice.
+    """
+    device, count = described.device, run.backend.num_devices
+    needed = _needed(run, stage)
+    state = pretrain.abstract_state(run)
+    own = sum(
+        _bytes(x, x.sharding.shard_shape(x.shape)) for x in jax.tree.leaves(state)
+    )
+    gradients = sum(_bytes(x, x.shape) for x in jax.tree.leaves(state.params))
+    through_memory = 2 * own + 2 * gradients
+    sent = 2 * gradients * (count - 1) / count
+    return {
+        "slice": described.name,
+        "stage": stage.name,
+        "rows": sum(stage.rows.values()) / count,
+        "TFLOP": round(needed / 1e12, 2),
+        "products, ms": round(1e3 * needed / device.peak, 1),
+        "state, ms": round(1e3 * through_memory / device.bandwidth, 1),
+        "gradients, ms": round(1e3 * sent / device.interconnect, 1),
+    }
+
+
+def _bytes(x: Any, shape: tuple[int, ...]) -> int:
+    return math.prod(shape) * x.dtype.itemsize
+
+
+def _needed(run: pretrain.Run, stage: pretrain.Stage) -> float:
+    """Returns the FLOPs of a device's share of a step."""
+    batch = tpu_slice.mean_batch(run, stage)
+    return pretrain.count_work(run, stage, batch).flops / run.backend.num_devices
+
+
+@functools.cache
+def product_flops_per_cycle(device: Any) -> float:
     """Returns what the compiler expects of one large bfloat16 product on a device.
 
     Shares of the peak are of that rate: then the clock, which nobody publishes, does
     not matter.
     """
-    placed = jax.sharding.SingleDeviceSharding(described.devices[0])
+    placed = jax.sharding.SingleDeviceSharding(device)
     shape = (_PRODUCT_WIDTH, _PRODUCT_WIDTH)
     matrix = jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=placed)
     text = jax.jit(jnp.matmul).lower(matrix, matrix).compile().as_text()
@@ -93,7 +148,6 @@ def compiled(
     described: Slice,
     run: pretrain.Run,
     stage: pretrain.Stage,
-    rate: float,
     folder: str | None,
 ) -> Tables:
     """Returns what is told of a stage's program, by title.
@@ -102,7 +156,6 @@ def compiled(
         described: the slice.
         run: of a config on its devices.
         stage: of the run.
-        rate: FLOPs a cycle, see `product_flops_per_cycle`.
         folder: for the program's text, or None.
     """
     layers = "loop" if run.encoder.remat else run.encoder.kernels.layers
@@ -126,7 +179,7 @@ def compiled(
             which | _memory(program.memory_analysis(), described, run, stage, seconds)
         ],
         "millions of cycles, as the compiler estimates": [
-            which | _cycles(parsed, described, run, stage, rate)
+            which | _cycles(parsed, described, run, stage)
         ],
         **_details(parsed, which),
     }
@@ -155,19 +208,15 @@ def _cycles(
     described: Slice,
     run: pretrain.Run,
     stage: pretrain.Stage,
-    rate: float,
 ) -> tables.Row:
-    batch = tpu_slice.mean_batch(run, stage)
-    needed = pretrain.count_work(run, stage, batch).flops / run.backend.num_devices
     cycles = compiled_text.cycles(program)
     total = sum(cycles.values())
-    peak = described.device.peak
+    needed, peak = _needed(run, stage), described.device.peak
+    rate = product_flops_per_cycle(described.devices[0])
     return {kind: round(count / 1e6, 1) for kind, count in cycles.items()} | {
         "all": round(total / 1e6, 1),
-        "TFLOP needed": round(needed / 1e12, 2),
-        "ms of them at the peak": round(1e3 * needed / peak, 1),
-        "ms of the cycles": round(1e3 * total * rate / peak, 1),
-        "ms between devices": round(1e3 * _between(program, described), 1),
+        "about, ms": round(1e3 * total * rate / peak, 1),
+        "between devices, ms": round(1e3 * _between(program, described), 1),
         "share of the peak": round(needed / (total * rate), 3),
     }
 
@@ -198,6 +247,12 @@ def _details(program: compiled_text.Program, which: dict[str, str]) -> Tables:
         "kernels in a step": sum(compiled_text.kernels(program).values()),
     }
     return {
+        "the longest": [
+            which
+            | {"kind": one.kind, "array": one.array, "from": _short(one.origin)}
+            | {"in a step": one.times, "Mcycles": round(one.cycles / 1e6, 2)}
+            for one in compiled_text.longest(program)
+        ],
         "moved within a device": [which | moves],
         "between devices": [
             which

@@ -117,6 +117,17 @@ def test_cycles_of_a_loop_count_every_round_and_fusions_are_what_is_in_them(prog
     }
 
 
+def test_the_longest_come_first_with_kind_array_and_origin(program):
+    found = compiled_text.longest(program)
+    assert found[:2] == [
+        ("products", "bf16[16,3072]", "jit(train_step)/layer/dot_general", 12, 12_000),
+        ("copies", "bf16[12,16,3072]", "broadcast.9", 1, 500),
+    ]
+    assert sum(one.cycles for one in found) == sum(
+        compiled_text.cycles(program).values()
+    )
+
+
 def test_copies_come_with_array_origin_and_what_a_step_writes(program):
     found = compiled_text.copies(program)
     padded = 768 * 32 * 128 * 4  # its one row fills a tile's 128

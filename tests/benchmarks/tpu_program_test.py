@@ -10,7 +10,7 @@ from amber_jax import pretrain
 from amber_jax.errors import UserError
 from amber_jax.model import flops
 from benchmarks import tpu_program, tpu_slice
-from benchmarks.tpu_chips import CHIPS
+from benchmarks.tpu_chips import CHIPS, Chip
 
 ROWS = tpu_slice.Rows(row_length=32, pair_tokens=10, max_pairs=3)
 HAS_LIBTPU = importlib.util.find_spec("libtpu") is not None
@@ -40,6 +40,24 @@ def test_rows_that_stand_in_for_a_corpus_give_its_batches_and_its_work():
         run.encoder, spans, sentences=True, words=True
     )
     assert pretrain.count_work(run, run.stages[1], second) == (8 * 30, needed)
+
+
+def test_a_roofline_by_hand():
+    devices = jax.devices()[:4]
+    run = tpu_slice.prepare(tiny_config(), ROWS, devices)
+    chip = Chip(peak=1e9, bandwidth=1e8, memory=1e9, interconnect=1e7)
+    found = tpu_program.roofline(
+        tpu_slice.Slice("v5e:2x2", devices, chip), run, run.stages[0]
+    )
+    params = sum(x.size for x in jax.tree.leaves(pretrain.abstract_state(run).params))
+    work = pretrain.count_work(
+        run, run.stages[0], tpu_slice.mean_batch(run, run.stages[0])
+    )
+    assert found["rows"] == 2
+    assert found["products, ms"] == round(work.flops / 4 / 1e6, 1)
+    # Parameters and two moments, read and written; gradients, written and read.
+    assert found["state, ms"] == pytest.approx(8 * 4 * params / 1e5, abs=0.1)
+    assert found["gradients, ms"] == round(2 * 4 * params * 3 / 4 / 1e4, 1)
 
 
 def test_a_corpus_of_the_config_is_read(tmp_path):
@@ -100,7 +118,7 @@ def test_a_stage_in_miniature_compiles_and_tells_of_itself(tmp_path):
         config, tpu_slice.Rows(512, 100, 4), described.devices
     )  # rows long enough for the kernel
     assert run.encoder.kernels.attention == "mosaic"
-    found = tpu_program.compiled(described, run, run.stages[0], 1e5, str(tmp_path))
+    found = tpu_program.compiled(described, run, run.stages[0], str(tmp_path))
     (memory,) = found["memory of a device, MB"]
     assert memory["rows"] == 2
     assert 0 < memory["temporaries"] < 1000
