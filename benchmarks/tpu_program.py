@@ -198,6 +198,7 @@ def _memory(
         "temporaries": round(memory.temp_size_in_bytes / 1e6),
         "output": round(memory.output_size_in_bytes / 1e6),
         "of it aliased": round(memory.alias_size_in_bytes / 1e6),
+        "peak": round(memory.peak_memory_in_bytes / 1e6),
         "HBM": round(described.device.memory / 1e6),
         "compiling, CPU-s": round(seconds),
     }
