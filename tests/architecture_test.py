@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = sorted([*(ROOT / "launch").glob("*.py"), *(ROOT / "configs").glob("*.py")])
 
 # A module's room, and the rooms it may import from besides its own.
-BOTTOM = {"errors", "ranges", "types", "reductions", "allocator", "files"}
+BOTTOM = {"errors", "ranges", "types", "reductions", "allocator", "files", "stopping"}
 WIRING = {
     *("pretrain", "finetune", "evaluate", "zero_shot", "loading", "report"),
     *("align", "conversion", "retrieve", "run_log", "workdir", "command_line"),
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "ranges": {"errors"},
     "allocator": set(),
+    "stopping": set(),
     "types": set(),
     "reductions": {"types"},
     "model": BOTTOM,
