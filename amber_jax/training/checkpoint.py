@@ -77,7 +77,7 @@ def _silence_echoes() -> None:
 
 
 class CheckpointWriter:
-    """Saves in the background, one checkpoint at a time.
+    """Saves in the background, one checkpoint at a time, on the CPU once it is read.
 
     Args:
         directory: where the step folders go.
