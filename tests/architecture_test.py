@@ -16,6 +16,7 @@ COMMANDS = sorted([*(ROOT / "launch").glob("*.py"), *(ROOT / "configs").glob("*.
 # The order is that of the floors: whatever a set names stands before its key.
 MAY_IMPORT = {
     "errors": set(),
+    "stopping": set(),
     "types": set(),
     "progress": set(),
     "reductions": {"types"},
@@ -52,7 +53,7 @@ MAY_IMPORT = {
     "commands": {
         *("errors", "files", "progress", "ranges", "tasks", "search", "training"),
         *("corpora", "convert", "datasets", "config", "inference", "evaluation"),
-        *("finetuning", "report"),
+        *("finetuning", "report", "stopping"),
     },
     "__init__": {"inference"},
 }
