@@ -17,6 +17,9 @@ from amber_jax.training.parallel import on_one_device
 from amber_jax.training.state import TrainState
 from amber_jax.types import Params
 
+Evaluated = Mapping[tuple[int, str], Mapping[str, Any]]
+"""{(step, name): record} of evaluations that are done."""
+
 
 class Evaluation(NamedTuple):
     """Something that a run measures of its parameters from time to time."""

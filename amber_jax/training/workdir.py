@@ -2,13 +2,11 @@
 
 import importlib.metadata
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 import amber_jax
 from amber_jax.errors import UserError
@@ -31,11 +29,6 @@ def begin_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
     """
     make_folder(workdir / CHECKPOINTS)
     write_json(workdir / "config.json", config)
-
-
-def as_json(config: ConfigDict) -> dict[str, Any]:
-    """Returns a config as JSON can hold it: tuples become lists."""
-    return json.loads(config.to_json_best_effort())
 
 
 def versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from amber_jax import config as settings
 from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
 from amber_jax.finetuning import run as finetune
+from amber_jax.finetuning import seed as one_seed
 from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.labelling import init_labelling
 from amber_jax.inference.loading import load_model
@@ -395,7 +396,7 @@ def test_a_constant_answer_at_a_step_that_is_not_chosen_is_no_collapse(
 ):
     chosen = iter([True, False, False])
     monkeypatch.setattr(
-        finetune, "_score_dev", lambda *_: dev_record(is_best=next(chosen))
+        one_seed, "_score_dev", lambda *_: dev_record(is_best=next(chosen))
     )
     config = config_of("xnli").copy_and_resolve_references()
     config.num_epochs, config.evaluate_every = 2, 6

@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from amber_jax.model.kernels import FORMS, Kernels, suited_to
+from amber_jax.inference.devices import suited_to
+from amber_jax.model.kernels import FORMS, Kernels
 
 
 @pytest.mark.parametrize(
