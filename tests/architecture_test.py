@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "amber_jax"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 COMMANDS = sorted([*(ROOT / "launch").glob("*.py"), *(ROOT / "configs").glob("*.py")])
 
 # A package, or a file of the ground floor, and all that it may import besides itself.
@@ -86,7 +87,7 @@ FENCES = {  # third-party package -> the only places that may import it
 
 
 def name_of(path):
-    return path.relative_to(PACKAGE).as_posix()
+    return path.relative_to(PACKAGE if path in MODULES else ROOT).as_posix()
 
 
 def room_of(path):
@@ -161,6 +162,31 @@ def test_only_reductions_talk_to_other_devices():
     for path in MODULES:
         used = {n.attr for n in ast.walk(tree_of(path)) if isinstance(n, ast.Attribute)}
         assert name_of(path) == "reductions.py" or not used & collectives, path
+
+
+def test_only_files_give_something_written_its_name():
+    renames = {"rename", "renames", "replace"}
+    for path in (*MODULES, *COMMANDS, *BENCHMARKS):
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Attribute) and node.attr in renames:
+                of_path = node.attr != "replace" or ast.unparse(node.value) == "os"
+                assert name_of(path) == "files.py" or not of_path, path
+        if name_of(path) != "files.py":
+            assert "PARTIAL" not in path.read_text("utf-8"), path
+
+
+def test_nothing_below_the_wiring_asks_the_machine():
+    """The forms of the arithmetic are a value, see `inference/devices.py`."""
+    asking = {"default_backend", "devices", "local_devices", "platform", "environ"}
+    below = {"model", "losses", "data"}
+    for path in MODULES:
+        if room_of(path) in below or name_of(path) == "training/step.py":
+            named = {
+                node.attr if isinstance(node, ast.Attribute) else node.id
+                for node in ast.walk(tree_of(path))
+                if isinstance(node, ast.Attribute | ast.Name)
+            }
+            assert not named & asking, path
 
 
 def test_importing_the_package_loads_neither_tensorflow_nor_torch():

@@ -264,14 +264,7 @@ class Encoder(nn.Module):
 
 
 def apply(module: nn.Module, params: Params, *arguments: Any, **options: Any) -> Any:
-    """Returns what a module makes of its arguments with given parameters.
-
-    Args:
-        module: that keeps nothing but parameters.
-        params: the module's.
-        arguments: of its `__call__`, or of `options["method"]`.
-        options: the same, by name.
-    """
+    """Returns what a module, which keeps nothing but parameters, makes of arguments."""
     return module.apply({"params": params}, *arguments, **options)
 
 
