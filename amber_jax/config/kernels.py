@@ -9,5 +9,5 @@ KERNEL_RANGES = {name: Choice(("", *forms)) for name, forms in FORMS.items()}
 
 
 def kernels() -> ConfigDict:
-    """Returns the defaults: all empty, the forms that suit the devices."""
+    """The defaults: all empty, the forms that suit the devices."""
     return ConfigDict(dict.fromkeys(FORMS, ""))

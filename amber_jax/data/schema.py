@@ -14,7 +14,7 @@ class Field(NamedTuple):
 
 
 def row_fields(row_length: int, max_pairs: int) -> dict[str, Field]:
-    """Returns what a packed row is on the devices, by name.
+    """The arrays of a packed row, by name.
 
     Args:
         row_length: tokens of a row, L.

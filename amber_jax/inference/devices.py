@@ -11,7 +11,7 @@ _OLDEST_CAPABILITY = 8.0  # Ampere's, of cuDNN's attention
 
 
 def suited_to(device: Any, wanted: Mapping[str, str] | None = None) -> Kernels:
-    """Returns the forms that suit a device.
+    """The forms that suit a device.
 
     Args:
         device: one of the devices that the program runs on, see `jax.devices`.
@@ -38,7 +38,7 @@ def _suited_to(device: Any) -> Kernels:
 
 
 def _capability(device: Any) -> float:
-    """Returns what NVIDIA calls the compute capability, 0 on other makers' GPUs."""
+    """NVIDIA's compute capability, 0 on other makers' GPUs."""
     try:
         return float(getattr(device, "compute_capability", "0"))
     except ValueError:

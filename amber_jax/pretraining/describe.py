@@ -14,7 +14,7 @@ from amber_jax.training.optimizer import describe_schedule
 
 
 def describe(run: Run) -> str:
-    """Returns what the run will do: size, memory, batches and schedule, in lines."""
+    """Size, memory, batches and schedule of the run, in lines."""
     state = run.abstract_state
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     per_device = sum(

@@ -53,12 +53,12 @@ class Run:
         return stages.abstract_state(self.encoder, self.optimizer, self.backend)
 
     def abstract_batch(self, stage: Stage) -> Any:
-        """Returns the shapes of a stage's batches, of all processes."""
+        """The shapes of a stage's batches, of all processes."""
         length, pairs = self.corpus.row_length, self.corpus.max_pairs
         return stages.abstract_batch(stage.rows, length, pairs, self.backend)
 
     def compile(self, stage: Stage) -> jax.stages.Wrapped:
-        """Returns the step of a stage; nothing is compiled before it is lowered."""
+        """The step of a stage; nothing is compiled before it is lowered."""
         return stages.compile_stage(
             stage,
             self.encoder,
@@ -70,7 +70,7 @@ class Run:
 
 
 def prepare(config: ConfigDict) -> Run:
-    """Returns the run that a config describes, checked against its corpus.
+    """The run that a config describes, checked against its corpus.
 
     Raises:
         UserError: the config, the corpus or their combination is not usable.
@@ -108,7 +108,7 @@ def prepare(config: ConfigDict) -> Run:
 def parameters_to_begin_with(
     run: Run, note: Callable[[str], None] = print
 ) -> Checkpoint | None:
-    """Returns the checkpoint whose parameters the run begins with; None: fresh ones.
+    """The checkpoint whose parameters the run begins with; None: fresh ones.
 
     Raises:
         UserError: as `loading.initial_checkpoint`.
@@ -189,7 +189,7 @@ def _plan_stages(
 def _rows(
     of_stage: ConfigDict, multiple: int, corpus: Corpus, backend: Backend
 ) -> dict[str, int]:
-    """Returns how many rows of each kind a stage's global batch has."""
+    """The rows of each kind in a stage's global batch."""
     wanted = {"mono": of_stage.monolingual_pairs, "pair": of_stage.translation_pairs}
     for kind, pairs in wanted.items():
         if pairs and not corpus.streams[kind]:

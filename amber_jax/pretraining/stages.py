@@ -69,7 +69,7 @@ def compile_stage(
     optimizer: optax.GradientTransformation,
     seed: int,
 ) -> jax.stages.Wrapped:
-    """Returns the step of a stage; nothing is compiled before it is lowered or called.
+    """The step of a stage; nothing is compiled before it is lowered or called.
 
     Args:
         stage: what is trained on what.
@@ -108,7 +108,7 @@ def compile_stage(
 
 
 def loss_weights(losses: Mapping[str, LossWeight], step: Array) -> dict[str, Array]:
-    """Returns the weight of every loss at `step` of a stage, [] float32 each."""
+    """The weight of every loss at `step` of a stage, [] float32 each."""
     scales = {}
     for name, (weight, start_step, warmup_steps) in losses.items():
         since = (step - start_step + 1).astype(jnp.float32)
@@ -119,14 +119,14 @@ def loss_weights(losses: Mapping[str, LossWeight], step: Array) -> dict[str, Arr
 def first_state(
     encoder: EncoderConfig, optimizer: optax.GradientTransformation, seed: int
 ) -> TrainState:
-    """Returns the state that a run with fresh parameters begins with."""
+    """The state that a run with fresh parameters begins with."""
     return new_state(init_params(encoder, init_key(seed)), optimizer)
 
 
 def abstract_state(
     encoder: EncoderConfig, optimizer: optax.GradientTransformation, backend: Backend
 ) -> TrainState:
-    """Returns the state's shapes, types and shardings; allocates nothing."""
+    """The state's shapes, types and shardings; allocates nothing."""
     shapes = jax.eval_shape(lambda: first_state(encoder, optimizer, seed=0))
     return abstract_like(shapes, backend)
 
@@ -134,7 +134,7 @@ def abstract_state(
 def abstract_batch(
     rows: Mapping[str, int], row_length: int, max_pairs: int, backend: Backend
 ) -> Any:
-    """Returns the shapes of the arrays that `put_batch` makes, for all processes.
+    """The shapes of the arrays that `put_batch` makes, for all processes.
 
     Args:
         rows: kind -> rows in the global batch.
@@ -161,7 +161,7 @@ def needed_flops(
     row_length: int,
     masking_rate: float,
 ) -> int:
-    """Returns the arithmetic that a step needs, see `model/flops.py`.
+    """The arithmetic that a step needs, see `model/flops.py`.
 
     Args:
         losses: those that are used.

@@ -18,7 +18,7 @@ def compiled_ahead(
     title: str,
     note: Callable[[str], None],
 ) -> jax.stages.Compiled:
-    """Returns the step, compiled; tells how long that took, and the step's memory.
+    """The step, compiled; tells how long that took, and the step's memory.
 
     Args:
         step: as `Backend.compile` returns it.
@@ -42,7 +42,7 @@ def compiled_ahead(
 def compiled_for_each_shape(
     step: jax.stages.Wrapped, *, title: str, note: Callable[[str], None]
 ) -> TrainStep:
-    """Returns the step, compiled ahead for every number of rows that a batch has.
+    """The step, compiled ahead for every number of rows that a batch has.
 
     Arguments are as of `compiled_ahead`.
     """

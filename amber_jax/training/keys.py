@@ -8,15 +8,15 @@ _FIRST_PARAMETERS, _MASKS, _DROPOUT = range(3)
 
 
 def init_key(seed: int) -> Array:
-    """Returns the key that the first parameters are drawn from."""
+    """The key that the first parameters are drawn from."""
     return jax.random.fold_in(jax.random.key(seed), _FIRST_PARAMETERS)
 
 
 def mask_key(seed: int) -> Array:
-    """Returns the key of masks and position offsets."""
+    """The key of masks and position offsets."""
     return jax.random.fold_in(jax.random.key(seed), _MASKS)
 
 
 def dropout_key(seed: int) -> Array:
-    """Returns the key of dropout."""
+    """The key of dropout."""
     return jax.random.fold_in(jax.random.key(seed), _DROPOUT)

@@ -163,7 +163,7 @@ def abstract_like(shapes: Any, backend: Backend) -> Any:
 
 
 def build_in_place(build: Callable[..., Any], backend: Backend, *arguments: Any) -> Any:
-    """Returns what `build` makes of arrays, made where the back end keeps it."""
+    """The state that `build` makes of arrays, made where the back end keeps it."""
     shardings = backend.place(jax.eval_shape(build, *arguments))
     return jax.jit(build, out_shardings=shardings)(*arguments)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -312,7 +313,9 @@ def test_a_run_that_is_asked_to_stop_at_its_last_step_is_finished_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(Console, "train", train)
         assert finetune.finetune(config, pretrained, tmp_path, note=quietly) == []
-    assert "asked to stop: saved step 8" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "asked to stop: saved step 8" in said
+    assert re.search(r"xnli, 4 rows: besides the state, a step takes [\d,]+ by", said)
     (result,) = finetune.finetune(config, pretrained, tmp_path, note=quietly)
     assert result["step"] == 8
 
@@ -359,6 +362,7 @@ def test_another_run_in_the_same_folder_is_refused(
         ),
         ({"train_from_layer": -1}, ["train_from_layer is -1"]),
         ({"train_from_layer": 4}, ["train_from_layer is 4", "has 2 layers"]),
+        ({"kernels": {"layers": "twice"}}, ["kernels.layers is 'twice'", "loop"]),
     ],
 )
 def test_each_mistake_is_one_sentence(change, words, config_of, pretrained, tmp_path):
@@ -475,6 +479,17 @@ def test_dev_is_the_end_of_train_where_there_is_none(config_of, pretrained, data
     lines = (data / "xnli" / "train-en.tsv").read_text().splitlines()
     assert (len(setup.examples.train), len(setup.examples.dev)) == (90, 30)
     assert setup.examples.dev[0].label == lines[90].split("\t")[2]
+
+
+def test_what_will_be_done_is_told_with_the_forms_of_the_arithmetic(
+    config_of, pretrained
+):
+    config = config_of("xnli").copy_and_resolve_references()
+    config.kernels.layers = "loop"
+    setup = finetune.prepare(config, pretrained, note=quietly)
+    assert setup.model.config.kernels.layers == "loop"
+    told = finetune.describe(setup).splitlines()
+    assert "kernels: attention written, layers loop" in told[-1]
 
 
 def test_packed_prediction_is_prediction_one_by_one(config_of, pretrained):

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import jax
 import pytest
 
+from amber_jax.errors import UserError
 from amber_jax.inference.devices import suited_to
 from amber_jax.model.kernels import FORMS, Kernels
 
@@ -36,6 +37,12 @@ def test_what_is_wanted_overrides_what_suits_and_nothing_leaves_the_choice():
     assert suited_to(jax.devices()[0], wanted) == Kernels(
         layers="loop", heads="together", tall_gradients="turned"
     )
+
+
+def test_a_form_that_there_is_not_is_refused_with_those_there_are():
+    for wanted in ({"layers": "twice"}, {"layer": "loop"}):
+        with pytest.raises(UserError, match="layers: side_by_side, loop"):
+            suited_to(jax.devices()[0], wanted)
 
 
 def test_the_first_form_is_the_plain_one():
