@@ -191,7 +191,8 @@ def test_nothing_below_the_wiring_asks_the_machine():
 
 def test_importing_the_package_loads_neither_tensorflow_nor_torch():
     script = (
-        "import sys, amber_jax, amber_jax.pretraining.run, amber_jax.commands.mine; "
+        "import sys, benchmarks.own_step; print('ml_collections' in sys.modules); "
+        "import amber_jax, amber_jax.pretraining.run, amber_jax.commands.mine; "
         "import amber_jax.inference.model, amber_jax.datasets.readers; "
         "heavy = ('tensorflow', 'tensorflow_datasets', 'torch'); "
         "print([m for m in heavy if m in sys.modules])"
@@ -199,7 +200,8 @@ def test_importing_the_package_loads_neither_tensorflow_nor_torch():
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
     )
-    assert done.stdout.strip() == "[]", done.stderr
+    # A step can be measured on machines without the library of configs.
+    assert done.stdout.split("\n")[:2] == ["False", "[]"], done.stderr
 
 
 def test_no_function_is_longer_than_a_screen_and_a_half():
