@@ -68,6 +68,7 @@ setup(
             "faiss-cpu>=1.8",
             "hypothesis>=6.100",
             "matplotlib>=3.9",
+            "mypy==2.4.*",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "pyyaml>=6",

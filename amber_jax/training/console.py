@@ -7,7 +7,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console as RichConsole
 from rich.console import Group
@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-Record = Mapping[str, float | int | str]
+Record = Mapping[str, Any]
 
 REFRESH_SECONDS = 0.2  # of the live panel
 ETA_RECORDS = 50  # the speed is that of the latest records, not of the whole run
@@ -83,8 +83,8 @@ class Console:
 
     def close(self) -> None:
         """Leaves the last panel on the screen and gives the terminal back."""
+        self._show()
         if self._live is not None:
-            self._show()
             self._live.stop()
             self._live = None
 
@@ -107,6 +107,8 @@ class Console:
             self._show()
 
     def _show(self) -> None:
+        if self._live is None or self._last is None:
+            return
         self._shown_at = time.monotonic()
         panel = _panel(self._last, self._total_steps, self._eta(), self._checkpoint)
         self._live.update(panel, refresh=True)
