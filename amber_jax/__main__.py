@@ -1,0 +1,65 @@
+"""The command `amber`, also as `python -m amber_jax`: a verb, then its flags."""
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+# In the order of use; True for those that run a model, see `command_line.run`.
+VERBS = {
+    "train_tokenizer": False,
+    "build_corpus": False,
+    "pretrain": True,
+    "finetune": True,
+    "evaluate": True,
+    "score": False,
+    "report": False,
+    "embed": True,
+    "align": True,
+    "mine": True,
+    "convert": False,
+}
+_HELP = ("--help", "-h", "help")
+
+
+def main() -> NoReturn:
+    """Runs the verb that the first argument names, and exits with its status."""
+    from amber_jax.commands.command_line import run
+
+    verb = sys.argv.pop(1) if len(sys.argv) > 1 else _HELP[0]
+    if verb in VERBS:
+        run_verb(verb)
+    del sys.argv[1:]
+    run(lambda _: _list_verbs(verb))
+
+
+def run_verb(verb: str) -> NoReturn:
+    """Runs a verb with the flags in `sys.argv`, and exits with its status."""
+    from amber_jax.commands.command_line import run
+
+    module = importlib.import_module(f"amber_jax.verbs.{verb}")
+    run(module.main, on_devices=VERBS[verb])
+
+
+def _list_verbs(asked: str) -> None:
+    """Prints the verbs, each with the first line of its module's docstring.
+
+    Raises:
+        UserError: a word that is no verb led here.
+    """
+    from amber_jax.errors import UserError, suggestion
+
+    if asked not in _HELP:
+        raise UserError(f"amber has no verb {asked!r}; {suggestion(asked, VERBS)}")
+    print("usage: amber VERB [--FLAG=VALUE ...]\n")
+    for verb in VERBS:
+        # Not imported: two verbs may define the same flag.
+        path = Path(__file__).parent / "verbs" / f"{verb}.py"
+        docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        print(f"  {verb:17}{docstring.splitlines()[0]}")
+    print("\n`amber VERB --help` lists the flags of a verb.")
+
+
+if __name__ == "__main__":
+    main()
