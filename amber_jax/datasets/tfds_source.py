@@ -18,7 +18,7 @@ from amber_jax.datasets.examples import (
     TaggedSentence,
 )
 from amber_jax.datasets.sentence_pairs import PairTask
-from amber_jax.errors import UserError
+from amber_jax.errors import UserError, from_extra
 
 _PREFIX = "tfds:"
 _PAWSX_NAMES = ("different_meaning", "paraphrase")
@@ -140,7 +140,8 @@ def read_translations(source: str, *, language: str) -> tuple[list[str], list[st
 
 def _load(source: str, language: str) -> tuple[Iterator[Example], Mapping[str, Any]]:
     """Returns the examples of a split as numpy, and its features."""
-    import tensorflow_datasets as tfds
+    with from_extra("train", f"{source} is read with TensorFlow Datasets"):
+        import tensorflow_datasets as tfds
 
     one = parse_source(source, language)
     try:
