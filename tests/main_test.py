@@ -15,11 +15,11 @@ from amber_jax.__main__ import VERBS
 ROOT = Path(__file__).parents[1]
 
 
-def python(*arguments, folder=ROOT):
+def python(*arguments, folder=ROOT, **environment):
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": "", **environment},
         capture_output=True,
         text=True,
     )
@@ -62,6 +62,24 @@ def test_a_verbs_help_is_about_its_flags(way):
     assert done.stdout.startswith("Writes the vectors of sentences")
     assert "--pooling: mean" in done.stdout
     assert "--margin" not in done.stdout
+
+
+SCRIPT = """
+import os, sys
+from amber_jax.__main__ import main
+
+print(os.environ.get("GLIBC_TUNABLES"), flush=True)
+sys.exit(main())
+"""  # what pip makes of the entry point, and a print
+
+
+def test_a_program_that_starts_anew_for_its_memory_keeps_its_verb(tmp_path):
+    (tmp_path / "amber").write_text(SCRIPT)
+    environment = {"JAX_PLATFORMS": "cpu", "GLIBC_TUNABLES": ""}
+    done = python(tmp_path / "amber", "embed", "--input=x", **environment)
+    assert len(done.stdout.splitlines()) == 2  # it started twice
+    assert "glibc.malloc.hugetlb" in done.stdout
+    assert done.stderr.startswith("error: flags not understood: flag --checkpoint")
 
 
 WITHOUT_TENSORFLOW = """

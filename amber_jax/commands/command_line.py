@@ -66,7 +66,7 @@ def require_keys(config: Mapping[str, object], wanted: Iterable[str]) -> None:
     if missing:
         raise UserError(
             f"--config is of another command: it has no {', '.join(missing[:3])}; "
-            "the command's own header names one that fits"
+            "the command's --help names one that fits"
         )
 
 

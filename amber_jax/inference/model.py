@@ -290,7 +290,7 @@ def load(path: str | PathLike[str]) -> Model:
 
     Args:
         path: a run's workdir or one of its checkpoint folders, of pretraining or
-            launch/convert.py; of fine-tuning, the `best` folder of a seed. A warning
+            amber convert; of fine-tuning, the `best` folder of a seed. A warning
             names every damaged checkpoint that is passed over.
 
     Raises:
@@ -341,7 +341,7 @@ def _pairs_of_words(
 
 
 def _words(sentence: Sentence) -> tuple[str, ...]:
-    """Returns the words; only U+0020 ends one, as in launch/align.py."""
+    """Returns the words; only U+0020 ends one, as in amber align."""
     if isinstance(sentence, str):
         return tuple(filter(None, sentence.split(" ")))
     words = _listed(sentence, "align, as a sentence,", "words")

@@ -352,13 +352,13 @@ def test_a_profile_of_no_steps_is_told(tmp_path):
 
 def test_a_missing_corpus_is_told(tmp_path):
     done = pretrain(f"--config.corpus={tmp_path / 'none'}", f"--workdir={tmp_path}")
-    told(done, tmp_path / "none", "build_corpus.py")
+    told(done, tmp_path / "none", "amber build_corpus")
 
 
 def test_a_corpus_that_is_a_file_is_told(tmp_path):
     (tmp_path / "corpus").write_text("text")
     done = pretrain(f"--config.corpus={tmp_path / 'corpus'}", f"--workdir={tmp_path}")
-    told(done, tmp_path / "corpus", "build_corpus.py")
+    told(done, tmp_path / "corpus", "amber build_corpus")
 
 
 def test_a_config_of_another_command_is_told(tmp_path):
