@@ -106,7 +106,7 @@ def test_ten_steps_of_pretraining_and_a_models_vectors(installed, tmp_path):
     assert np.isfinite(vectors).all()
 
 
-def test_types_are_told_to_type_checkers(installed):
+def test_type_checkers_find_the_types(installed):
     done = installed(
         'python -c "from importlib.resources import files; '
         "print(files('amber_jax').joinpath('py.typed').is_file())\""
