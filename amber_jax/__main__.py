@@ -1,9 +1,9 @@
-"""The command `amber`, also as `python -m amber_jax`: a verb, then its flags."""
+"""The command `amber`, also as `python -m amber_jax`: a verb, then its flags.
 
-import ast
-import importlib
+Imports nothing that takes time before it knows what to do.
+"""
+
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 # In the order of use; True for those that run a model, see `command_line.run`.
@@ -25,20 +25,22 @@ _HELP = ("--help", "-h", "help")
 
 def main() -> NoReturn:
     """Runs the verb that the first argument names, and exits with its status."""
-    from amber_jax.commands.command_line import run
-
     verb = sys.argv.pop(1) if len(sys.argv) > 1 else _HELP[0]
     if verb in VERBS:
         run_verb(verb)
+    from amber_jax.commands.command_line import run
+
     del sys.argv[1:]
     run(lambda _: _list_verbs(verb))
 
 
 def run_verb(verb: str) -> NoReturn:
     """Runs a verb with the flags in `sys.argv`, and exits with its status."""
+    from importlib import import_module
+
     from amber_jax.commands.command_line import run
 
-    module = importlib.import_module(f"amber_jax.verbs.{verb}")
+    module = import_module(f"amber_jax.verbs.{verb}")
     run(module.main, on_devices=VERBS[verb])
 
 
@@ -48,6 +50,9 @@ def _list_verbs(asked: str) -> None:
     Raises:
         UserError: a word that is no verb led here.
     """
+    import ast
+    from pathlib import Path
+
     from amber_jax.errors import UserError, suggestion
 
     if asked not in _HELP:
