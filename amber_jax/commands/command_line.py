@@ -150,7 +150,7 @@ def _swallows(frame: FrameType | None) -> bool:
     return False
 
 
-def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> None:
+def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> NoReturn:
     """Parses the flags, runs `main(argv)` and exits with its status.
 
     Exit status: 0 done; 2 for a mistake the user can fix, with one sentence on stderr;
