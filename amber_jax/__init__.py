@@ -29,7 +29,7 @@ def load(
 
     Args:
         path: a run's workdir or one of its checkpoint folders, of pretraining or
-            launch/convert.py; of fine-tuning, the `best` folder of a seed. A warning
+            amber convert; of fine-tuning, the `best` folder of a seed. A warning
             names every damaged checkpoint that is passed over.
         kernels: forms of the encoder's arithmetic, such as {"attention": "written"};
             the others are those that suit the device.

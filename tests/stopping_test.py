@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = sorted((ROOT / "launch").glob("*.py"))
 ASKED = """
 import os, signal, sys
 from amber_jax import stopping
@@ -21,13 +20,18 @@ import absl
 """
 
 
-@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
-def test_nothing_stands_before_a_command_listens(path):
-    _, first, second, *_ = ast.parse(path.read_text("utf-8")).body
-    assert ast.unparse(first) == "from amber_jax import stopping"
-    assert ast.unparse(second) == (
-        "if __name__ == '__main__':\n    stopping.stop_at_once()"
-    )
+def test_nothing_stands_before_a_command_listens():
+    body = ast.parse((ROOT / "amber_jax" / "__main__.py").read_text("utf-8")).body
+    functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+    for name in ("main", "run_verb"):
+        _, first, *_ = functions[name].body
+        assert ast.unparse(first) == "stopping.stop_at_once()"
+    imported = [ast.unparse(node) for node in body if hasattr(node, "names")]
+    assert imported == [
+        "import sys",
+        "from typing import NoReturn",
+        "from amber_jax import stopping",
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -45,7 +45,7 @@ __all__ = [
 
 
 def evaluation_defaults(task: str) -> ConfigDict:
-    """Returns the defaults of whatever launch/evaluate.py does for `task`."""
+    """Returns the defaults of whatever `amber evaluate` does for `task`."""
     if task in FINE_TUNED:
         return finetuning(task)
     return word_alignment_evaluation() if task == WORD_ALIGNMENT else evaluation()

@@ -79,7 +79,7 @@ def retrieval(name: str) -> ConfigDict:
 
 
 def evaluation() -> ConfigDict:
-    """Returns the defaults of launch/evaluate.py: no retrievals yet."""
+    """Returns the defaults of amber evaluate: no retrievals yet."""
     config = ConfigDict()
     config.task = RETRIEVAL
     config.label = ""  # name of the model in tables; empty: its path

@@ -87,7 +87,7 @@ def pretraining() -> ConfigDict:
     """Returns the defaults of a pretraining run: mBERT's sizes, no stages yet."""
     config = ConfigDict()
     config.seed = 0
-    config.corpus = ""  # folder that launch/build_corpus.py wrote
+    config.corpus = ""  # folder that amber build_corpus wrote
     config.verify_corpus = True  # sha256 of every shard at the start, about 1 GB/s
     config.init_checkpoint = ""  # parameters to start from; empty: random
 

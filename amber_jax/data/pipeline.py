@@ -4,8 +4,9 @@ Resuming is arithmetic: nothing about the data is checkpointed, and each process
 computes which rows of the global batch are its own.
 """
 
+import contextlib
 import dataclasses
-import importlib
+import importlib.util
 import threading
 from collections.abc import Iterator, Mapping
 
@@ -14,9 +15,10 @@ import numpy as np
 from amber_jax.corpora.records import Corpus, Stream, read_rows
 from amber_jax.data.order import block_counts, mixture, permuted_each
 from amber_jax.data.schema import Field, row_fields
-from amber_jax.errors import UserError
+from amber_jax.errors import UserError, from_extra
 
 HostBatch = dict[str, dict[str, np.ndarray]]
+_TENSORFLOW = "train", "training reads its corpus with TensorFlow"
 _MIXTURE_KEY, _ROW_KEY = 0, 1  # keep the two uses of a stage's seed apart
 
 
@@ -110,17 +112,30 @@ def import_ahead() -> None:
     """Starts importing TensorFlow, which takes seconds, while other things happen.
 
     The interpreter waits for it at its end: it would abort under a half-done import.
+
+    Raises:
+        UserError: it is not installed.
     """
-    threading.Thread(target=importlib.import_module, args=("tensorflow",)).start()
+    with from_extra(*_TENSORFLOW):
+        if importlib.util.find_spec("tensorflow") is None:
+            raise ModuleNotFoundError("No module named 'tensorflow'")
+    threading.Thread(target=_import_quietly).start()
+
+
+def _import_quietly() -> None:
+    with contextlib.suppress(ImportError):  # `batches` will say so
+        importlib.import_module("tensorflow")
 
 
 def batches(plan: BatchPlan, *, start: int, stop: int) -> Iterator[HostBatch]:
     """Yields the batches of steps start..stop-1, read ahead by tf.data.
 
     Raises:
-        UserError: a shard went away since the corpus was opened.
+        UserError: a shard went away since the corpus was opened, or TensorFlow cannot
+            be imported.
     """
-    import tensorflow as tf
+    with from_extra(*_TENSORFLOW):
+        import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")  # accelerators belong to JAX
     types = {name: tf.as_dtype(field.dtype) for name, field in plan.fields.items()}

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from amber_jax.datasets.examples import LabelledPair, TaggedSentence
-from amber_jax.errors import UserError
+from amber_jax.errors import UserError, from_extra
 from amber_jax.tasks import TASKS
 
 _PREFIX = "tfds:"
@@ -151,7 +151,8 @@ def read_translations(source: str, *, language: str) -> tuple[list[str], list[st
 
 def _load(source: str, language: str) -> tuple[Iterator[Example], Mapping[str, Any]]:
     """Returns the examples of a split as numpy, and its features."""
-    import tensorflow_datasets as tfds
+    with from_extra("train", f"{source} is read with TensorFlow Datasets"):
+        import tensorflow_datasets as tfds
 
     one = parse_source(source, language)
     try:

@@ -180,7 +180,7 @@ def evaluate_task(
 
     Args:
         config: as `configs/xnli.py` makes it; only what says of tests is used.
-        checkpoint: a workdir of launch/finetune.py (all its seeds) or a `best` folder.
+        checkpoint: a workdir of amber finetune (all its seeds) or a `best` folder.
         output: predictions are written here.
         note: called with sentences worth telling.
 
@@ -190,7 +190,7 @@ def evaluate_task(
     refuse("config", finetuning_problems(config))
     task = TASKS[config.task]
     if config.untrained:
-        raise UserError("untrained is for launch/finetune.py; here a model is tested")
+        raise UserError("untrained is for amber finetune; here a model is tested")
     places = [*sorted(checkpoint.glob(f"seed-*/{BEST}")), checkpoint / BEST, checkpoint]
     found = [path for path in places if path.name == BEST and path.is_dir()]
     models = [
@@ -232,7 +232,7 @@ def _check_task(model: LoadedModel, wanted: str) -> None:
         what = f"fine-tuned on {found}" if found else "not the best of a fine-tuning"
         raise UserError(
             f"checkpoint {model.checkpoint.path} is {what}; "
-            f"wanted a workdir of launch/finetune.py --config=configs/{wanted}.py"
+            f"wanted a workdir of amber finetune --config={wanted}.py"
         )
 
 

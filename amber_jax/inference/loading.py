@@ -93,13 +93,13 @@ def checkpoint_at(path: Path, note: Callable[[str], None] = print) -> Checkpoint
             if (path / file).is_file():
                 raise UserError(
                     f"{path} is a model of another format, no checkpoint; run "
-                    f"launch/convert.py --from={name}:{path} --to=amber:DIR, and give "
+                    f"amber convert --from={name}:{path} --to=amber:DIR, and give "
                     "DIR"
                 ) from error
         if not path.exists() and _HUB_NAME.fullmatch(str(path)):
             raise UserError(
                 f"{path} is no folder here; wanted a run's workdir; models of the "
-                "Hugging Face hub are not fetched: download one, run launch/convert.py "
+                "Hugging Face hub are not fetched: download one, run amber convert "
                 "--from=hf:FOLDER --to=amber:DIR, and give DIR"
             ) from error
         raise

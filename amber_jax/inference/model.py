@@ -334,7 +334,7 @@ def _pairs_of_words(
 
 
 def _words(sentence: Sentence) -> tuple[str, ...]:
-    """Returns the words; only U+0020 ends one, as in launch/align.py."""
+    """Returns the words; only U+0020 ends one, as in amber align."""
     if isinstance(sentence, str):
         return tuple(filter(None, sentence.split(" ")))
     words = _listed(sentence, "align, as a sentence,", "words")

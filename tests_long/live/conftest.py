@@ -1,7 +1,7 @@
 """Real sentences and random BERTs of the reference library.
 
 These tests need PyTorch, `transformers` and `sentence-transformers`, the extra `live`;
-./launch/test_live.sh makes their environment. Nothing is fetched from a hub.
+./launch/test_long.sh makes their environment. Nothing is fetched from a hub.
 """
 
 import lzma
@@ -22,7 +22,7 @@ import transformers
 from amber_jax.inference.loading import load_model
 from amber_jax.tokenization import load_tokenizer, sentencepiece
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MONO = ROOT / "data" / "sample" / "mono"
 LANGUAGES = ("ar", "de", "en", "es", "fr", "hi", "id", "pt", "ru", "zh")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

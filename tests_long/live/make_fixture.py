@@ -1,6 +1,6 @@
 """Makes tests/data/convert/: a tiny random BERT of the reference library.
 
-    .venv-live/bin/python tests_live/make_fixture.py
+    .venv-long/bin/python tests_long/live/make_fixture.py
 
 hf_tiny/ is the model as that library saves it; expected.npz holds rows of token ids
 (pairs, padded), what the model computes on them, and the MLM loss with its gradient by
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import transformers
 
-HERE = Path(__file__).parents[1] / "tests" / "data" / "convert"
+HERE = Path(__file__).parents[2] / "tests" / "data" / "convert"
 WORDS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] The cat dog sat ##s . , Un chat 猫 坐 ил ##ка Кот "
     "и qui gat ##o की है بيت في ##ة"
