@@ -23,7 +23,7 @@ from amber_jax.inference.trained import (
     trained_streams,
     trained_vector,
 )
-from amber_jax.report.results import Result, read_results
+from amber_jax.evaluation.results import Result, read_results
 from amber_jax.training.checkpoint import save_params
 from amber_jax.training.workdir import versions
 
@@ -260,7 +260,7 @@ def _scores(paths: tuple[Path, ...]) -> tuple[Score, ...]:
         )
         for path in paths
         for result in read_results(path)
-        for language, metrics in result.scores.items()
+        for language, metrics in result.shares.items()
         for metric, share in metrics.items()
     )
 

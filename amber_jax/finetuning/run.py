@@ -9,7 +9,6 @@ import functools
 import hashlib
 import json
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from amber_jax import config as settings
 from amber_jax.data.labelled import Labelled, steps_per_epoch, training_batches
 from amber_jax.datasets.examples import Read
 from amber_jax.errors import UserError
+from amber_jax.evaluation.results import FineTuned, write_results
 from amber_jax.files import write_json
 from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.labelling import (
@@ -36,6 +36,7 @@ from amber_jax.model import flops
 from amber_jax.model.encoder import at_or_above
 from amber_jax.model.heads import LabellingModel
 from amber_jax.ranges import refuse
+from amber_jax.report.terminal import results_as_text
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
 from amber_jax.training.clock import Work
@@ -123,7 +124,7 @@ class Setup:
 
 def finetune(
     config: ConfigDict, checkpoint: Path, workdir: Path, *, note: Note = print
-) -> list[dict[str, Any]]:
+) -> list[FineTuned]:
     """Returns one result per seed; [] if SIGTERM or SIGINT asked to stop before.
 
     Each seed has a folder of its own in `workdir`, with its log, checkpoints, the
@@ -146,10 +147,10 @@ def finetune(
         if not _train(setup, seed, folder):
             return []
         results.append(_test(setup, seed, folder))
-        note("\n" + zero_shot.as_table(results[-1]))
-    write_json(workdir / RESULTS, {"results": results})
+        note("\n" + results_as_text(results[-1:]))
+    write_results(workdir / RESULTS, results)
     if len(results) > 1:
-        note("\n" + spread(results))
+        note("\n" + results_as_text(results))
     return results
 
 
@@ -527,7 +528,7 @@ def _keep_best(
     )
 
 
-def _test(setup: Setup, seed: int, folder: Path) -> dict[str, Any]:
+def _test(setup: Setup, seed: int, folder: Path) -> FineTuned:
     result = zero_shot.score_model(
         setup.labeller,
         load_model(folder / zero_shot.BEST),
@@ -535,38 +536,5 @@ def _test(setup: Setup, seed: int, folder: Path) -> dict[str, Any]:
         config=setup.config,
         output=folder,
     )
-    write_json(folder / RESULTS, {"results": [result]})
+    write_results(folder / RESULTS, [result])
     return result
-
-
-def spread(results: Sequence[Mapping[str, Any]]) -> str:
-    """Returns mean and standard deviation over the seeds, by language, in lines.
-
-    The baselines beside them are shares of right answers, the same for every seed.
-    """
-    first = results[0]
-    metrics = list(first["average"])
-    names = list(next(iter(first["baseline_accuracy"].values())))
-    columns = [*metrics, *(f"{name} acc." for name in names)]
-    baselines = first["baseline_accuracy"]
-    rows = [
-        (language, [one["scores"][language] for one in results], baselines[language])
-        for language in first["scores"]
-    ]
-    averages = [one["average"] for one in results]
-    rows.append(("average", averages, zero_shot.average(baselines)))
-    lines = [
-        f"{first['name']}, in %, {len(results)} seeds: mean ± s.d.",
-        *zero_shot.training_remarks(first),
-        f"{'language':<10}" + "".join(f"{column:>19}" for column in columns),
-    ]
-    for label, scores, shares in rows:
-        cells = [_mean_and_deviation([one[name] for one in scores]) for name in metrics]
-        cells += [f"{100 * shares[name]:.1f}" for name in names]
-        lines.append(f"{label:<10}" + "".join(f"{cell:>19}" for cell in cells))
-    return "\n".join(lines)
-
-
-def _mean_and_deviation(shares: Sequence[float]) -> str:
-    mean, deviation = statistics.mean(shares), statistics.stdev(shares)
-    return f"{100 * mean:.1f} ± {100 * deviation:.1f}"

@@ -1,7 +1,7 @@
 """The pictures of a report: panels arranged on pages and written as PNG files."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,23 @@ from matplotlib.figure import Figure
 
 from amber_jax.files import new_file
 from amber_jax.report import panels, score_panels
-from amber_jax.report.grouping import EvaluationSet, distinct
+from amber_jax.report.grouping import distinct
 from amber_jax.report.inputs import Probe, Run
-from amber_jax.report.sections import LANGUAGES
+from amber_jax.report.sections import LANGUAGES, Picture, Scores
 from amber_jax.report.tables import BASELINE, Table
+from amber_jax.report.words import view_words
 
-CURVES = (
-    *("loss", "mlm", "tlm", "sentence_alignment", "word_alignment"),
-    *("word_alignment_column_share", "word_alignment_diagonal_share"),
-)
+CURVES = {  # and what to say of them where they are drawn
+    "loss": "",
+    "mlm": "",
+    "tlm": "",
+    "sentence_alignment": "",
+    "word_alignment": "That of word alignment is a share.",
+    "word_alignment_column_share": "The column share is how much of words' agreement "
+    "stands on one source word.",
+    "word_alignment_diagonal_share": "The diagonal share is how much of words' "
+    "agreement stands on equal places.",
+}
 TITLE_LETTERS = 9.5  # on an inch
 DOTS_PER_INCH = 160
 STYLE = {
@@ -47,13 +55,14 @@ STYLE = {
 
 Draw = Callable[[matplotlib.axes.Axes], None]
 Panel = tuple[str, Draw]  # with its title
-Scores = Sequence[tuple[EvaluationSet, Sequence[Table]]]
 
 
 @dataclass(frozen=True)
 class Page:
-    """Panels of one size, arranged in columns."""
+    """Panels of one size, arranged in columns, and what to say of them."""
 
+    title: str
+    caption: str
     panels: Sequence[Panel]
     columns: int = 2
     size: tuple[float, float] = (5.2, 4.1)  # inches, of one panel
@@ -61,8 +70,8 @@ class Page:
 
 def write_figures(
     directory: Path, runs: Sequence[Run], scores: Scores, probe: Probe | None
-) -> dict[str, Path]:
-    """Writes the pictures there is data for; returns {name: path}, overview first.
+) -> dict[str, Picture]:
+    """Writes the pictures there is data for; returns them by name, overview first.
 
     Args:
         directory: an existing folder.
@@ -73,31 +82,33 @@ def write_figures(
     """
     pretraining = [run for run in runs if not run.dev_metric]
     fine_tuning = [run for run in runs if run.dev_metric]
-    retrieval = _retrieval_panels(pretraining, scores)
-    overview = retrieval[:1]
-    if probe is not None:
-        overview += [_heat_map_panels(probe)[1], *_vector_panels(probe)]
     pages = {
-        "overview": Page(overview, 3 if len(overview) == 3 else 2),
         **_language_pages(scores),
         "gap": _gap_page(scores),
-        "layers": Page(_layer_panels(scores)),
-        "retrieval": Page(retrieval),
-        "losses": Page(_loss_panels(pretraining), 3),
-        "finetuning": Page(_fine_tuning_panels(fine_tuning)),
+        "layers": _layer_page(scores),
+        "retrieval": _retrieval_page(pretraining, scores),
+        "losses": _loss_page(pretraining),
+        "finetuning": _fine_tuning_page(fine_tuning),
+        **({} if probe is None else _probe_pages(probe)),
     }
-    if probe is not None:
-        pages["alignment"] = Page(_heat_map_panels(probe))
-        pages["vectors"] = Page(_vector_panels(probe))
+    pages = {"overview": _overview(pages)} | pages
     drawn = {name: page for name, page in pages.items() if page.panels}
-    files = {
-        name: directory / f"{stem}.png"
-        for name, stem in zip(drawn, _stems(drawn), strict=True)
-    }
+    pictures = {}
     with matplotlib.rc_context(STYLE):
-        for name, page in drawn.items():
-            _write_page(files[name], page)
-    return files
+        for stem, (name, page) in zip(_stems(drawn), drawn.items(), strict=True):
+            path = directory / f"{stem}.png"
+            _write_page(path, page)
+            pictures[name] = Picture(path, page.title, page.caption)
+    return pictures
+
+
+def _overview(pages: Mapping[str, Page]) -> Page:
+    """Returns what a reader looks at first, each panel from a page of its own."""
+    shown = [*pages["retrieval"].panels[:1]]
+    if "alignment" in pages:
+        shown += [pages["alignment"].panels[1], *pages["vectors"].panels]
+    caption = "The run at a glance; each panel is explained below."
+    return Page("Overview", caption, shown, 3 if len(shown) == 3 else 2)
 
 
 def _stems(names: Iterable[str]) -> list[str]:
@@ -130,11 +141,34 @@ def _language_pages(scores: Scores) -> dict[str, Page]:
         table = (with_amber or tables)[0]
         places = score_panels.score_columns(table)
         group = max(0.68, 0.21 * (1 + len(evaluation.entries)))
-        size = (min(16.0, max(6.4, 0.7 + group * len(places))), 4.2)
-        title = f"{table.title}, {table.measure}"
-        panel = (title, _drawing(score_panels.draw_languages, table))
-        pages[f"{LANGUAGES} {evaluation.title}"] = Page([panel], size=size)
+        pages[f"{LANGUAGES} {evaluation.title}"] = Page(
+            f"{evaluation.title} by language",
+            _language_caption(table),
+            [
+                (
+                    f"{table.title}, {table.measure}",
+                    _drawing(score_panels.draw_languages, table),
+                )
+            ],
+            size=(min(16.0, max(6.4, 0.7 + group * len(places))), 4.2),
+        )
     return pages
+
+
+def _language_caption(table: Table) -> str:
+    cells = [cell for row in table.rows for cell in row.cells if cell]
+    kinds = {row.kind for row in table.rows}
+    parts = [
+        "a bar per model" if len(table.rows) > 1 else "the model's bars",
+        "its standard deviation over seeds as a whisker"
+        if any(cell.spread is not None for cell in cells)
+        else "",
+        "baselines as lines" if BASELINE in kinds else "",
+        "the paper's AMBER as a diamond where it is comparable"
+        if score_panels.published_amber(table)
+        else "",
+    ]
+    return f"By language: {', '.join(part for part in parts if part)}."
 
 
 def _drawing(draw: Callable[..., None], *arguments: object) -> Draw:
@@ -142,38 +176,56 @@ def _drawing(draw: Callable[..., None], *arguments: object) -> Draw:
 
 
 def _gap_page(scores: Scores) -> Page:
-    found = {tables[0].title: score_panels.gaps(tables[0]) for _, tables in scores}
-    shown = {title: gaps for title, gaps in found.items() if gaps}
+    gaps = {tables[0].title: score_panels.gaps(tables[0]) for _, tables in scores}
+    shown = {title: one for title, one in gaps.items() if one}
     most = max(map(len, shown.values()), default=0)
     return Page(
+        "English and the others",
+        "How far what was learned in English carries: the score in English, the mean "
+        "of the other languages, and the points between them.",
         [
-            (title, _drawing(score_panels.draw_gaps, gaps))
-            for title, gaps in shown.items()
+            (title, _drawing(score_panels.draw_gaps, one))
+            for title, one in shown.items()
         ],
         columns=1,
         size=(7.4, 1.3 + 0.42 * most),
     )
 
 
-def _layer_panels(scores: Scores) -> list[Panel]:
-    return [
+def _layer_page(scores: Scores) -> Page:
+    curves = [
         (evaluation.title, _drawing(score_panels.draw_layers, evaluation))
         for evaluation, _ in scores
-        if any(entry.results[0].layers for entry in evaluation.entries)
+        if any(entry.results[0].layer_curve for entry in evaluation.entries)
     ]
+    return Page(
+        "Retrieval by layer",
+        "The mean over both directions and all languages, from the output of each "
+        "layer; a ring marks the layer that the table shows, a dotted line chance.",
+        curves,
+    )
 
 
-def _retrieval_panels(runs: Sequence[Run], scores: Scores) -> list[Panel]:
+def _retrieval_page(runs: Sequence[Run], scores: Scores) -> Page:
     records: dict[str, list[dict]] = {}
     for record in (record for run in runs for record in run.evaluations):
         records.setdefault(record["evaluation"], []).append(record)
-    return [
-        (
-            f"Finding translations: {name}",
-            _drawing(panels.draw_retrieval, runs, _levels(scores, name, of_name), name),
-        )
-        for name, of_name in records.items()
-    ]
+    levels = {name: _levels(scores, name, of_name) for name, of_name in records.items()}
+    styles = {level.line_style for one in levels.values() for level in one}
+    still = {":": "dotted: a baseline", "--": "dashed: without training"}
+    lines = "".join(f"; {text}" for style, text in still.items() if style in styles)
+    return Page(
+        "Retrieval while training",
+        "How often a sentence's nearest neighbour is its translation: mean over both "
+        f"directions and all languages, while training{lines}.",
+        [
+            (
+                f"Finding translations: {name}",
+                _drawing(panels.draw_retrieval, runs, levels[name], name),
+            )
+            for name in records
+        ],
+    )
 
 
 def _levels(scores: Scores, name: str, records: Sequence[dict]) -> list[panels.Level]:
@@ -202,7 +254,7 @@ def _levels(scores: Scores, name: str, records: Sequence[dict]) -> list[panels.L
     ]
 
 
-def _loss_panels(runs: Sequence[Run]) -> list[Panel]:
+def _loss_page(runs: Sequence[Run]) -> Page:
     recorded = {
         name
         for run in runs
@@ -210,11 +262,21 @@ def _loss_panels(runs: Sequence[Run]) -> list[Panel]:
         for name, value in record.items()
         if value is not None
     }
-    present = [name for name in CURVES if name in recorded]
-    return [
-        (name.replace("_", " "), _loss_drawing(runs, name, keys=index == 0))
-        for index, name in enumerate(present)
+    drawn = {name: text for name, text in CURVES.items() if name in recorded}
+    rings = "; rings mark evaluations" if any(run.evaluations for run in runs) else ""
+    sentences = [
+        f"Training losses in nats, as measured (faint) and as a running mean{rings}.",
+        *(text for text in drawn.values() if text),
     ]
+    return Page(
+        "Losses of pretraining",
+        " ".join(sentences),
+        [
+            (name.replace("_", " "), _loss_drawing(runs, name, keys=index == 0))
+            for index, name in enumerate(drawn)
+        ],
+        columns=3,
+    )
 
 
 def _loss_drawing(runs: Sequence[Run], name: str, *, keys: bool) -> Draw:
@@ -226,44 +288,39 @@ def _loss_drawing(runs: Sequence[Run], name: str, *, keys: bool) -> Draw:
     return draw
 
 
-def _fine_tuning_panels(runs: Sequence[Run]) -> list[Panel]:
+def _fine_tuning_page(runs: Sequence[Run]) -> Page:
     """Returns the loss of each task, and beside it what its runs are chosen by."""
-    found: list[Panel] = []
+    shown: list[Panel] = []
     for task in dict.fromkeys(run.stage for run in runs):
         of_task = [run for run in runs if run.stage == task]
-        found.append((f"{task}: loss", _loss_drawing(of_task, "loss", keys=True)))
+        shown.append((f"{task}: loss", _loss_drawing(of_task, "loss", keys=True)))
         names = dict.fromkeys(
             (record["evaluation"], run.dev_metric)
             for run in of_task
             for record in run.evaluations
         )
-        found += [
+        shown += [
             (
                 f"{task}: {name}, {metric}",
                 _drawing(panels.draw_dev_scores, of_task, name),
             )
             for name, metric in names
         ]
-    return found
+    return Page(
+        "Fine-tuning",
+        "Cross entropy in nats and the score on English dev, which alone chooses the "
+        "step; rings mark evaluations, a star the best step.",
+        shown,
+    )
 
 
-def _heat_map_panels(probe: Probe) -> list[Panel]:
-    # The geometric mean is high only where both directions agree.
-    agreement = np.sqrt(probe.src_to_tgt * probe.tgt_to_src.T)
+def _probe_pages(probe: Probe) -> dict[str, Page]:
+    words = view_words(probe)
 
-    def panel(title: str, values: np.ndarray) -> Panel:
-        return title, lambda axes: panels.draw_heat_map(
-            axes, values, probe.src_pieces, probe.tgt_pieces
-        )
+    def heat_map(title: str, values: np.ndarray) -> Panel:
+        return title, _drawing(panels.draw_heat_map, values, words.src, words.tgt)
 
-    return [
-        panel("Attention, both directions", agreement),
-        panel("Similarity of words", probe.similarity),
-    ]
-
-
-def _vector_panels(probe: Probe) -> list[Panel]:
-    def panel(title: str, vectors: np.ndarray, *, keys: bool) -> Panel:
+    def sentences(title: str, vectors: np.ndarray, *, keys: bool) -> Panel:
         def draw(axes: matplotlib.axes.Axes) -> None:
             panels.draw_vectors(axes, vectors, probe.meaning, probe.language)
             if keys:
@@ -271,10 +328,30 @@ def _vector_panels(probe: Probe) -> list[Panel]:
 
         return title, draw
 
-    return [
-        panel("Sentences before training", probe.vectors_before, keys=False),
-        panel("Sentences after training", probe.vectors_after, keys=True),
-    ]
+    return {
+        "alignment": Page(
+            "Words",
+            "One sentence pair, word by word. Left: geometric mean of the two "
+            "directions of attention, averaged over the heads of the last layer. "
+            "Right: cosine of the words' vectors, averaged over their pieces. Rings "
+            "mark cells that are greatest in their row and column.",
+            [
+                heat_map("Attention, both directions", words.attention),
+                heat_map("Similarity of words", words.similarity),
+            ],
+        ),
+        "vectors": Page(
+            "Sentences",
+            "Sentence vectors on their two principal components: one colour and star "
+            "per meaning, one marker per language.",
+            [
+                sentences(
+                    "Sentences before training", probe.vectors_before, keys=False
+                ),
+                sentences("Sentences after training", probe.vectors_after, keys=True),
+            ],
+        ),
+    }
 
 
 def _add_language_keys(axes: matplotlib.axes.Axes, language: np.ndarray) -> None:

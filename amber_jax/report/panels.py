@@ -162,8 +162,8 @@ def draw_heat_map(
     Args:
         axes: where to draw.
         values: [X, Y] float, larger is darker.
-        rows: X pieces; one whose letters the font lacks is shown by its place.
-        columns: Y pieces.
+        rows: X words; one whose letters the font lacks is shown by its place.
+        columns: Y words.
     """
     # Cosines below 0 say no more than 0; what is faint everywhere keeps its contrast.
     image = axes.imshow(values, cmap="Blues", vmin=max(0.0, float(values.min())))
@@ -173,7 +173,7 @@ def draw_heat_map(
     axes.scatter(
         best[:, 1], best[:, 0], s=size, facecolors="none", edgecolors=PALETTE[1], lw=1.5
     )
-    _label_pieces(axes, rows, columns)
+    _label_words(axes, rows, columns)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     scale = axes.inset_axes((1.03, 0, 0.035, 1))
@@ -182,22 +182,21 @@ def draw_heat_map(
     scale.tick_params(length=0)
 
 
-def _label_pieces(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
-    names = [_printable(piece, place) for place, piece in enumerate(columns)]
+def _label_words(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
+    names = [_printable(word, place) for place, word in enumerate(columns)]
     axes.set_xticks(range(len(columns)), names, parse_math=False)
     size = min(10, 180 / max(len(rows), len(columns)))
     axes.tick_params(labelsize=size)
     axes.tick_params(axis="x", labelrotation=50)
     for label in axes.get_xticklabels():
         label.set(horizontalalignment="right", rotation_mode="anchor")
-    names = [_printable(piece, place) for place, piece in enumerate(rows)]
+    names = [_printable(word, place) for place, word in enumerate(rows)]
     axes.set_yticks(range(len(rows)), names, parse_math=False)
 
 
-def _printable(piece: str, place: int) -> str:
-    """Returns the piece without its word-start mark, or its place, 1-based."""
-    text = str(piece).removeprefix("▁") or str(piece)
-    return text if all(ord(letter) in _glyphs() for letter in text) else f"#{place + 1}"
+def _printable(word: str, place: int) -> str:
+    """Returns the word, or its place, 1-based, if the font lacks its letters."""
+    return word if all(ord(letter) in _glyphs() for letter in word) else f"#{place + 1}"
 
 
 def drawable(label: str, *, length: int = LABEL_LENGTH) -> str:

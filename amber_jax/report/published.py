@@ -199,6 +199,23 @@ PUBLISHED = {
 }
 
 
+def official_sizes(task: str, name: str, *, pivot: str) -> Mapping[str, int]:
+    """Returns language -> examples or candidates of a benchmark's test sets.
+
+    Args:
+        task: as in results.json.
+        name: of the evaluation set; retrieval has published numbers for Tatoeba only,
+            other tasks for the set that has the task's name.
+        pivot: retrieval's other side; the published one is English.
+    """
+    is_tatoeba = name.startswith("tatoeba") and pivot == "en"
+    if task not in PUBLISHED or not (
+        is_tatoeba if task == "retrieval" else name == task
+    ):
+        return {}
+    return PUBLISHED[task].sizes
+
+
 def comparable_languages(
     task: str, name: str, *, pivot: str, sizes: Mapping[str, int]
 ) -> frozenset[str]:
@@ -206,17 +223,11 @@ def comparable_languages(
 
     Args:
         task: as in results.json.
-        name: of the evaluation set; retrieval has published numbers for Tatoeba only,
-            other tasks for the set that has the task's name.
-        pivot: retrieval's other side; the published one is English.
+        name: of the evaluation set.
+        pivot: as in `official_sizes`.
         sizes: language -> examples or candidates.
     """
-    if task not in PUBLISHED:
-        return frozenset()
-    is_tatoeba = name.startswith("tatoeba") and pivot == "en"
-    if not (is_tatoeba if task == "retrieval" else name == task):
-        return frozenset()
-    official = PUBLISHED[task].sizes.items()
+    official = official_sizes(task, name, pivot=pivot).items()
     return frozenset(
         language for language, size in official if sizes.get(language) == size
     )

@@ -208,21 +208,22 @@ def draw_layers(axes: Axes, evaluation: EvaluationSet) -> None:
     """
     for number, entry in enumerate(evaluation.entries):
         result = entry.results[0]
-        if not result.layers:
+        curve = result.layer_curve
+        if not curve:
             continue
         colour = PALETTE[number % len(PALETTE)]
         axes.plot(
-            list(result.layers),
-            list(result.layers.values()),
+            list(curve),
+            list(curve.values()),
             "o-",
             color=colour,
             ms=4,
             label=drawable(entry.label),
         )
-        if result.layer in result.layers:
+        if result.layer in curve:
             axes.plot(
                 result.layer,
-                result.layers[result.layer],
+                curve[result.layer],
                 "o",
                 mfc="none",
                 mec=colour,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from report_files import fine_tuned, report, retrieval, word_alignment, write_results
 
 from amber_jax.errors import UserError
-from amber_jax.report.results import read_results
+from amber_jax.evaluation.results import read_results
 
 
 def text_of(*results):

@@ -4,9 +4,9 @@ import pytest
 from report_files import fine_tuned, retrieval, word_alignment, write_results
 
 from amber_jax.report.grouping import group_results
-from amber_jax.report.markdown import table_to_markdown
+from amber_jax.report.pages import to_markdown
 from amber_jax.report.published import AMBER, PUBLISHED
-from amber_jax.report.results import read_results
+from amber_jax.evaluation.results import read_results
 from amber_jax.report.tables import PUBLISHED_ROW, build_tables
 from amber_jax.report.terminal import print_tables
 
