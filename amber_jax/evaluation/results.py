@@ -103,6 +103,15 @@ class Result:
         return {self.METRICS[0]: _by_baseline(self.baselines)}
 
 
+@dataclass(frozen=True)
+class Accuracies:
+    """Averages over all languages."""
+
+    xx_to_en: Share
+    en_to_xx: Share
+    both: Share
+
+
 @dataclass(frozen=True, kw_only=True)
 class Retrieval(Result):
     """How often a sentence's nearest neighbor is its translation."""
@@ -118,8 +127,7 @@ class Retrieval(Result):
     index: str = EXACT
     centered: bool  # each side's mean vector was subtracted
     pivot: str  # the language on the other side
-    # The averages of every layer, if they were looked at.
-    layers: dict[int, dict[str, Share]] = field(default_factory=dict)
+    layers: dict[int, Accuracies] = field(default_factory=dict)  # if looked at
 
     @property
     def shares(self) -> Scores:
@@ -159,7 +167,7 @@ class Retrieval(Result):
     @property
     def layer_curve(self) -> dict[int, float]:
         """Layer -> average share of both directions."""
-        return {layer: self.layers[layer][BOTH] for layer in sorted(self.layers)}
+        return {layer: self.layers[layer].both for layer in sorted(self.layers)}
 
     def baseline_shares(self) -> Baselines:
         """Returns what guessing among the candidates earns, in every metric."""
@@ -173,6 +181,7 @@ class WordAlignment(Result):
 
     METRICS: ClassVar = ALIGNMENT_METRICS
 
+    baselines: Scores = field()  # required here
     method: str
     layer: int
     symmetrization: str
@@ -218,7 +227,8 @@ class FineTuned(Result):
 
     METRICS: ClassVar = ("accuracy",)
 
-    seed: int = field()
+    seed: int = field()  # required here, as are the baselines
+    baselines: Scores = field()
     train: Training
     selection: Selection
     metric: str  # the headline's, which the baselines have

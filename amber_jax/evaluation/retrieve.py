@@ -20,7 +20,7 @@ from amber_jax.datasets.tatoeba import (
 from amber_jax.datasets.tfds_source import is_tfds
 from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
-from amber_jax.evaluation.results import Retrieval, Scores
+from amber_jax.evaluation.results import Accuracies, Retrieval, Scores
 from amber_jax.inference.embedding import (
     Embedder,
     Pooling,
@@ -234,5 +234,9 @@ def retrieval_result(
         index=search.index,
         centered=search.centred,
         pivot=evaluation.pivot,
-        layers=retrieved.layers if len(retrieved.layers) > 1 else {},
+        layers={
+            layer: Accuracies(**averages)
+            for layer, averages in retrieved.layers.items()
+            if len(retrieved.layers) > 1
+        },
     )

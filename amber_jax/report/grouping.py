@@ -59,8 +59,13 @@ class EvaluationSet:
     @property
     def untranslated(self) -> dict[str, int]:
         """How many pairs have no translation, of the languages that have such pairs."""
-        results = (one for entry in self.entries for one in entry.results)
-        return {name: n for one in results for name, n in one.untranslated.items()}
+        return {
+            language: count
+            for entry in self.entries
+            for result in entry.results
+            for language, count in result.untranslated.items()
+            if count
+        }
 
     @property
     def other_tests(self) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """The sentences under a table: how to read it, and what to mind about its numbers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from amber_jax.evaluation.results import BOTH
 from amber_jax.report.grouping import (

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import ModuleType
 
 from amber_jax.errors import UserError
-from amber_jax.files import make_folder, write_text
 from amber_jax.evaluation.results import read_results
+from amber_jax.files import make_folder, write_text
 from amber_jax.report.grouping import group_results
 from amber_jax.report.inputs import read_probe, read_runs
 from amber_jax.report.sections import build_sections, title_of

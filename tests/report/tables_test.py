@@ -3,10 +3,11 @@ import statistics
 import pytest
 from report_files import fine_tuned, retrieval, word_alignment, write_results
 
+from amber_jax.evaluation.results import read_results
 from amber_jax.report.grouping import group_results
 from amber_jax.report.pages import to_markdown
 from amber_jax.report.published import AMBER, PUBLISHED
-from amber_jax.evaluation.results import read_results
+from amber_jax.report.sections import Section
 from amber_jax.report.tables import PUBLISHED_ROW, build_tables
 from amber_jax.report.terminal import print_tables
 
@@ -22,7 +23,8 @@ def tables_of_fixture(tmp_path):
 
 def rows_of(table):
     """The rows of a table in Markdown, without what stands under it."""
-    return [line for line in table_to_markdown(table).splitlines() if line[:1] == "|"]
+    page = to_markdown("", [Section("", tables=[table])])
+    return [line for line in page.splitlines() if line[:1] == "|"]
 
 
 def row_named(table, label):
@@ -117,7 +119,10 @@ def test_tagging_has_a_table_of_f1_and_one_of_token_accuracy(tables_of):
         )
         | {"scores": scores}
     )
-    assert [table.measure for table in tables] == ["F1 in %", "token accuracy in %"]
+    assert [table.measure for table in tables] == [
+        "F1 in % §",
+        "token accuracy in % §",
+    ]
     assert rows_of(tables[1])[2:] == [
         "| majority | 30.0 | 30.0 | 30.0 |",
         "| AMBER | **90.0** | **60.0** | **75.0** |",
@@ -243,7 +248,9 @@ def test_a_stand_in_is_named_once_with_its_models(tables_of):
         fine_tuned(size=9, seed=2, train=train),
         fine_tuned(size=9, model="MLM", train=train),
     )
-    assert table.warnings == ["‡ AMBER, MLM: stand-in training set, SICK for MultiNLI."]
+    assert table.warnings[0] == (
+        "‡ AMBER, MLM: stand-in training set, SICK for MultiNLI."
+    )
     assert [row.label for row in table.rows[1:]] == ["AMBER ‡", "MLM ‡"]
 
 

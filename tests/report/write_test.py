@@ -10,6 +10,7 @@ import matplotlib.image
 import pytest
 from report_files import (
     fine_tuned,
+    layers,
     report,
     retrieval,
     write_fine_tuning,
@@ -72,10 +73,9 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
 
 
 def test_every_picture_shows_something(tmp_path):
-    layers = {str(layer): {"both": 0.1 * layer} for layer in range(3)}
     results = write_results(
         tmp_path / "results.json",
-        retrieval(layers=layers),
+        retrieval(layers=layers(0.0, 0.1, 0.2)),
         *(fine_tuned(model=f"model {number}") for number in range(9)),
         *(fine_tuned(seed=seed, model="_病毒 $x$ " + 60 * "long ") for seed in (1, 2)),
     )
