@@ -4,6 +4,7 @@ The templates escape whatever they are given: text comes from files.
 """
 
 import base64
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ def to_markdown(title: str, sections: Sequence[Section]) -> str:
     return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
 
 
+@functools.cache
 def _environment(**options: object) -> Environment:
     environment = Environment(
         loader=PackageLoader("amber_jax.report"),
