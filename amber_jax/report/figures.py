@@ -59,7 +59,7 @@ Panel = tuple[str, Draw]  # with its title
 
 @dataclass(frozen=True)
 class Page:
-    """Panels of one size, arranged in columns, and what to say of them."""
+    """Panels of one size, and what to say of them."""
 
     title: str
     caption: str
@@ -72,6 +72,8 @@ def write_figures(
     directory: Path, runs: Sequence[Run], scores: Scores, probe: Probe | None
 ) -> dict[str, Picture]:
     """Writes the pictures there is data for; returns them by name, overview first.
+
+    Every panel is a file of its own, so that a phone can show them one by one.
 
     Args:
         directory: an existing folder.
@@ -91,24 +93,26 @@ def write_figures(
         "finetuning": _fine_tuning_page(fine_tuning),
         **({} if probe is None else _probe_pages(probe)),
     }
-    pages = {"overview": _overview(pages)} | pages
     drawn = {name: page for name, page in pages.items() if page.panels}
-    pictures = {}
     with matplotlib.rc_context(STYLE):
-        for stem, (name, page) in zip(_stems(drawn), drawn.items(), strict=True):
-            path = directory / f"{stem}.png"
-            _write_page(path, page)
-            pictures[name] = Picture(path, page.title, page.caption)
-    return pictures
+        pictures = {
+            name: _write_page(directory, stem, page)
+            for stem, (name, page) in zip(_stems(drawn), drawn.items(), strict=True)
+        }
+    return _overview(pictures) | pictures
 
 
-def _overview(pages: Mapping[str, Page]) -> Page:
-    """Returns what a reader looks at first, each panel from a page of its own."""
-    shown = [*pages["retrieval"].panels[:1]]
-    if "alignment" in pages:
-        shown += [pages["alignment"].panels[1], *pages["vectors"].panels]
+def _overview(pictures: Mapping[str, Picture]) -> dict[str, Picture]:
+    """Returns what a reader looks at first: panels that stand below once more."""
+    if not {"retrieval", "alignment"} <= pictures.keys():
+        return {}
+    panels = [
+        pictures["retrieval"].panels[0],
+        pictures["alignment"].panels[1],
+        *pictures["vectors"].panels,
+    ]
     caption = "The run at a glance; each panel is explained below."
-    return Page("Overview", caption, shown, 3 if len(shown) == 3 else 2)
+    return {"overview": Picture("Overview", caption, panels, columns=2)}
 
 
 def _stems(names: Iterable[str]) -> list[str]:
@@ -117,20 +121,21 @@ def _stems(names: Iterable[str]) -> list[str]:
     return [re.sub(r" \((\d+)\)", r"-\1", stem) for stem in distinct(plain)]
 
 
-def _write_page(path: Path, page: Page) -> None:
-    columns = min(page.columns, len(page.panels))
-    rows = -(-len(page.panels) // columns)
-    width, height = page.size
-    figure = Figure((width * columns, height * rows), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.05)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, (title, draw) in zip(grid, page.panels, strict=False):
+def _write_page(directory: Path, stem: str, page: Page) -> Picture:
+    files = []
+    for number, (title, draw) in enumerate(page.panels, start=1):
+        figure = Figure(page.size, layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
+        axes = figure.subplots()
         draw(axes)
-        axes.set_title(panels.drawable(title, length=int(TITLE_LETTERS * width)))
-    for axes in grid[len(page.panels) :]:
-        axes.set_visible(False)
-    with new_file(path) as file:
-        figure.savefig(file, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+        letters = int(TITLE_LETTERS * page.size[0])
+        axes.set_title(panels.drawable(title, length=letters))
+        path = directory / f"{stem}{f'_{number}' if len(page.panels) > 1 else ''}.png"
+        with new_file(path) as file:
+            figure.savefig(file, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+        files.append((title, path))
+    columns = min(page.columns, len(files))
+    return Picture(page.title, page.caption, files, columns)
 
 
 def _language_pages(scores: Scores) -> dict[str, Page]:
@@ -144,12 +149,7 @@ def _language_pages(scores: Scores) -> dict[str, Page]:
         pages[f"{LANGUAGES} {evaluation.title}"] = Page(
             f"{evaluation.title} by language",
             _language_caption(table),
-            [
-                (
-                    f"{table.title}, {table.measure}",
-                    _drawing(score_panels.draw_languages, table),
-                )
-            ],
+            [(table.title, _drawing(score_panels.draw_languages, table))],
             size=(min(16.0, max(6.4, 0.7 + group * len(places))), 4.2),
         )
     return pages

@@ -20,7 +20,6 @@ MAX_COLUMNS = 24  # with more of them a Markdown table is turned, languages down
 # "_" means something only at the border of a word, and a file name is full of them.
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~#&$!]|\b_|_\b")
 _PNG_WIDTH = slice(16, 20)  # where a PNG file tells it, big-endian
-_SCALE = 0.7  # CSS pixels for a picture's; screens of phones have more of the latter
 
 
 def to_html(title: str, sections: Sequence[Section]) -> str:
@@ -47,9 +46,9 @@ def _environment(**options: object) -> Environment:
         **options,
     )
     environment.filters |= {
-        "css_width": _css_width,
         "data_uri": _data_uri,
         "pipes": _pipes,
+        "png_width": _png_width,
         "score_lines": _score_lines,
         "sentence": lambda text: text[0].upper() + text[1:],
     }
@@ -100,5 +99,5 @@ def _data_uri(picture: Path) -> str:
     return f"data:image/png;base64,{content}"
 
 
-def _css_width(picture: Path) -> int:
-    return round(_SCALE * int.from_bytes(picture.read_bytes()[_PNG_WIDTH], "big"))
+def _png_width(picture: Path) -> int:
+    return int.from_bytes(picture.read_bytes()[_PNG_WIDTH], "big")

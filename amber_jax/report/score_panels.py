@@ -64,6 +64,7 @@ def draw_languages(axes: Axes, table: Table) -> None:
     axes.set_xlim(-0.6, len(places) - 0.4)
     axes.yaxis.set_major_formatter(percent_ticks())
     axes.set_ylim(bottom=0)
+    axes.set_ylabel(table.measure)
     axes.grid(axis="y", color="#E6E6E6", lw=0.8)
     _legend_below(axes, columns=3, distance=0.13)
 

@@ -17,11 +17,12 @@ Scores = Sequence[tuple[EvaluationSet, Sequence[Table]]]
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file."""
+    """Panels side by side, each a PNG file."""
 
-    path: Path
     title: str
     caption: str
+    panels: Sequence[tuple[str, Path]]  # with their titles
+    columns: int  # where there is room
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,12 @@ def results_as_text(results: Sequence[Result]) -> str:
     """
     console = Console(file=io.StringIO(), width=_ANY_WIDTH, highlight=False)
     for evaluation in group_results(results):
-        *others, last = build_tables(evaluation, published=False)
-        for table in others:
+        tables = build_tables(evaluation, published=False)
+        headline = tables[0]
+        under = [*headline.explanation, *headline.notes, *headline.warnings]
+        for table in tables[:-1]:
             _print(console, table, [])
-        under = [*last.explanation, *last.notes, *last.warnings]
-        _print(console, last, [*_sources(evaluation), *under])
+        _print(console, tables[-1], [*_sources(evaluation), *under])
     return console.file.getvalue().rstrip("\n")
 
 
