@@ -1,7 +1,7 @@
 import statistics
 
 import pytest
-from report_files import fine_tuned, retrieval, word_alignment, write_results
+from report_files import fine_tuned, layers, retrieval, word_alignment, write_results
 
 from amber_jax.evaluation.results import read_results
 from amber_jax.report.grouping import group_results
@@ -9,7 +9,7 @@ from amber_jax.report.pages import to_markdown
 from amber_jax.report.published import AMBER, PUBLISHED
 from amber_jax.report.sections import Section
 from amber_jax.report.tables import PUBLISHED_ROW, build_tables
-from amber_jax.report.terminal import print_tables
+from amber_jax.report.terminal import print_tables, results_as_text
 
 
 @pytest.fixture(name="tables_of")
@@ -329,3 +329,32 @@ def test_a_terminal_shows_spreads_of_averages_and_what_to_mind(tables_of, capsys
         line.split() for line in printed.splitlines()
     ]
     assert "[b]A (seed 1) has collapsed" in printed
+
+
+def test_another_test_set_is_marked_in_every_table_with_its_size(tables_of):
+    sizes = {"ar": 1680, "de": 977, "en": 20}
+    tables = tables_of(
+        fine_tuned("udpos", scores=dict.fromkeys(sizes, 0.5), examples=sizes),
+        retrieval(name="tatoeba", scores={"sw": (0.1, 0.1)}, candidates=390),
+        retrieval(name="heldout"),
+    )
+    marked = [table for table in tables if table.measure.endswith("§")]
+    assert [table.title for table in marked] == ["Part-of-speech tagging"] * 2
+    for table in marked:
+        (sentence,) = table.warnings
+        assert "de (977 instead of 22,358); en (20 instead of 5,440)" in sentence
+
+
+def test_results_as_text_tell_what_they_depend_on_and_no_published_numbers(tmp_path):
+    path = write_results(
+        tmp_path / "results.json",
+        fine_tuned(seed=1),
+        fine_tuned(seed=2, scores={"en": 0.8, "de": 0.6}),
+        retrieval(layers=layers(0.1, 0.55)),
+    )
+    text = results_as_text(read_results(path))
+    lines = [line.split() for line in text.splitlines()]
+    assert ["AMBER", "75.0", "55.0", "65.0", "±", "7.1"] in lines
+    assert "AMBER: step 400, seed 2, " in text and "similarity cosine." in text
+    assert "both directions by layer: 0 10.0, 1 55.0." in text
+    assert "published" not in text and "Unicoder" not in text

@@ -86,7 +86,7 @@ def test_every_picture_shows_something(tmp_path):
         warnings.simplefilter("error")
         report(tmp_path / "out", workdirs=runs, results=[results], probe=probe)
     pictures = sorted((tmp_path / "out").glob("*.png"))
-    assert len(pictures) == 12
+    assert len(pictures) == 13
     for path in pictures:
         image = matplotlib.image.imread(path)
         assert min(image.shape[:2]) > 300
