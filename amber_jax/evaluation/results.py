@@ -12,14 +12,13 @@ from typing import Any, ClassVar
 from amber_jax.errors import UserError
 from amber_jax.evaluation.typed_json import Share, Size, one_line, read_as
 from amber_jax.files import parse_json, write_json
-from amber_jax.search import retrieval
 from amber_jax.search.nearest import EXACT
 
 Scores = dict[str, dict[str, Share]]  # language -> metric or baseline -> share
 Baselines = dict[str, dict[str, dict[str, Share]]]  # metric -> baseline -> language
 
 DIRECTIONS = ("xx_to_en", "en_to_xx")  # "en" stands for whatever the pivot is
-ALIGNMENT_METRICS = ("precision", "recall", "f1", "aer")
+ALIGNMENT_METRICS = ("aer", "f1", "precision", "recall")
 CHANCE, BOTH = "chance", "both"
 TRANSLATED = "translated"  # accuracy without the pairs that have no translation
 
@@ -37,7 +36,7 @@ _ALIASES = {
 class Result:
     """One evaluation of one model."""
 
-    METRICS: ClassVar[tuple[str, ...]]  # that every language has
+    METRICS: ClassVar[tuple[str, ...]]  # that every language has, the headline's first
 
     task: str
     name: str  # of the evaluation set
@@ -138,11 +137,6 @@ class Retrieval(Result):
         }
 
     @property
-    def average(self) -> dict[str, float]:
-        """The means over the languages, that of both directions included."""
-        return retrieval.average(self.scores)
-
-    @property
     def label(self) -> str:
         """The model, and whether its vectors were centered."""
         return self.model + (" centred" if self.centered else "")
@@ -196,10 +190,6 @@ class WordAlignment(Result):
             "symmetrisation": self.symmetrization,
             "threshold": f"{self.threshold:g}",
         }
-
-    def baseline_shares(self) -> Baselines:
-        """Returns the error rate of the diagonal."""
-        return {"aer": _by_baseline(self.baselines)}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """The pictures of a report: panels arranged on pages and written as PNG files."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 
 from amber_jax.files import new_file
@@ -53,8 +53,7 @@ STYLE = {
     "legend.fontsize": 9,
 }
 
-Draw = Callable[[matplotlib.axes.Axes], None]
-Panel = tuple[str, Draw]  # with its title
+Panel = tuple[Any, ...]  # a title, what draws it, and what that draws besides axes
 
 
 @dataclass(frozen=True)
@@ -123,11 +122,11 @@ def _stems(names: Iterable[str]) -> list[str]:
 
 def _write_page(directory: Path, stem: str, page: Page) -> Picture:
     files = []
-    for number, (title, draw) in enumerate(page.panels, start=1):
+    for number, (title, draw, *content) in enumerate(page.panels, start=1):
         figure = Figure(page.size, layout="constrained")
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
         axes = figure.subplots()
-        draw(axes)
+        draw(axes, *content)
         letters = int(TITLE_LETTERS * page.size[0])
         axes.set_title(panels.drawable(title, length=letters))
         path = directory / f"{stem}{f'_{number}' if len(page.panels) > 1 else ''}.png"
@@ -149,7 +148,7 @@ def _language_pages(scores: Scores) -> dict[str, Page]:
         pages[f"{LANGUAGES} {evaluation.title}"] = Page(
             f"{evaluation.title} by language",
             _language_caption(table),
-            [(table.title, _drawing(score_panels.draw_languages, table))],
+            [(table.title, score_panels.draw_languages, table)],
             size=(min(16.0, max(6.4, 0.7 + group * len(places))), 4.2),
         )
     return pages
@@ -171,10 +170,6 @@ def _language_caption(table: Table) -> str:
     return f"By language: {', '.join(part for part in parts if part)}."
 
 
-def _drawing(draw: Callable[..., None], *arguments: object) -> Draw:
-    return lambda axes: draw(axes, *arguments)
-
-
 def _gap_page(scores: Scores) -> Page:
     gaps = {tables[0].title: score_panels.gaps(tables[0]) for _, tables in scores}
     shown = {title: one for title, one in gaps.items() if one}
@@ -183,10 +178,7 @@ def _gap_page(scores: Scores) -> Page:
         "English and the others",
         "How far what was learned in English carries: the score in English, the mean "
         "of the other languages, and the points between them.",
-        [
-            (title, _drawing(score_panels.draw_gaps, one))
-            for title, one in shown.items()
-        ],
+        [(title, score_panels.draw_gaps, one) for title, one in shown.items()],
         columns=1,
         size=(7.4, 1.3 + 0.42 * most),
     )
@@ -194,7 +186,7 @@ def _gap_page(scores: Scores) -> Page:
 
 def _layer_page(scores: Scores) -> Page:
     curves = [
-        (evaluation.title, _drawing(score_panels.draw_layers, evaluation))
+        (evaluation.title, score_panels.draw_layers, evaluation)
         for evaluation, _ in scores
         if any(entry.results[0].layer_curve for entry in evaluation.entries)
     ]
@@ -212,7 +204,7 @@ def _retrieval_page(runs: Sequence[Run], scores: Scores) -> Page:
         records.setdefault(record["evaluation"], []).append(record)
     levels = {name: _levels(scores, name, of_name) for name, of_name in records.items()}
     styles = {level.line_style for one in levels.values() for level in one}
-    still = {":": "dotted: a baseline", "--": "dashed: without training"}
+    still = {":": "dotted: chance", "--": "dashed: without training"}
     lines = "".join(f"; {text}" for style, text in still.items() if style in styles)
     return Page(
         "Retrieval while training",
@@ -221,7 +213,7 @@ def _retrieval_page(runs: Sequence[Run], scores: Scores) -> Page:
         [
             (
                 f"Finding translations: {name}",
-                _drawing(panels.draw_retrieval, runs, levels[name], name),
+                *(panels.draw_retrieval, runs, levels[name], name),
             )
             for name in records
         ],
@@ -271,21 +263,9 @@ def _loss_page(runs: Sequence[Run]) -> Page:
     return Page(
         "Losses of pretraining",
         " ".join(sentences),
-        [
-            (name.replace("_", " "), _loss_drawing(runs, name, keys=index == 0))
-            for index, name in enumerate(drawn)
-        ],
+        [(name.replace("_", " "), panels.draw_loss, runs, name) for name in drawn],
         columns=3,
     )
-
-
-def _loss_drawing(runs: Sequence[Run], name: str, *, keys: bool) -> Draw:
-    def draw(axes: matplotlib.axes.Axes) -> None:
-        panels.draw_loss(axes, runs, name)
-        if keys:
-            axes.legend(handles=panels.run_keys(runs))
-
-    return draw
 
 
 def _fine_tuning_page(runs: Sequence[Run]) -> Page:
@@ -293,17 +273,14 @@ def _fine_tuning_page(runs: Sequence[Run]) -> Page:
     shown: list[Panel] = []
     for task in dict.fromkeys(run.stage for run in runs):
         of_task = [run for run in runs if run.stage == task]
-        shown.append((f"{task}: loss", _loss_drawing(of_task, "loss", keys=True)))
+        shown.append((f"{task}: loss", panels.draw_loss, of_task, "loss"))
         names = dict.fromkeys(
             (record["evaluation"], run.dev_metric)
             for run in of_task
             for record in run.evaluations
         )
         shown += [
-            (
-                f"{task}: {name}, {metric}",
-                _drawing(panels.draw_dev_scores, of_task, name),
-            )
+            (f"{task}: {name}, {metric}", panels.draw_dev_scores, of_task, name)
             for name, metric in names
         ]
     return Page(
@@ -316,28 +293,24 @@ def _fine_tuning_page(runs: Sequence[Run]) -> Page:
 
 def _probe_pages(probe: Probe) -> dict[str, Page]:
     words = view_words(probe)
-
-    def heat_map(title: str, values: np.ndarray) -> Panel:
-        return title, _drawing(panels.draw_heat_map, values, words.src, words.tgt)
-
-    def sentences(title: str, vectors: np.ndarray, *, keys: bool) -> Panel:
-        def draw(axes: matplotlib.axes.Axes) -> None:
-            panels.draw_vectors(axes, vectors, probe.meaning, probe.language)
-            if keys:
-                _add_language_keys(axes, probe.language)
-
-        return title, draw
-
+    maps = {
+        "Attention, both directions": words.attention,
+        "Similarity of words": words.similarity,
+    }
+    vectors = {
+        "Sentences before training": probe.vectors_before,
+        "Sentences after training": probe.vectors_after,
+    }
     return {
         "alignment": Page(
             "Words",
-            "One sentence pair, word by word. Left: geometric mean of the two "
-            "directions of attention, averaged over the heads of the last layer. "
-            "Right: cosine of the words' vectors, averaged over their pieces. Rings "
-            "mark cells that are greatest in their row and column.",
+            "One sentence pair, word by word. Attention is the geometric mean of both "
+            "directions, averaged over the heads of the last layer; similarity the "
+            "cosine of the words' vectors, averaged over their pieces. Rings mark "
+            "cells that are greatest in their row and column.",
             [
-                heat_map("Attention, both directions", words.attention),
-                heat_map("Similarity of words", words.similarity),
+                (title, panels.draw_heat_map, values, words.src, words.tgt)
+                for title, values in maps.items()
             ],
         ),
         "vectors": Page(
@@ -345,21 +318,8 @@ def _probe_pages(probe: Probe) -> dict[str, Page]:
             "Sentence vectors on their two principal components: one colour and star "
             "per meaning, one marker per language.",
             [
-                sentences(
-                    "Sentences before training", probe.vectors_before, keys=False
-                ),
-                sentences("Sentences after training", probe.vectors_after, keys=True),
+                (title, panels.draw_vectors, one, probe.meaning, probe.language)
+                for title, one in vectors.items()
             ],
         ),
     }
-
-
-def _add_language_keys(axes: matplotlib.axes.Axes, language: np.ndarray) -> None:
-    keys = panels.language_keys(language)
-    axes.legend(
-        handles=keys,
-        ncols=1 + len(keys) // 16,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        handletextpad=0.2,
-    )

@@ -98,8 +98,6 @@ def percent_ticks() -> FuncFormatter:
 def _finish_scores(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(percent_ticks())
     _finish_curve(axes)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best")
 
 
 def draw_loss(axes: Axes, runs: Sequence[Run], name: str) -> None:
@@ -139,19 +137,13 @@ def _finish_curve(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.set_xlabel("step")
     axes.grid(axis="y", color="#E6E6E6", lw=0.8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
 
 
 def run_colours(runs: Sequence[Run]) -> list[str]:
     """Returns one colour per run, the same in every picture."""
     return [PALETTE[index % len(PALETTE)] for index in range(len(runs))]
-
-
-def run_keys(runs: Sequence[Run]) -> list[Line2D]:
-    """Returns the handles of a legend that names each run's colour."""
-    return [
-        Line2D([], [], color=colour, label=drawable(run.label))
-        for run, colour in zip(runs, run_colours(runs), strict=True)
-    ]
 
 
 def draw_heat_map(
@@ -239,22 +231,23 @@ def draw_vectors(
     axes.set_yticks([])
     axes.margins(0.08)
     axes.spines[:].set(visible=True, color="#D0D0D0")
+    keys = [
+        Line2D([], [], ls="", marker=marker, color=INK, label=drawable(name), ms=6)
+        for name, marker in language_markers(language).items()
+    ]
+    axes.legend(
+        handles=keys,
+        ncols=1 + len(keys) // 16,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        handletextpad=0.2,
+    )
 
 
 def language_markers(language: np.ndarray) -> dict[str, str]:
     """Returns one marker per language, in alphabetical order."""
     names = [str(name) for name in np.unique(language)]
     return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(names)}
-
-
-def language_keys(language: np.ndarray) -> list[Line2D]:
-    """Returns the handles of a legend that names each language's marker."""
-    return [
-        Line2D(
-            [], [], linestyle="", marker=marker, color=INK, label=drawable(name), ms=6
-        )
-        for name, marker in language_markers(language).items()
-    ]
 
 
 def principal_components(vectors: np.ndarray) -> np.ndarray:

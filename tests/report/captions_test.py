@@ -45,4 +45,4 @@ def test_lines_of_what_does_not_train_are_told_where_they_are_drawn(tmp_path):
     assert "dotted" not in page_of(tmp_path / "alone", workdirs=[run])
     path = write_results(tmp_path / "r.json", retrieval())
     page = page_of(tmp_path / "both", workdirs=[run], results=[path])
-    assert "dotted: a baseline" in page and "dashed" not in page
+    assert "dotted: chance" in page and "dashed" not in page
