@@ -25,6 +25,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["amber_jax", "amber_jax.*"]),
+    package_data={"amber_jax.report": ["templates/*"]},
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",
@@ -61,12 +62,13 @@ setup(
             "torch==2.13.0",
             "transformers==5.23.*",
         ],
-        "report": ["matplotlib>=3.9"],
+        "report": ["jinja2>=3.1", "matplotlib>=3.9"],
         "test": [
             "blingfire>=0.1.8",
             "conllu>=5",
             "faiss-cpu>=1.8",
             "hypothesis>=6.100",
+            "jinja2>=3.1",
             "matplotlib>=3.9",
             "pytest>=8",
             "pytest-xdist>=3.6",

@@ -269,4 +269,5 @@ def _how(result: Result) -> str:
     facts = {"model": result.label, **result.settings}
     if result.seed is not None:
         facts["seed"] = str(result.seed)
-    return ", ".join(f"{name} {value}" for name, value in facts.items())
+    words = [f"{name} {value}" for name, value in facts.items()]
+    return ", ".join([*words, *result.training_remarks])

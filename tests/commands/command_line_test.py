@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tiny_run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SECONDS = 45  # on a loaded machine; a few when it is idle
 
 

@@ -189,7 +189,7 @@ def test_several_seeds_differ_and_their_spread_is_told(config_of, pretrained, tm
     assert not np.array_equal(*heads)
     values = [result.average["accuracy"] for result in results]
     mean, deviation = 100 * np.mean(values), 100 * np.std(values, ddof=1)
-    assert f" {mean:.1f} ± {deviation:.1f} " in told[-1]
+    assert f" {mean:.1f} ± {deviation:.1f}" in told[-1]
 
 
 def test_eight_devices_train_as_one(config_of, pretrained, tmp_path):

@@ -139,10 +139,11 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
         report(file, results=[file])
 
 
-def test_a_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
+@pytest.mark.parametrize("library", ["matplotlib", "jinja2"])
+def test_a_missing_library_names_the_extra(tmp_path, monkeypatch, library):
+    for name in [name for name in sys.modules if name.startswith(library)]:
         monkeypatch.setitem(sys.modules, name, None)
-    for name in ("figures", "panels", "score_panels"):
+    for name in ("figures", "pages", "panels", "score_panels"):
         monkeypatch.delitem(sys.modules, f"amber_jax.report.{name}", raising=False)
         monkeypatch.delattr(amber_jax.report, name, raising=False)
     file = write_results(tmp_path / "r.json", retrieval())
