@@ -6,6 +6,11 @@ Input lines are source<TAB>target or source ||| target, words split by spaces; a
 named - is stdin or stdout.
 """
 
+from amber_jax import stopping
+
+if __name__ == "__main__":
+    stopping.stop_at_once()  # the imports below take time
+
 import sys
 from pathlib import Path
 

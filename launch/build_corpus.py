@@ -4,6 +4,11 @@ python launch/build_corpus.py --config=configs/corpus_sample.py \
     --config.tokenizer=DIR --output=DIR
 """
 
+from amber_jax import stopping
+
+if __name__ == "__main__":
+    stopping.stop_at_once()  # the imports below take time
+
 import dataclasses
 import os
 from collections.abc import Sequence

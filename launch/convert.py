@@ -9,6 +9,11 @@ Formats: amber (a run's workdir or a checkpoint), hf (Hugging Face's BERT), tf1
 is written.
 """
 
+from amber_jax import stopping
+
+if __name__ == "__main__":
+    stopping.stop_at_once()  # the imports below take time
+
 from pathlib import Path
 
 from absl import flags

@@ -6,6 +6,11 @@ The input is plain, .gz, .bz2 or .xz, or - for stdin. Vectors are made as in tra
 unless told otherwise; row n belongs to line n.
 """
 
+from amber_jax import stopping
+
+if __name__ == "__main__":
+    stopping.stop_at_once()  # the imports below take time
+
 from pathlib import Path
 
 from absl import flags

@@ -3,6 +3,11 @@
 python launch/evaluate.py --config=configs/tatoeba.py --checkpoint=DIR --output=DIR
 """
 
+from amber_jax import stopping
+
+if __name__ == "__main__":
+    stopping.stop_at_once()  # the imports below take time
+
 from pathlib import Path
 
 from absl import flags

@@ -4,6 +4,11 @@ python launch/finetune.py --config=configs/udpos.py --config.data=DIR \
     --checkpoint=DIR --workdir=DIR
 """
 
+from amber_jax import stopping
+
+if __name__ == "__main__":
+    stopping.stop_at_once()  # the imports below take time
+
 from pathlib import Path
 
 from absl import flags

@@ -6,6 +6,11 @@ Files have one sentence a line, plain, .gz, .bz2 or .xz. Out come those that are
 other's best by margin score, best first: score<TAB>source<TAB>target.
 """
 
+from amber_jax import stopping
+
+if __name__ == "__main__":
+    stopping.stop_at_once()  # the imports below take time
+
 from pathlib import Path
 
 from absl import flags

@@ -7,6 +7,11 @@ On several hosts, start the same command on each with --config.backend=jit and
 --distributed=auto (a TPU pod or Slurm), or --distributed=HOST:PORT,COUNT,INDEX.
 """
 
+from amber_jax import stopping
+
+if __name__ == "__main__":
+    stopping.stop_at_once()  # the imports below take time
+
 import contextlib
 from pathlib import Path
 

@@ -8,6 +8,11 @@ Workdirs and results are of any task and any number of models; what was measured
 stands in one table, the seeds of a model as mean and standard deviation.
 """
 
+from amber_jax import stopping
+
+if __name__ == "__main__":
+    stopping.stop_at_once()  # the imports below take time
+
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -5,6 +5,11 @@ python launch/score.py --predictions=DIR --labels=DIR
 Both hold TASK/test-XX.tsv; every language that has labels must have predictions.
 """
 
+from amber_jax import stopping
+
+if __name__ == "__main__":
+    stopping.stop_at_once()  # the imports below take time
+
 from pathlib import Path
 
 from absl import flags

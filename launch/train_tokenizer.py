@@ -1,5 +1,10 @@
 """Trains a SentencePiece vocabulary and writes it into a folder of its own."""
 
+from amber_jax import stopping
+
+if __name__ == "__main__":
+    stopping.stop_at_once()  # the imports below take time
+
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from amber_jax.report.write import write_report
+from amber_jax.tasks import TASKS
 
 
 def retrieval(model="AMBER", *, scores=None, candidates=300, **changes):
@@ -43,7 +44,7 @@ def fine_tuned(
 ):
     """A fine-tuning result; `scores` is {language: headline metric}."""
     scores = scores or {"en": 0.7, "de": 0.5}
-    metric = "f1" if task == "udpos" else "accuracy"
+    metric = TASKS[task].metric
     return {
         "task": task,
         "name": task,

@@ -16,13 +16,13 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
+from amber_jax import stopping
 from amber_jax.errors import UserError
 from amber_jax.training import allocator
 
 BUG, USAGE_ERROR = 1, 2
 # Source: what shells show for a program that a signal ended, 128 + its number.
 LOST_READER = 128 + signal.SIGPIPE
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 _ONE_REQUEST_SECONDS = 1.0  # `timeout` sends its signal twice
 _LATER_SECONDS = 0.01
 _COMPILE_CACHE = "JAX_COMPILATION_CACHE_DIR"  # JAX's own; empty: no cache
@@ -124,12 +124,7 @@ class _Stop:
     def __init__(self) -> None:
         self.number: int | None = None
         self._heard = -_ONE_REQUEST_SECONDS
-        # Those that are ignored stay so, as under nohup.
-        self._numbers = [
-            number
-            for number in _STOPPING
-            if signal.getsignal(number) is not signal.SIG_IGN
-        ]
+        self._numbers = stopping.heeded()
         self._handle(self._stop)
 
     def end(self, how: signal.Handlers) -> None:
@@ -206,15 +201,15 @@ def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> N
 def _outcome(error: BaseException, stopped_by: int | None) -> tuple[int, str]:
     """Returns the exit status and the sentence of what ended the command."""
     if stopped_by is not None:  # whatever libraries made of it on its way
-        return 128 + stopped_by, f"stopped by {signal.Signals(stopped_by).name}"
+        return 128 + stopped_by, stopping.sentence(stopped_by)
     if isinstance(error, UserError):
         return USAGE_ERROR, f"error: {error}"
     if isinstance(error, BrokenPipeError):
         return LOST_READER, "error: what read the output of this command has gone"
     if isinstance(error, SystemExit) and isinstance(error.code, int | None):
-        of_signals = {128 + number: number for number in _STOPPING}
+        of_signals = {128 + number: number for number in stopping.STOPPING}
         if error.code in of_signals:  # of training, which listens itself
-            return error.code, f"stopped by {of_signals[error.code].name}"
+            return error.code, stopping.sentence(of_signals[error.code])
         return error.code or 0, ""
     return BUG, ""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from amber_jax.config import TASKS, WORD_ALIGNMENT, evaluation_problems
+from amber_jax.config import evaluation_problems
 from amber_jax.errors import UserError
 from amber_jax.evaluation import retrieve, word_alignment
 from amber_jax.evaluation.probe import probe
@@ -16,6 +16,7 @@ from amber_jax.files import make_folder, new_file
 from amber_jax.finetuning import zero_shot
 from amber_jax.inference.loading import LoadedModel, load_model
 from amber_jax.ranges import refuse
+from amber_jax.tasks import FINE_TUNED, WORD_ALIGNMENT
 from amber_jax.training.workdir import RESULTS
 
 PROBE = "probe.npz"
@@ -41,10 +42,10 @@ def evaluate(
     Raises:
         UserError: the checkpoint, a setting or the sentences cannot be used.
     """
-    if config.task not in (*TASKS, WORD_ALIGNMENT):
+    if config.task not in (*FINE_TUNED, WORD_ALIGNMENT):
         refuse("config", evaluation_problems(config))
     make_folder(output)
-    if config.task in TASKS:
+    if config.task in FINE_TUNED:
         results = zero_shot.evaluate_task(config, checkpoint, output, note=note)
     else:
         model = load_model(checkpoint, untrained=config.untrained, note=note)

@@ -7,9 +7,6 @@ experiment is one file of `configs/` that starts from a function of this package
 from ml_collections import ConfigDict
 
 from amber_jax.config.evaluation import (
-    RETRIEVAL,
-    SIMILARITIES,
-    WORD_ALIGNMENT,
     alignment_problems,
     evaluation,
     evaluation_problems,
@@ -18,16 +15,13 @@ from amber_jax.config.evaluation import (
     word_alignment_evaluation,
     word_alignment_problems,
 )
-from amber_jax.config.finetuning import TASKS, finetuning, finetuning_problems
+from amber_jax.config.finetuning import finetuning, finetuning_problems
 from amber_jax.config.pretraining import as_variant, pretraining, stage, validate
 from amber_jax.config.variants import VARIANTS, refuse_variant
+from amber_jax.tasks import FINE_TUNED, WORD_ALIGNMENT
 
 __all__ = [
-    "RETRIEVAL",
-    "SIMILARITIES",
-    "TASKS",
     "VARIANTS",
-    "WORD_ALIGNMENT",
     "alignment_problems",
     "as_variant",
     "evaluation",
@@ -48,6 +42,6 @@ __all__ = [
 
 def evaluation_defaults(task: str) -> ConfigDict:
     """Returns the defaults of whatever launch/evaluate.py does for `task`."""
-    if task in TASKS:
+    if task in FINE_TUNED:
         return finetuning(task)
     return word_alignment_evaluation() if task == WORD_ALIGNMENT else evaluation()

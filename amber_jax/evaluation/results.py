@@ -7,20 +7,27 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from amber_jax.errors import UserError
 from amber_jax.evaluation.typed_json import Share, Size, one_line, read_as
 from amber_jax.files import parse_json, write_json
-from amber_jax.search.nearest import EXACT
+from amber_jax.search.similarities import EXACT
+from amber_jax.tasks import (
+    BOTH,
+    DIRECTIONS,
+    PAIRS,
+    RETRIEVAL,
+    TAGS,
+    TASKS,
+    TRANSLATED,
+    WORD_ALIGNMENT,
+)
 
 Scores = dict[str, dict[str, Share]]  # language -> metric or baseline -> share
 Baselines = dict[str, dict[str, dict[str, Share]]]  # metric -> baseline -> language
 
-DIRECTIONS = ("xx_to_en", "en_to_xx")  # "en" stands for whatever the pivot is
-ALIGNMENT_METRICS = ("aer", "f1", "precision", "recall")
-CHANCE, BOTH = "chance", "both"
-TRANSLATED = "translated"  # accuracy without the pairs that have no translation
+CHANCE = "chance"
 
 # Keys of files of earlier versions, and what they are called now.
 _ALIASES = {
@@ -35,8 +42,6 @@ _ALIASES = {
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """One evaluation of one model."""
-
-    METRICS: ClassVar[tuple[str, ...]]  # that every language has, the headline's first
 
     task: str
     name: str  # of the evaluation set
@@ -99,7 +104,7 @@ class Result:
 
     def baseline_shares(self) -> Baselines:
         """Returns the shares of the models that know little, by metric."""
-        return {self.METRICS[0]: _by_baseline(self.baselines)}
+        return {TASKS[self.task].metric: _by_baseline(self.baselines)}
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,6 @@ class Accuracies:
 @dataclass(frozen=True, kw_only=True)
 class Retrieval(Result):
     """How often a sentence's nearest neighbor is its translation."""
-
-    METRICS: ClassVar = DIRECTIONS
 
     layer: int
     pooling: str
@@ -173,8 +176,6 @@ class Retrieval(Result):
 class WordAlignment(Result):
     """A model's links against gold links."""
 
-    METRICS: ClassVar = ALIGNMENT_METRICS
-
     baselines: Scores = field()  # required here
     method: str
     layer: int
@@ -214,8 +215,6 @@ class Selection:
 @dataclass(frozen=True, kw_only=True)
 class FineTuned(Result):
     """A fine-tuned model's predictions against gold labels."""
-
-    METRICS: ClassVar = ("accuracy",)
 
     seed: int = field()  # required here, as are the baselines
     baselines: Scores = field()
@@ -259,15 +258,12 @@ class FineTuned(Result):
         return {name: _by_baseline(shares) for name, shares in by_metric.items()}
 
 
-# By task, in the order of a report, and the metric of the headline.
-_KINDS: dict[str, tuple[type[Result], str]] = {
-    "udpos": (FineTuned, "f1"),
-    "pawsx": (FineTuned, "accuracy"),
-    "xnli": (FineTuned, "accuracy"),
-    "retrieval": (Retrieval, BOTH),
-    "word_alignment": (WordAlignment, "aer"),
+_CLASSES: dict[str, type[Result]] = {  # by kind of task
+    TAGS: FineTuned,
+    PAIRS: FineTuned,
+    RETRIEVAL: Retrieval,
+    WORD_ALIGNMENT: WordAlignment,
 }
-TASKS = tuple(_KINDS)
 
 
 def average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -323,14 +319,14 @@ def read_results(path: Path) -> list[Result]:
 
 def _read_result(content: Mapping[str, Any]) -> Result:
     task = read_as(str, content["task"], "task")
-    if task not in _KINDS:
+    if task not in TASKS:
         raise ValueError(f"its task is {task!r}, wanted one of {', '.join(TASKS)}")
-    kind, headline = _KINDS[task]
+    headline = TASKS[task].metric
     renamed = {_ALIASES.get(name, name): value for name, value in content.items()}
-    result = read_as(kind, renamed, task)
+    result = read_as(_CLASSES[TASKS[task].kind], renamed, task)
     for language, shares in result.shares.items():
-        for metric in (*kind.METRICS, headline):
-            if metric not in shares:
+        for metric in TASKS[task].metrics:
+            if metric not in shares and metric != TRANSLATED:
                 raise ValueError(f"{language} has no score {metric!r}")
     if not result.scores:
         raise ValueError("it holds no scores by language")

@@ -30,7 +30,8 @@ from amber_jax.inference.embedding import (
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.search import faiss_index, retrieval
-from amber_jax.search.nearest import DEFAULT_NEIGHBOURS, EXACT
+from amber_jax.search.similarities import EXACT, SIMILARITIES
+from amber_jax.tasks import BOTH, RETRIEVAL, TASKS
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.workdir import PREDICTIONS
 from amber_jax.types import Params
@@ -92,7 +93,7 @@ class RetrievalEvaluation:
         for language, score in scores.items():
             record[f"{language}/{language}_to_{self.pivot}"] = score["xx_to_en"]
             record[f"{language}/{self.pivot}_to_{language}"] = score["en_to_xx"]
-        return record | {"average": retrieval.average(scores)["both"]}
+        return record | {"average": retrieval.average(scores)[BOTH]}
 
     def write_predictions(self, folder: Path, retrieved: Retrieved) -> None:
         """Writes `folder`/tatoeba/test-LANGUAGE.tsv, in XTREME's form.
@@ -106,7 +107,7 @@ class RetrievalEvaluation:
         for language, found in retrieved.found.items():
             order = sorted_english(self.pairs[language][1])
             answers = found.tgt_to_src[order].tolist()
-            xtreme.write_predictions(folder, "tatoeba", language, answers)
+            xtreme.write_predictions(folder, TASKS[RETRIEVAL], language, answers)
 
     def _embed_layers(self, params: Params, sentences: Sequence[str]) -> np.ndarray:
         """Returns [M, len(self.layers), D] float32."""
@@ -153,7 +154,7 @@ def build_retrieval(
         layers=tuple(range(encoder.num_layers + 1)) if one.layer_curve else (layer,),
         search=retrieval.Search(
             one.similarity,
-            one.neighbours or DEFAULT_NEIGHBOURS.get(one.similarity, 0),
+            one.neighbours or SIMILARITIES[one.similarity].neighbors,
             one.index,
             one.centre,
         ),
@@ -218,7 +219,7 @@ def retrieval_result(
         evaluation.write_predictions(output / PREDICTIONS, retrieved)
     pooling, search = evaluation.pooling, evaluation.search
     return Retrieval(
-        task="retrieval",
+        task=RETRIEVAL,
         name=evaluation.name,
         model=config.label or str(model.checkpoint.path),
         checkpoint=str(model.checkpoint.path),

@@ -21,22 +21,25 @@ from ml_collections import ConfigDict
 from amber_jax import config as settings
 from amber_jax.data.labelled import Labelled, steps_per_epoch, training_batches
 from amber_jax.datasets.examples import Read
+from amber_jax.datasets.readers import READERS
 from amber_jax.errors import UserError
 from amber_jax.evaluation.results import FineTuned, write_results
+from amber_jax.evaluation.scores import label_scores
 from amber_jax.files import write_json
 from amber_jax.finetuning import zero_shot
+from amber_jax.finetuning.heads import HEADS
 from amber_jax.finetuning.labelling import (
     CROSS_ENTROPY,
     init_labelling,
     labelling_objective,
 )
-from amber_jax.finetuning.task import Task, build_task, refuse_unknown_labels
 from amber_jax.inference.loading import TOKENIZER_FOLDER, LoadedModel, load_model
 from amber_jax.model import flops
 from amber_jax.model.encoder import at_or_above
 from amber_jax.model.heads import LabellingModel
 from amber_jax.ranges import refuse
 from amber_jax.report.terminal import results_as_text
+from amber_jax.tasks import TASKS, Task
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
 from amber_jax.training.clock import Work
@@ -164,7 +167,7 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
     if jax.process_count() > 1:
         problems.append(f"fine-tuning is for one process, not {jax.process_count()}")
     refuse("config", problems)
-    task = build_task(config.task, syntactic_words=config.syntactic_words)
+    task = TASKS[config.task]
     pretrained = load_model(checkpoint, untrained=config.untrained, note=note)
     encoder = dataclasses.replace(
         pretrained.config,
@@ -192,7 +195,7 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
         labeller=zero_shot.build_labeller(
             task, model, pretrained.tokenizer, max_length=config.max_length
         ),
-        examples=read_examples(config, task),
+        examples=read_examples(config),
         backend=build_backend(
             config.backend, fsdp=config.fsdp, num_devices=config.num_devices
         ),
@@ -209,22 +212,22 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
     return setup
 
 
-def read_examples(config: ConfigDict, task: Task) -> Examples:
+def read_examples(config: ConfigDict) -> Examples:
     """Returns the task's examples of all languages.
 
     Raises:
-        UserError: a file is missing or wrong, or training labels are unknown.
+        UserError: a file is missing or wrong.
     """
-    tests = zero_shot.read_tests(config, task)
+    tests = zero_shot.read_tests(config)
     reads = list(tests.values())
 
-    def read(pattern: str) -> Any:
-        place = zero_shot.source(config, pattern)
-        reads.append(task.read(place, config.train_language))
+    def read(pattern: str) -> Read:
+        reads.append(zero_shot.read_language(config, pattern, config.train_language))
         return reads[-1]
 
     training = read(config.train)
-    usable = [one for one in training.examples if task.is_translated(one)]
+    is_translated = READERS[config.task].is_translated
+    usable = [one for one in training.examples if is_translated(one)]
     train = usable[: config.max_train_examples or None]
     first_only = len(train) if len(train) < len(usable) else 0
     if config.dev:
@@ -237,7 +240,6 @@ def read_examples(config: ConfigDict, task: Task) -> Examples:
             f"{', '.join(training.files)}: {len(train)} examples to train on and "
             f"{len(dev)} to choose by; wanted at least one of each"
         )
-    refuse_unknown_labels(task, train, training.files)
     dropped: dict[str, int] = {}
     for one in reads:
         for reason, count in one.dropped.items():
@@ -410,7 +412,7 @@ def _score_dev(
 ) -> dict[str, float]:
     dev = setup.examples.dev
     predicted = setup.labeller.predict_encoded(params, dev, encoded)
-    scores = setup.task.score(dev, predicted)
+    scores = label_scores(setup.task, dev, predicted)
     return {
         **scores,
         _COMMONEST: zero_shot.commonest_share(predicted),
@@ -514,7 +516,7 @@ def _keep_best(
         "first_only": examples.first_only,
         "stand_in": config.stand_in,
     }
-    counted = setup.task.learned_by_counting(examples.train)
+    counted = HEADS[setup.task.kind].learned_by_counting(examples.train)
 
     def write_extras(path: Path) -> None:
         _write_extras(setup)(path)

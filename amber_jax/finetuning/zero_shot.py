@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,22 @@ from ml_collections import ConfigDict
 from amber_jax.config import finetuning_problems
 from amber_jax.data.labelled import Labelled, RowShape
 from amber_jax.datasets.examples import Read
+from amber_jax.datasets.readers import READERS, read_examples
+from amber_jax.datasets.tfds_source import is_tfds
 from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
 from amber_jax.evaluation.results import FineTuned, Selection, Training
+from amber_jax.evaluation.scores import label_scores
 from amber_jax.evaluation.typed_json import read_as
 from amber_jax.files import read_object
+from amber_jax.finetuning.baselines import baselines
+from amber_jax.finetuning.heads import HEADS
 from amber_jax.finetuning.labelling import Predictor, build_predictor, predict_labels
-from amber_jax.finetuning.task import Task, build_task
 from amber_jax.inference.loading import LoadedModel, load_model
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import LabellingModel
 from amber_jax.ranges import refuse
+from amber_jax.tasks import TAGS, TASKS, Task
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.workdir import PREDICTIONS
 from amber_jax.types import Params
@@ -39,13 +45,13 @@ class Labeller:
     shape: RowShape
     predictor: Predictor
 
-    def predict(self, params: Params, examples: Sequence[Any]) -> list[Any]:
-        """Returns a label per example, or a list of them per sentence of words."""
+    def predict(self, params: Params, examples: Sequence[Any]) -> list[list[str]]:
+        """Returns the labels of each example: of its words, or of the pair alone."""
         return self.predict_encoded(params, examples, self.encode(examples))
 
     def encode(self, examples: Sequence[Any]) -> list[Labelled]:
         """Returns the examples as ids; a long sentence of words becomes several."""
-        return self.task.encode(
+        return HEADS[self.task.kind].encode(
             examples,
             self.tokenizer,
             self.task.label_ids,
@@ -54,20 +60,23 @@ class Labeller:
 
     def predict_encoded(
         self, params: Params, examples: Sequence[Any], encoded: Sequence[Labelled]
-    ) -> list[Any]:
+    ) -> list[list[str]]:
         """Returns what `predict` does, of examples that were encoded before."""
         predicted = predict_labels(self.predictor, params, encoded, self.shape)
-        return self.task.decode(examples, predicted, self.task.labels)
+        labels = (self.task.labels[number] for one in predicted for number in one)
+        return [list(itertools.islice(labels, len(one.labels))) for one in examples]
 
 
 def build_model(task: Task, encoder: EncoderConfig) -> LabellingModel:
     """Returns the encoder with the task's head."""
-    return LabellingModel(encoder, num_labels=len(task.labels), pooled=task.pooled)
+    pooled = HEADS[task.kind].pooled
+    return LabellingModel(encoder, num_labels=len(task.labels), pooled=pooled)
 
 
 def row_shape(task: Task, tokenizer: Tokenizer, max_length: int) -> RowShape:
     """Returns the sizes of the task's packed rows of `max_length` tokens."""
-    return RowShape(max_length, task.num_slots(max_length), tokenizer.special)
+    num_slots = HEADS[task.kind].num_slots(max_length)
+    return RowShape(max_length, num_slots, tokenizer.special)
 
 
 def build_labeller(
@@ -96,23 +105,25 @@ def score_model(
         output: predictions go to `output`/predictions/TASK/test-XX.tsv.
     """
     run, path = best.checkpoint.run, str(best.checkpoint.path)
-    name = run["task"]["name"]
+    task = labeller.task
     counted = _counted(best)
     tested = {
         language: _test_language(labeller, best.params, read, counted)
         for language, read in tests.items()
     }
     for language, one in tested.items():
-        folder = output / PREDICTIONS
-        xtreme.write_predictions(folder, name, language, one.pop("predicted"))
+        answers = one.pop("predicted")
+        if task.kind != TAGS:
+            answers = [label for (label,) in answers]
+        xtreme.write_predictions(output / PREDICTIONS, task, language, answers)
 
     def by_language(key: str) -> dict[str, Any]:
         return {language: one[key] for language, one in tested.items()}
 
     return FineTuned(
-        task=name,
+        task=task.name,
         # UD's own words are another test set than the tokens that XTREME tags.
-        name=f"{name}, syntactic words" if config.syntactic_words else name,
+        name=f"{task.name}, syntactic words" if config.syntactic_words else task.name,
         model=config.label or run["pretrained"]["path"],
         checkpoint=path,
         step=best.checkpoint.step,
@@ -130,7 +141,7 @@ def score_model(
             "train",
         ),
         selection=read_as(Selection, run["selection"], "selection"),
-        metric=labeller.task.metric,
+        metric=task.metric,
     )
 
 
@@ -144,16 +155,17 @@ def _test_language(
     labeller: Labeller, params: Params, read: Read, counted: Mapping[str, Any]
 ) -> dict[str, Any]:
     task, examples = labeller.task, read.examples
+    is_translated = READERS[task.name].is_translated
     predicted = labeller.predict(params, examples)
     knowing_little = {
-        name: task.score(examples, answers)
-        for name, answers in task.baselines(counted, examples).items()
+        name: label_scores(task, examples, answers)
+        for name, answers in baselines(counted, examples).items()
     }
     return {
         "predicted": predicted,
-        "scores": task.score(examples, predicted),
+        "scores": label_scores(task, examples, predicted),
         "examples": len(examples),
-        "untranslated": sum(not task.is_translated(one) for one in examples),
+        "untranslated": sum(not is_translated(one) for one in examples),
         "left_out": read.dropped,
         "baselines": {n: score[task.metric] for n, score in knowing_little.items()},
         "baseline_accuracy": {n: one["accuracy"] for n, one in knowing_little.items()},
@@ -180,7 +192,7 @@ def evaluate_task(
         UserError: the model is of no or another task, or the tests cannot be read.
     """
     refuse("config", finetuning_problems(config))
-    task = build_task(config.task, syntactic_words=config.syntactic_words)
+    task = TASKS[config.task]
     if config.untrained:
         raise UserError("untrained is for launch/finetune.py; here a model is tested")
     places = [*sorted(checkpoint.glob(f"seed-*/{BEST}")), checkpoint / BEST, checkpoint]
@@ -193,7 +205,7 @@ def evaluate_task(
                 f"{model.checkpoint.path} has no {COUNTED}, like all models of earlier "
                 "versions; of the baselines only majority stands beside its scores"
             )
-    tests = read_tests(config, task)
+    tests = read_tests(config)
     return [_evaluate_one(config, task, model, tests, output) for model in models]
 
 
@@ -225,31 +237,30 @@ def _check_task(model: LoadedModel, wanted: str) -> None:
         )
 
 
-def read_tests(config: ConfigDict, task: Task) -> dict[str, Read]:
+def read_tests(config: ConfigDict) -> dict[str, Read]:
     """Returns {language: what was read} of the config's tests."""
     return {
-        language: task.read(source(config, config.test), language)
+        language: read_language(config, config.test, language)
         for language in config.languages
     }
 
 
-def source(config: ConfigDict, pattern: str) -> str:
-    """Returns where a reader finds the files of `pattern`."""
-    if pattern.startswith("tfds:"):
-        return f"{pattern}@{config.data}" if config.data else pattern
-    return str(Path(config.data) / pattern)
+def read_language(config: ConfigDict, pattern: str, language: str) -> Read:
+    """Returns the task's examples of one language from the files of `pattern`."""
+    if is_tfds(pattern):
+        source = f"{pattern}@{config.data}" if config.data else pattern
+    else:
+        source = str(Path(config.data) / pattern)
+    options = {"syntactic_words": True} if config.syntactic_words else {}
+    return read_examples(config.task, source, language=language, **options)
 
 
-def commonest_share(predicted: Sequence[Any]) -> float:
+def commonest_share(predicted: Sequence[Sequence[str]]) -> float:
     """Returns which share of all predictions is the most frequent label."""
-    counts = collections.Counter(
-        label
-        for one in predicted
-        for label in (one if isinstance(one, list) else [one])
-    )
+    counts = collections.Counter(label for one in predicted for label in one)
     return max(counts.values()) / counts.total()
 
 
-def is_constant(predicted: Sequence[Any]) -> bool:
+def is_constant(predicted: Sequence[Sequence[str]]) -> bool:
     """Returns whether all predictions are one label: training has collapsed."""
     return len(predicted) > 1 and commonest_share(predicted) == 1

@@ -203,7 +203,9 @@ def _one_part(
     if not with_gradient:
         return _Part(loss, hits, None, None, None)
     by_logits = jnp.exp(logits - normaliser[:, None]) * weights[:, None]
-    by_logits = by_logits.at[jnp.arange(len(x)), targets].add(-weights)
+    # Compared, not scattered: a TPU would lay all logits out anew, there and back.
+    is_target = jnp.arange(table.shape[0])[None] == targets[:, None]
+    by_logits -= jnp.where(is_target, weights[:, None], 0)
     narrow = by_logits.astype(x.dtype)
     by_table = jax.lax.dot_general(narrow, x, (((0,), (0,)), ((), ())), **exact)
     by_features = jnp.matmul(narrow, table).reshape(rows[0].shape)

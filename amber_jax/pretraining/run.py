@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,12 @@ class Run:
         return jax.random.fold_in(self.key, _DROPOUT_KEY)
 
 
-def prepare(config: ConfigDict) -> Run:
+def prepare(config: ConfigDict, devices: Sequence[Any] | None = None) -> Run:
     """Returns the run that a config describes, checked against its corpus.
+
+    Args:
+        config: as `configs/amber_base.py` makes it.
+        devices: what it runs on; None for every device of every process.
 
     Raises:
         UserError: the config, the corpus or their combination is not usable.
@@ -129,14 +133,28 @@ def prepare(config: ConfigDict) -> Run:
             f"{tokenizer.fingerprint[:12]}, but its rows were made with "
             f"{corpus.tokenizer_fingerprint[:12]}; build the corpus again"
         )
+    return assemble(config, corpus, tokenizer, devices or jax.devices())
+
+
+def assemble(
+    config: ConfigDict, corpus: Corpus, tokenizer: Tokenizer, devices: Sequence[Any]
+) -> Run:
+    """Returns the run of a valid config; of the corpus only the manifest is read.
+
+    Raises:
+        UserError: the config, the corpus, the devices do not go together.
+    """
     backend = build_backend(
-        config.backend, fsdp=config.fsdp, num_devices=config.num_devices
+        config.backend,
+        fsdp=config.fsdp,
+        num_devices=config.num_devices,
+        devices=devices,
     )
     return Run(
         config=config,
         corpus=corpus,
         tokenizer=tokenizer,
-        encoder=_encoder_config(config, corpus, tokenizer),
+        encoder=_encoder_config(config, corpus, tokenizer, devices[0]),
         backend=backend,
         optimizer=build_optimizer(**config.optimizer),
         stages=_plan_stages(config, corpus, backend),
@@ -144,7 +162,7 @@ def prepare(config: ConfigDict) -> Run:
 
 
 def _encoder_config(
-    config: ConfigDict, corpus: Corpus, tokenizer: Tokenizer
+    config: ConfigDict, corpus: Corpus, tokenizer: Tokenizer, device: Any
 ) -> EncoderConfig:
     sizes = config.model.to_dict()
     sizes["vocab_size"] = sizes["vocab_size"] or tokenizer.vocab_size
@@ -160,7 +178,7 @@ def _encoder_config(
             f"{corpus.row_length} tokens and offsets up to "
             f"{config.word_alignment.max_position_offset} need {needed}"
         )
-    kernels = suited_to(jax.local_devices()[0], config.kernels)
+    kernels = suited_to(device, config.kernels)
     return EncoderConfig(**sizes, kernels=kernels)
 
 
@@ -319,7 +337,7 @@ def _run_stages(
                     save=lambda state, stage=stage: log.save(
                         writer, state, _run_json(run, stage)
                     ),
-                    count_work=functools.partial(_count_work, run, stage),
+                    count_work=functools.partial(count_work, run, stage),
                 ),
                 stop=stop,
                 profiler=profiler,
@@ -476,8 +494,8 @@ def _reset_optimizer(run: Run, state: TrainState) -> TrainState:
     return state._replace(opt_state=initial)
 
 
-def _count_work(run: Run, stage: Stage, batch: HostBatch) -> Work:
-    """Work of the global batch, taking this process's share for everyone's."""
+def count_work(run: Run, stage: Stage, batch: HostBatch) -> Work:
+    """Returns the global batch's work, taking this process's share for everyone's."""
     weights = {name: stage.settings[name].weight for name in LOSSES}
     words, sentences = weights[WORDS], weights[SENTENCES]
     spans = {kind: rows["span_lengths"] for kind, rows in batch.items()}

@@ -4,20 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from amber_jax.evaluation.results import TASKS, Result, Retrieval
-from amber_jax.report.published import AMBER, PUBLISHED, official_sizes
+from amber_jax.evaluation.results import Result, Retrieval
+from amber_jax.report.published import official_sizes
+from amber_jax.tasks import TASKS
 
-TASK_TITLES = {
-    "udpos": "Part-of-speech tagging",
-    "pawsx": "Paraphrases (PAWS-X)",
-    "xnli": "Inference (XNLI)",
-    "retrieval": "Retrieval",
-    "word_alignment": "Word alignment",
-}
 MARK = "‡"  # behind models that were trained on other data than the benchmark's
 OTHER_TEST = "§"  # behind scores of other test sets than the benchmark's
 # The paper lists the languages of every other task by letter.
-_XNLI_ORDER = list(PUBLISHED["xnli"].scores[AMBER])
+_XNLI_ORDER = TASKS["xnli"].languages
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,7 @@ def group_results(results: Sequence[Result]) -> list[EvaluationSet]:
     another number of examples: among 300 candidates is not among 1,000.
     """
     groups: list[list[Result]] = []
-    for result in sorted(results, key=lambda one: TASKS.index(one.task)):
+    for result in sorted(results, key=lambda one: list(TASKS).index(one.task)):
         alike = (group for group in groups if _same_examples(group, result))
         group = next(alike, None)
         if group is None:
@@ -122,7 +116,7 @@ def _same_examples(group: Sequence[Result], result: Result) -> bool:
 
 
 def _title(result: Result) -> str:
-    title = TASK_TITLES[result.task]
+    title = TASKS[result.task].title
     return title if result.name == result.task else f"{title}, {result.name}"
 
 
@@ -142,7 +136,7 @@ def _evaluation_set(results: Sequence[Result], title: str) -> EvaluationSet:
 
 def in_order(languages: Iterable[str], *, task: str) -> list[str]:
     """Returns the languages by letter; XNLI's as its table lists them, others last."""
-    order = _XNLI_ORDER if task == "xnli" else []
+    order = _XNLI_ORDER if task == "xnli" else ()
 
     def place(language: str) -> tuple[int, str]:
         is_listed = language in order

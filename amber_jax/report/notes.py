@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 
-from amber_jax.evaluation.results import BOTH
 from amber_jax.report.grouping import (
     MARK,
     OTHER_TEST,
@@ -11,23 +10,15 @@ from amber_jax.report.grouping import (
     in_order,
 )
 from amber_jax.report.published import PUBLISHED
+from amber_jax.tasks import RETRIEVAL, TASKS
 
 ABSENT, COLLAPSED = "–", "†"
-_MEANING = {
-    ("retrieval", BOTH): "A language's number is the mean of both directions; the last "
-    "two columns are the averages of each direction.",
-    ("retrieval", "xx_to_en"): "One direction only, the one that the paper measures.",
-    ("udpos", "f1"): "F1 of runs of equal tags, as XTREME's seqeval counts them.",
-    ("udpos", "accuracy"): "The share of words with the right tag.",
-    ("word_alignment", "aer"): "Links found against gold links; F1, precision and "
-    "recall are averages over the same languages.",
-}
 _BASELINES = {
     "chance": "chance picks any candidate",
     "majority": "majority always gives the test's own most frequent label",
     "majority f1": "majority always gives the test's own most frequent tag, which "
-    "makes one long chunk of every sentence: its F1 is next to nothing and no fault, "
-    "compare its share of right words in the table of token accuracy",
+    "makes one long chunk of every sentence, or none: its F1 is next to nothing and no "
+    "fault, compare its share of right words in the table of token accuracy",
     "frequent_tag": "frequent tag gives each word its most frequent tag of the "
     "training set",
     "diagonal": "diagonal links words at the same place of their sentences",
@@ -50,14 +41,14 @@ def explanation(
         for result in entry.results
         for name in result.baseline_shares().get(metric, ())
     }
-    meaning = (evaluation.task, metric)
+    meanings = TASKS[evaluation.task].meanings
     told = [
         _BASELINES.get(f"{name} {metric}", text)
         for name, text in _BASELINES.items()
         if name in found
     ]
     return [
-        *([_MEANING[meaning]] if meaning in _MEANING else []),
+        *([meanings[metric]] if metric in meanings else []),
         _sizes(evaluation),
         *_odd_rows(evaluation),
         *([f"Baselines: {'; '.join(told)}."] if told else []),
@@ -66,7 +57,7 @@ def explanation(
 
 
 def _sizes(evaluation: EvaluationSet) -> str:
-    what = "Candidates" if evaluation.task == "retrieval" else "Test examples"
+    what = "Candidates" if evaluation.task == RETRIEVAL else "Test examples"
     by_size: dict[int, list[str]] = {}
     for language in evaluation.languages:
         by_size.setdefault(evaluation.sizes[language], []).append(language)

@@ -8,10 +8,19 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from amber_jax.evaluation.results import BOTH, DIRECTIONS, TRANSLATED
 from amber_jax.report.grouping import OTHER_TEST, Entry, EvaluationSet, distinct
 from amber_jax.report.notes import ABSENT, COLLAPSED, explanation, notes, warnings
 from amber_jax.report.published import PUBLISHED, comparable_languages
+from amber_jax.tasks import (
+    BOTH,
+    DIRECTIONS,
+    PAIRS,
+    RETRIEVAL,
+    TAGS,
+    TASKS,
+    TRANSLATED,
+    WORD_ALIGNMENT,
+)
 
 BASELINE, MEASURED, PUBLISHED_ROW = "baseline", "measured", "published"
 LOWER_IS_BETTER = frozenset({"aer"})
@@ -74,19 +83,18 @@ class View:
     only_beside_published: bool = False
 
 
-_VIEWS = {
-    "udpos": (View("f1", "F1 in %"), View("accuracy", "token accuracy in %")),
-    "pawsx": (View("accuracy", "accuracy in %", averages=(TRANSLATED,)),),
-    "xnli": (View("accuracy", "accuracy in %"),),
-    "retrieval": (
+_VIEWS = {  # by kind of task
+    TAGS: (View("f1", "F1 in %"), View("accuracy", "token accuracy in %")),
+    PAIRS: (View("accuracy", "accuracy in %", averages=(TRANSLATED,)),),
+    RETRIEVAL: (
         View(BOTH, "accuracy in %", averages=DIRECTIONS),
         View("xx_to_en", "accuracy in %, xx→en", only_beside_published=True),
     ),
-    "word_alignment": (
+    WORD_ALIGNMENT: (
         View(
             "aer",
             "error rate (AER) in %, lower is better",
-            averages=("f1", "precision", "recall"),
+            averages=TASKS[WORD_ALIGNMENT].metrics[1:],
         ),
     ),
 }
@@ -142,7 +150,8 @@ def build_tables(evaluation: EvaluationSet, *, published: bool = True) -> list[T
         evaluation: the models.
         published: whether the paper's numbers stand beside theirs.
     """
-    tables = (_table(evaluation, view, published) for view in _VIEWS[evaluation.task])
+    views = _VIEWS[TASKS[evaluation.task].kind]
+    tables = (_table(evaluation, view, published) for view in views)
     return [table for table in tables if table is not None]
 
 

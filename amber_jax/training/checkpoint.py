@@ -77,7 +77,7 @@ def _silence_echoes() -> None:
 
 
 class CheckpointWriter:
-    """Saves in the background, one checkpoint at a time.
+    """Saves in the background, one checkpoint at a time, on the CPU once it is read.
 
     Args:
         directory: where the step folders go.
@@ -109,10 +109,10 @@ class CheckpointWriter:
                 shutil.rmtree(leftover)
 
     def save(self, state: TrainState, run: Mapping[str, Any]) -> None:
-        """Starts saving `state` and the JSON-able `run`; returns once it is copied.
+        """Starts saving `state` and the JSON-able `run`; a step may then overwrite it.
 
         Raises:
-            UserError: an earlier save failed, for instance on a full disk.
+            UserError: this save or an earlier one failed, as on a full disk.
         """
         self.wait()
         step = int(state.step)
@@ -133,6 +133,10 @@ class CheckpointWriter:
                 ),
                 force=True,
             )
+            if jax.default_backend() == "cpu":
+                # Orbax reads the arrays themselves there. Until it has, no step can
+                # work in place: it would take the memory of a second state.
+                self._orbax.wait_until_finished()
         except _ORBAX_ERRORS as error:
             raise self._failure(step, error) from error
         # Asked now: a better one that comes meanwhile is not on disk yet.

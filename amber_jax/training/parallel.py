@@ -4,7 +4,7 @@ In both, the state keeps its logical shape; only its placement differs.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -27,17 +27,20 @@ class Backend(NamedTuple):
     put_batch: Callable[[Any], Any]  # this process's rows -> device arrays
 
 
-def build_backend(name: str, *, fsdp: bool, num_devices: int) -> Backend:
+def build_backend(
+    name: str, *, fsdp: bool, num_devices: int, devices: Sequence[Any] | None = None
+) -> Backend:
     """Returns the back end `name` over the first `num_devices` devices (0: all).
 
     Args:
         name: `pmap` or `jit`.
         fsdp: under jit, shard parameters and optimizer state over the devices.
-        num_devices: 0 for every device of every process.
+        num_devices: 0 for all of `devices`.
+        devices: None for every device of every process.
     """
     if name not in BACKENDS:
         raise UserError(f"backend is {name!r}; choose one of {', '.join(BACKENDS)}")
-    devices = jax.devices()[: num_devices or None]
+    devices = (devices or jax.devices())[: num_devices or None]
     if num_devices > len(devices):
         raise UserError(
             f"num_devices is {num_devices} but {len(devices)} devices are visible; "

@@ -28,7 +28,7 @@ def without(result, key):
         ('{"results": []}', "holds no results"),
         ('{"task": "retrieval"}', "has no 'results'"),
         ('{"results": [{"task": "retrieval"}]}', "has no 'name'"),
-        (text_of(retrieval(task="mlqa")), "'mlqa', wanted one of udpos, pawsx"),
+        (text_of(retrieval(task="mlqa")), "'mlqa', wanted one of udpos, panx"),
         (text_of(retrieval(scores={"es": (50.0, 60.0)})), "between 0 and 1"),
         (text_of(retrieval(scores={"es": (float("nan"), 0.1)})), "between 0 and 1"),
         (text_of(retrieval() | {"candidates": {"es": 3}}), "has no 'ru'"),

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from amber_jax import config as settings
 from amber_jax.commands import evaluate
 from amber_jax.errors import UserError
 from amber_jax.evaluation.results import read_results
@@ -13,7 +12,6 @@ from amber_jax.evaluation.retrieve import build_retrieval
 from amber_jax.inference.embedding import Pooling, build_embedder, embed_sentences
 from amber_jax.inference.loading import load_model
 from amber_jax.report.terminal import results_as_text
-from amber_jax.search import nearest
 from amber_jax.search.retrieval import Search, accuracy, find_translations
 from configs import sample_retrieval
 from configs import tatoeba as tatoeba_config
@@ -183,10 +181,6 @@ def test_two_retrievals_cannot_write_the_same_predictions(config, checkpoint, tm
     config.retrievals = config.retrievals * 2
     with pytest.raises(UserError, match="tatoeba, tatoeba would all write the same"):
         evaluate.evaluate(config, checkpoint, tmp_path)
-
-
-def test_a_config_knows_the_similarities_that_there_are():
-    assert settings.SIMILARITIES == nearest.SIMILARITIES
 
 
 def test_the_configs_are_the_protocols_they_name():

@@ -22,6 +22,8 @@ from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.labelling import init_labelling
 from amber_jax.inference.loading import load_model
 from amber_jax.pretraining import run as pretrain
+from amber_jax.report import tables
+from amber_jax.report.grouping import group_results
 from amber_jax.report.terminal import results_as_text
 from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.console import Console
@@ -67,10 +69,24 @@ def write_words(path, count, seed):
     path.write_text("\n".join(sentences) + "\n")
 
 
+def write_names(path, count, seed):
+    """Sentences as in WikiAnn: 7 8 is a person, 9 a place, other numbers nothing."""
+    language = path.stem.rpartition("-")[2]
+    random = np.random.default_rng(seed)
+    names = (("7\tB-PER", "8\tI-PER"), ("9\tB-LOC",), ("12\tO",), ("13\tO",))
+    lines = [
+        "".join(f"{language}:{word}\n" for kind in kinds for word in names[kind])
+        for kinds in random.integers(0, 4, (count, 4))
+    ]
+    path.write_text("\n".join(lines) + "\n")
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("task data")
-    for name, write in (("xnli", write_pairs), ("udpos", write_words)):
+    for name, write in (
+        *(("xnli", write_pairs), ("udpos", write_words), ("panx", write_names)),
+    ):
         (folder / name).mkdir()
         splits = {"train-en": 120, "dev-en": 20, "test-en": 30, "test-fr": 20}
         for seed, (split, count) in enumerate(splits.items()):
@@ -121,7 +137,7 @@ def finished(config_of, pretrained, tmp_path_factory):
     return finished
 
 
-@pytest.mark.parametrize("task", ["xnli", "udpos"])
+@pytest.mark.parametrize("task", ["xnli", "udpos", "panx"])
 def test_what_can_be_learned_is_learned_and_written_down(task, finished):
     workdir, result = finished(task)
     assert result.scores["en"]["accuracy"] > 0.9
@@ -135,6 +151,32 @@ def test_what_can_be_learned_is_learned_and_written_down(task, finished):
     assert names == ["test-en.tsv", "test-fr.tsv"]
     text = results_as_text([result])
     assert "selected by" in text and "majority" in text
+
+
+def test_entities_are_scored_as_in_xtremes_folders(data, finished, tmp_path):
+    workdir, result = finished("panx")
+    assert result.metric == result.selection.metric == "f1"
+    assert result.baselines["fr"].keys() == {"majority", "frequent_tag"}
+    for language in ("en", "fr"):
+        lines = (data / "panx" / f"test-{language}.tsv").read_text().splitlines()
+        tags = "".join(line.partition("\t")[2] + "\n" for line in lines)
+        labels = tmp_path / "panx" / f"test-{language}.tsv"
+        labels.parent.mkdir(exist_ok=True)
+        labels.write_text(tags)
+    scored = xtreme.score_folder(
+        workdir / "seed-1" / "predictions", tmp_path, languages={"panx": ("en", "fr")}
+    )
+    f1 = {name: 100 * one["f1"] for name, one in result.scores.items()}
+    f1["average"] = (f1["en"] + f1["fr"]) / 2
+    assert scored["panx"]["f1"] == pytest.approx(f1)
+    (evaluation,) = group_results(read_results(workdir / "results.json"))
+    f1_table, *others = tables.build_tables(evaluation)
+    assert [table.measure for table in (f1_table, *others)] == [
+        "F1 in %",
+        "token accuracy in %",
+    ]
+    (model,) = (row for row in f1_table.rows if row.kind == tables.MEASURED)
+    assert model.cells[-1].share == pytest.approx(f1["average"] / 100)
 
 
 def test_the_step_is_the_first_with_the_best_dev_score(finished):
@@ -337,10 +379,11 @@ def test_another_run_in_the_same_folder_is_refused(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"task": "ner"}, ["task is 'ner'", "udpos, xnli, pawsx"]),
+        ({"task": "ner"}, ["task is 'ner'", "udpos, panx, pawsx, xnli"]),
         ({"data": ""}, ["data is empty", "--config.data"]),
         ({"seeds": (1, 1)}, ["seeds is (1, 1)"]),
         ({"languages": ()}, ["languages is empty"]),
+        ({"syntactic_words": True}, ["syntactic_words is True", "only udpos"]),
         ({"max_length": 64}, ["max_length is 64", "32 positions"]),
         ({"evaluate_every": 0}, ["evaluate_every is 0"]),
         ({"test": "none-{language}.tsv"}, ["none-en.tsv"]),
@@ -370,9 +413,9 @@ def test_a_checkpoint_that_is_not_of_the_task_is_refused(
 
 
 def test_a_constant_prediction_is_a_collapse():
-    assert zero_shot.is_constant(["a", "a"])
+    assert zero_shot.is_constant([["a"], ["a"]])
     assert zero_shot.is_constant([["a"], ["a", "a"]])
-    assert not zero_shot.is_constant(["a", "b"])
+    assert not zero_shot.is_constant([["a"], ["b"]])
 
 
 def test_a_collapse_is_told(config_of, pretrained, tmp_path, capsys):

@@ -54,7 +54,7 @@ def _suited_to(device: Any) -> Kernels:
     if device.platform == "cpu":
         return Kernels(tall_gradients="turned")
     if device.platform == "tpu":
-        return Kernels(attention="mosaic", layers="loop", heads="together")
+        return Kernels(attention="mosaic", heads="together")
     attention = "cudnn" if _capability(device) >= _OLDEST_CAPABILITY else "written"
     return Kernels(attention=attention, heads="together")
 

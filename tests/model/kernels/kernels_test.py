@@ -23,7 +23,10 @@ from amber_jax.model.kernels import FORMS, Kernels, suited_to
             {"platform": "gpu", "compute_capability": "gfx90a"},
             ("written", "side_by_side", "together", "straight"),
         ),
-        ({"platform": "tpu"}, ("mosaic", "loop", "together", "straight")),
+        (
+            {"platform": "tpu"},
+            ("mosaic", "side_by_side", "together", "straight"),
+        ),
     ],
 )
 def test_every_machine_gets_what_suits_it(facts, wanted):

@@ -6,6 +6,10 @@ those that target words chose, both with source words as rows.
 
 import numpy as np
 
+SYMMETRIZATIONS = (
+    *("intersection", "union", "grow-diag-final", "grow-diag-final-and"),
+    *("src-to-tgt", "tgt-to-src"),
+)
 _NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from amber_jax.inference.symmetrization import symmetrise
+from amber_jax.search.symmetrization import symmetrise
 
 # Drawn by hand: source words are rows, target words are columns.
 GROWING = {  # links grow along the diagonal, and never between two linked words
