@@ -172,8 +172,8 @@ def test_entities_are_scored_as_in_xtremes_folders(data, finished, tmp_path):
     (evaluation,) = group_results(read_results(workdir / "results.json"))
     f1_table, *others = tables.build_tables(evaluation)
     assert [table.measure for table in (f1_table, *others)] == [
-        "F1 in %",
-        "token accuracy in %",
+        "F1 in % §",
+        "token accuracy in % §",
     ]
     (model,) = (row for row in f1_table.rows if row.kind == tables.MEASURED)
     assert model.cells[-1].share == pytest.approx(f1["average"] / 100)
