@@ -70,6 +70,7 @@ setup(
             "hypothesis>=6.100",
             "jinja2>=3.1",
             "matplotlib>=3.9",
+            "mypy==2.4.*",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "pyyaml>=6",

@@ -23,7 +23,9 @@ from ml_collections import config_flags
 from amber_jax import config as settings
 from amber_jax.commands import command_line
 from amber_jax.errors import UserError
-from amber_jax.pretraining import run as pretrain
+from amber_jax.pretraining.preparation import Run
+from amber_jax.pretraining.run import count_work
+from amber_jax.pretraining.stages import Stage
 from benchmarks import compiled_text, tables, tpu_slice
 from benchmarks.tpu_slice import Rows, Slice
 
@@ -70,7 +72,7 @@ def main(_: list[str]) -> None:
     tables.show({title: lines for title, lines in shown.items() if lines}, wanted.json)
 
 
-def _chosen(stages: Any, names: list[str]) -> list[pretrain.Stage]:
+def _chosen(stages: Any, names: list[str]) -> list[Stage]:
     known = [stage.name for stage in stages]
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -94,7 +96,7 @@ def limits(described: Slice) -> tables.Row:
     }
 
 
-def roofline(described: Slice, run: pretrain.Run, stage: pretrain.Stage) -> tables.Row:
+def roofline(described: Slice, run: Run, stage: Stage) -> tables.Row:
     """Returns the least milliseconds of a step, each by what may bound it.
 
     Products at the peak; the state, read and written once, and the gradients, written
@@ -102,7 +104,7 @@ def roofline(described: Slice, run: pretrain.Run, stage: pretrain.Stage) -> tabl
     """
     device, count = described.device, run.backend.num_devices
     needed = _needed(run, stage)
-    state = pretrain.abstract_state(run)
+    state = run.abstract_state
     own = sum(
         _bytes(x, x.sharding.shard_shape(x.shape)) for x in jax.tree.leaves(state)
     )
@@ -124,10 +126,10 @@ def _bytes(x: Any, shape: tuple[int, ...]) -> int:
     return math.prod(shape) * x.dtype.itemsize
 
 
-def _needed(run: pretrain.Run, stage: pretrain.Stage) -> float:
+def _needed(run: Run, stage: Stage) -> float:
     """Returns the FLOPs of a device's share of a step."""
     batch = tpu_slice.mean_batch(run, stage)
-    return pretrain.count_work(run, stage, batch).flops / run.backend.num_devices
+    return count_work(run, stage, batch).flops / run.backend.num_devices
 
 
 @functools.cache
@@ -147,8 +149,8 @@ def product_flops_per_cycle(device: Any) -> float:
 
 def compiled(
     described: Slice,
-    run: pretrain.Run,
-    stage: pretrain.Stage,
+    run: Run,
+    stage: Stage,
     folder: str | None,
 ) -> Tables:
     """Returns what is told of a stage's program, by title.
@@ -162,8 +164,8 @@ def compiled(
     layers = "loop" if run.encoder.remat else run.encoder.kernels.layers
     which = {"slice": described.name, "stage": stage.name, "layers": layers}
     key = jax.ShapeDtypeStruct(run.dropout_key.shape, run.dropout_key.dtype)
-    lowered = pretrain.compile_stage(run, stage).lower(
-        pretrain.abstract_state(run), pretrain.abstract_batch(run, stage), key
+    lowered = run.compile(stage).lower(
+        run.abstract_state, run.abstract_batch(stage), key
     )
     begin = time.process_time()
     try:
@@ -189,8 +191,8 @@ def compiled(
 def _memory(
     memory: Any,
     described: Slice,
-    run: pretrain.Run,
-    stage: pretrain.Stage,
+    run: Run,
+    stage: Stage,
     seconds: float,
 ) -> tables.Row:
     return {
@@ -208,8 +210,8 @@ def _memory(
 def _cycles(
     program: compiled_text.Program,
     described: Slice,
-    run: pretrain.Run,
-    stage: pretrain.Stage,
+    run: Run,
+    stage: Stage,
 ) -> tables.Row:
     cycles = compiled_text.cycles(program)
     total = sum(cycles.values())

@@ -17,7 +17,9 @@ from ml_collections import ConfigDict
 from amber_jax import config as settings
 from amber_jax.corpora.records import KINDS, Corpus, Stream
 from amber_jax.errors import UserError
-from amber_jax.pretraining import run as pretrain
+from amber_jax.pretraining import preparation
+from amber_jax.pretraining.preparation import Run
+from amber_jax.pretraining.stages import Stage
 from amber_jax.tokenization.tokenizer import SpecialTokens
 from benchmarks.tpu_chips import CHIPS, Chip
 
@@ -87,7 +89,7 @@ def described(name: str) -> Slice:
     return Slice(name, topology.devices, device)
 
 
-def prepare(config: ConfigDict, rows: Rows, devices: Sequence[Any]) -> pretrain.Run:
+def prepare(config: ConfigDict, rows: Rows, devices: Sequence[Any]) -> Run:
     """Returns the run of a config on described devices.
 
     Args:
@@ -97,18 +99,18 @@ def prepare(config: ConfigDict, rows: Rows, devices: Sequence[Any]) -> pretrain.
         devices: of a `Slice`.
 
     Raises:
-        UserError: as `pretrain.prepare`.
+        UserError: as `preparation.prepare`.
     """
     if config.corpus:
-        return pretrain.prepare(config, devices)
+        return preparation.prepare(config, devices)
     config = config.copy_and_resolve_references()
     config.corpus = "none, as rows stand in for it"
     settings.validate(config)
     words = _Words(config.model.vocab_size or MBERT_ENTRIES)
-    return pretrain.assemble(config, _stand_in(rows, words), words, devices)
+    return preparation.assemble(config, _stand_in(rows, words), words, devices)
 
 
-def mean_batch(run: pretrain.Run, stage: pretrain.Stage) -> Any:
+def mean_batch(run: Run, stage: Stage) -> Any:
     """Returns a batch's `span_lengths` with pairs and tokens as rows have on average.
 
     All pairs of a row are equally long, and both of their sides.

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "amber_jax"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 COMMANDS = sorted([*(ROOT / "launch").glob("*.py"), *(ROOT / "configs").glob("*.py")])
 
 # A package, or a file of the ground floor, and all that it may import besides itself.
@@ -64,8 +65,10 @@ FENCES = {  # third-party package -> the only places that may import it
     "orbax": {"training/checkpoint.py"},
     "ml_collections": {
         *("config/pretraining.py", "config/evaluation.py", "config/finetuning.py"),
-        *("config/__init__.py", "config/optimizer.py", "training/workdir.py"),
+        *("config/__init__.py", "config/optimizer.py", "config/kernels.py"),
+        *("pretraining/preparation.py", "pretraining/describe.py"),
         *("pretraining/run.py", "finetuning/run.py", "finetuning/zero_shot.py"),
+        *("finetuning/preparation.py", "finetuning/examples.py"),
         *("evaluation/retrieve.py", "evaluation/word_alignment.py"),
         "commands/evaluate.py",
     },
@@ -88,7 +91,7 @@ FENCES = {  # third-party package -> the only places that may import it
 
 
 def name_of(path):
-    return path.relative_to(PACKAGE).as_posix()
+    return path.relative_to(PACKAGE if path in MODULES else ROOT).as_posix()
 
 
 def room_of(path):
@@ -165,9 +168,35 @@ def test_only_reductions_talk_to_other_devices():
         assert name_of(path) == "reductions.py" or not used & collectives, path
 
 
+def test_only_files_give_something_written_its_name():
+    renames = {"rename", "renames", "replace"}
+    for path in (*MODULES, *COMMANDS, *BENCHMARKS):
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Attribute) and node.attr in renames:
+                of_path = node.attr != "replace" or ast.unparse(node.value) == "os"
+                assert name_of(path) == "files.py" or not of_path, path
+        if name_of(path) != "files.py":
+            assert "PARTIAL" not in path.read_text("utf-8"), path
+
+
+def test_nothing_below_the_wiring_asks_the_machine():
+    """The forms of the arithmetic are a value, see `inference/devices.py`."""
+    asking = {"default_backend", "devices", "local_devices", "platform", "environ"}
+    below = {"model", "losses", "data"}
+    for path in MODULES:
+        if room_of(path) in below or name_of(path) == "training/step.py":
+            named = {
+                node.attr if isinstance(node, ast.Attribute) else node.id
+                for node in ast.walk(tree_of(path))
+                if isinstance(node, ast.Attribute | ast.Name)
+            }
+            assert not named & asking, path
+
+
 def test_importing_the_package_loads_neither_tensorflow_nor_torch():
     script = (
-        "import sys, amber_jax, amber_jax.pretraining.run, amber_jax.commands.mine; "
+        "import sys, benchmarks.own_step; print('ml_collections' in sys.modules); "
+        "import amber_jax, amber_jax.pretraining.run, amber_jax.commands.mine; "
         "import amber_jax.inference.model, amber_jax.datasets.readers; "
         "heavy = ('tensorflow', 'tensorflow_datasets', 'torch'); "
         "print([m for m in heavy if m in sys.modules])"
@@ -175,7 +204,8 @@ def test_importing_the_package_loads_neither_tensorflow_nor_torch():
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
     )
-    assert done.stdout.strip() == "[]", done.stderr
+    # A step can be measured on machines without the library of configs.
+    assert done.stdout.split("\n")[:2] == ["False", "[]"], done.stderr
 
 
 def test_no_function_is_longer_than_a_screen_and_a_half():
@@ -188,12 +218,9 @@ def test_no_function_is_longer_than_a_screen_and_a_half():
     assert not long
 
 
-# Wiring and the objective are read from top to bottom, and so are the two sides of
-# files and checkpoints; the rest holds one idea a file.
-ROOMY = {
-    *("pretraining/run.py", "finetuning/run.py", "pretraining/objectives.py"),
-    *("files.py", "training/checkpoint.py"),
-}
+# The objective is read from top to bottom, and so are the two sides of files and
+# checkpoints; the rest holds one idea a file.
+ROOMY = {"pretraining/objectives.py", "files.py", "training/checkpoint.py"}
 
 
 def test_no_file_holds_too_much():

@@ -48,7 +48,9 @@ def evaluate(
     if config.task in FINE_TUNED:
         results = zero_shot.evaluate_task(config, checkpoint, output, note=note)
     else:
-        model = load_model(checkpoint, untrained=config.untrained, note=note)
+        model = load_model(
+            checkpoint, untrained=config.untrained, kernels=config.kernels, note=note
+        )
         if config.task == WORD_ALIGNMENT:
             results = [word_alignment.word_alignment_result(config, model, note=note)]
         else:

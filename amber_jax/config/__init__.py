@@ -4,6 +4,9 @@ Configs are locked: assigning a key that is not here fails with a suggestion. An
 experiment is one file of `configs/` that starts from a function of this package.
 """
 
+import json
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from amber_jax.config.evaluation import (
@@ -23,6 +26,7 @@ from amber_jax.tasks import FINE_TUNED, WORD_ALIGNMENT
 __all__ = [
     "VARIANTS",
     "alignment_problems",
+    "as_json",
     "as_variant",
     "evaluation",
     "evaluation_defaults",
@@ -45,3 +49,8 @@ def evaluation_defaults(task: str) -> ConfigDict:
     if task in FINE_TUNED:
         return finetuning(task)
     return word_alignment_evaluation() if task == WORD_ALIGNMENT else evaluation()
+
+
+def as_json(config: ConfigDict) -> dict[str, Any]:
+    """Returns a config as JSON can hold it: tuples become lists."""
+    return json.loads(config.to_json_best_effort())

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from amber_jax.config.kernels import KERNEL_RANGES, kernels
 from amber_jax.ranges import LAYER, PROBABILITY, Choice, problems, whole
 from amber_jax.search.similarities import EXACT, SIMILARITIES
 from amber_jax.search.symmetrization import SYMMETRIZATIONS
@@ -34,6 +35,7 @@ EVALUATION_RANGES = {
     "task": Choice((RETRIEVAL,)),
     "label": str,
     "untrained": bool,
+    "kernels": KERNEL_RANGES,
     "retrievals": [RETRIEVAL_RANGES],
     "probe": {"language": str, "words": whole(1, 2**20), "meanings": whole(1, 2**20)},
 }
@@ -47,6 +49,7 @@ WORD_ALIGNMENT_RANGES = {
     "task": Choice((WORD_ALIGNMENT,)),
     **dict.fromkeys(("name", "label", "data", "test", "gold"), str),
     "untrained": bool,
+    "kernels": KERNEL_RANGES,
     "languages": [str],
     "first_index": whole(0, 1),
     **ALIGNMENT_RANGES,
@@ -81,6 +84,7 @@ def evaluation() -> ConfigDict:
     config.task = RETRIEVAL
     config.label = ""  # name of the model in tables; empty: its path
     config.untrained = False  # score random weights of the run's seed instead
+    config.kernels = kernels()  # forms of the arithmetic; empty: what suits the device
     config.retrievals = ()  # of retrieval()
     config.probe = ConfigDict()  # what the report's pictures show
     config.probe.language = ""  # of the sentence pair; empty: no probe.npz
@@ -96,6 +100,7 @@ def word_alignment_evaluation() -> ConfigDict:
     config.name = ""  # of the data set, in tables; empty: its folder's
     config.label = ""  # name of the model in tables; empty: its path
     config.untrained = False  # score random weights of the run's seed instead
+    config.kernels = kernels()  # forms of the arithmetic; empty: what suits the device
     config.data = ""  # folder of the gold files
     config.test = "{language}/test.tsv"  # in it: source<TAB>target<TAB>i-j ...
     config.gold = ""  # in it: Pharaoh lines of `test`; empty: its third column

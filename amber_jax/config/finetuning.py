@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from amber_jax.config.kernels import KERNEL_RANGES, kernels
 from amber_jax.config.optimizer import (
     OPTIMIZER_RANGES,
     SCHEDULE_RANGES,
@@ -33,6 +34,7 @@ FINETUNING_RANGES = {
     "num_devices": whole(0),
     "row_multiple": whole(1, 2**20),
     "dtype": Choice(("", "float32", "bfloat16")),
+    "kernels": KERNEL_RANGES,
     "log_every": whole(0),
     "evaluate_every": whole(1),
     "max_skipped_in_a_row": whole(1),
@@ -90,6 +92,7 @@ def finetuning(task: str) -> ConfigDict:
     config.fsdp = False
     config.row_multiple = 4  # rows of a batch; fewer shapes, less compiling [ours]
     config.dtype = ""  # of activations; empty: as pretrained
+    config.kernels = kernels()  # forms of the arithmetic; empty: what suits the devices
     config.log_every = 50  # steps; 0: the last one alone
     config.evaluate_every = 500  # steps; dev is scored and a checkpoint saved
     config.max_skipped_in_a_row = 20  # non-finite updates before the run gives up

@@ -197,7 +197,10 @@ def evaluate_task(
         raise UserError("untrained is for launch/finetune.py; here a model is tested")
     places = [*sorted(checkpoint.glob(f"seed-*/{BEST}")), checkpoint / BEST, checkpoint]
     found = [path for path in places if path.name == BEST and path.is_dir()]
-    models = [load_model(path, note=note) for path in found or [checkpoint]]
+    models = [
+        load_model(path, kernels=config.kernels, note=note)
+        for path in found or [checkpoint]
+    ]
     for model in models:
         _check_task(model, config.task)
         if not (model.checkpoint.path / COUNTED).exists():

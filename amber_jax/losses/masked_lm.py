@@ -77,13 +77,13 @@ def num_parts(rows: int, slots: int, vocab_size: int) -> int:
 
 
 class _Part(NamedTuple):
-    """What some rows add to the loss; no gradients where nobody asked for them."""
+    """What some rows add to the loss; gradients that nobody asked for are None."""
 
     loss: Array  # []
     hits: Array  # []
-    by_features: Array | None  # [B, P, D], of these rows alone
-    by_words: Array | None  # [V, D] float32
-    by_bias: Array | None  # [V] float32
+    by_features: Any  # [B, P, D], of these rows alone
+    by_words: Any  # [V, D] float32
+    by_bias: Any  # [V] float32
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
@@ -116,7 +116,7 @@ def _forward(
 def _backward(
     _: int, kept: tuple[Array, Array, Array], slopes: tuple[Array, Array]
 ) -> tuple[Array | None, ...]:
-    loss_slope, _ = slopes  # hits have no gradient
+    loss_slope = slopes[0]  # hits have no gradient
     # Scaled in float32: a rounded slope would change this loss's weight.
     grads = ((loss_slope * grad).astype(grad.dtype) for grad in kept)
     return (*grads, None, None)

@@ -129,14 +129,15 @@ class SelfAttention(nn.Module):
         mixed, probs = attend_with_probs(*self._heads(x), mask, **self._dropout(seeds))
         return mixed.reshape(x.shape), probs
 
-    def _heads(self, x: Array) -> list[Array]:
+    def _heads(self, x: Array) -> tuple[Array, Array, Array]:
         # [B, L, D] -> three of [B, L, H, K]
         layers = self.query, self.key, self.value
         if self.config.kernels.heads == "together":
             parts = jnp.split(side_by_side(layers, x), len(layers), axis=-1)
         else:
             parts = [layer(x) for layer in layers]
-        return [split_heads(part, self.config.num_heads) for part in parts]
+        query, key, value = (split_heads(y, self.config.num_heads) for y in parts)
+        return query, key, value
 
     def _dropout(self, seeds: Array | None) -> dict[str, Any]:
         rate = self.config.attention_dropout
@@ -257,12 +258,17 @@ class Encoder(nn.Module):
             unroll=1 if loop else config.num_layers,
         )(config, keep_hidden_states, name="layers")
         last, kept = layers(x, _seeds_of_layers(seeds, config.num_layers), mask)
-        if keep_hidden_states:
+        if kept is not None:
             kept = jnp.concatenate([x[None], kept])
         return EncoderOutput(last, kept)
 
 
-def _part(seeds: Array | None, number: int) -> Array | None:
+def apply(module: nn.Module, params: Params, *arguments: Any, **options: Any) -> Any:
+    """Returns what a module, which keeps nothing but parameters, makes of arguments."""
+    return module.apply({"params": params}, *arguments, **options)
+
+
+def _part(seeds: Array | None, number: Array | int) -> Array | None:
     return None if seeds is None else derived(seeds, number)
 
 

@@ -7,13 +7,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-Record = Mapping[str, float | int | str]
+Record = Mapping[str, Any]
 
 ETA_RECORDS = 50  # the speed is that of the latest records, not of the whole run
 _NOT_LOSSES = frozenset(
@@ -51,11 +51,11 @@ class Console:
             transient=True,
             disable=not self._rich.is_terminal or self._rich.is_dumb_terminal,
         )
+        self._task = self._bar.add_task("", total=total_steps, eta="?", saved="")
         self._clock: deque[tuple[float, int]] = deque(maxlen=ETA_RECORDS)
 
     def __enter__(self) -> "Console":
         self._bar.start()
-        self._task = self._bar.add_task("", total=self._total_steps, eta="?", saved="")
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -22,9 +22,11 @@ class Backend(NamedTuple):
     """How states and batches get onto devices and steps get compiled."""
 
     num_devices: int
+    shards: int  # devices whose rows a step sees together: all under jit, 1 under pmap
     compile: Callable[[Callable[..., Any], Any], jax.stages.Wrapped]  # of (step, state)
     place: Callable[[Any], Any]  # tree -> shardings of its leaves
     put_batch: Callable[[Any], Any]  # this process's rows -> device arrays
+    batch_like: Callable[[Any], Any]  # shapes of all rows -> shapes of those arrays
 
 
 def build_backend(
@@ -83,16 +85,26 @@ def _pmap_backend(mesh: Mesh) -> Backend:
             donate_argnums=0,
         )
 
+    def shape_on_devices(x: Any) -> tuple[int, ...]:
+        return len(devices), x.shape[0] // len(devices), *x.shape[1:]
+
     def put_batch(batch: Any) -> Any:
         return jax.tree.map(
-            lambda x: jax.device_put(
-                x.reshape(len(devices), -1, *x.shape[1:]), per_device
-            ),
-            batch,
+            lambda x: jax.device_put(x.reshape(shape_on_devices(x)), per_device), batch
+        )
+
+    def batch_like(batch: Any) -> Any:
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(shape_on_devices(x), x.dtype), batch
         )
 
     return Backend(
-        len(devices), compile_step, functools.partial(_replicated, mesh), put_batch
+        num_devices=len(devices),
+        shards=1,
+        compile=compile_step,
+        place=functools.partial(_replicated, mesh),
+        put_batch=put_batch,
+        batch_like=batch_like,
     )
 
 
@@ -125,7 +137,14 @@ def _jit_backend(mesh: Mesh, fsdp: bool) -> Backend:
             lambda x: jax.make_array_from_process_local_data(rows, x), batch
         )
 
-    return Backend(mesh.size, compile_step, place, put_batch)
+    return Backend(
+        num_devices=mesh.size,
+        shards=mesh.size,
+        compile=compile_step,
+        place=place,
+        put_batch=put_batch,
+        batch_like=lambda batch: batch,
+    )
 
 
 def _shard_widest(mesh: Mesh, x: Any) -> NamedSharding:
@@ -146,13 +165,19 @@ def abstract_like(shapes: Any, backend: Backend) -> Any:
     )
 
 
+def build_in_place(build: Callable[..., Any], backend: Backend, *arguments: Any) -> Any:
+    """The state that `build` makes of arrays, made where the back end keeps it."""
+    shardings = backend.place(jax.eval_shape(build, *arguments))
+    return jax.jit(build, out_shardings=shardings)(*arguments)
+
+
 def on_one_device(params: Any) -> Any:
     """Returns parameters as one local device's, so that work is not done once a device.
 
     Sharded ones are gathered first; every process takes part in that.
     """
 
-    def whole(leaf: jax.Array) -> NamedSharding:
+    def whole(leaf: Any) -> NamedSharding:
         return NamedSharding(leaf.sharding.mesh, PartitionSpec())
 
     if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(params)):

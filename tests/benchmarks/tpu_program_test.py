@@ -8,7 +8,7 @@ import tiny_run
 
 from amber_jax.errors import UserError
 from amber_jax.model import flops
-from amber_jax.pretraining import run as pretrain
+from amber_jax.pretraining.run import count_work
 from benchmarks import tpu_program, tpu_slice
 from benchmarks.tpu_chips import CHIPS, Chip
 
@@ -39,7 +39,7 @@ def test_rows_that_stand_in_for_a_corpus_give_its_batches_and_its_work():
     needed = flops.masked_lm(run.encoder, spans, **sizes) + flops.directed(
         run.encoder, spans, sentences=True, words=True
     )
-    assert pretrain.count_work(run, run.stages[1], second) == (8 * 30, needed)
+    assert count_work(run, run.stages[1], second) == (8 * 30, needed)
 
 
 def test_a_roofline_by_hand():
@@ -49,10 +49,8 @@ def test_a_roofline_by_hand():
     found = tpu_program.roofline(
         tpu_slice.Slice("v5e:2x2", devices, chip), run, run.stages[0]
     )
-    params = sum(x.size for x in jax.tree.leaves(pretrain.abstract_state(run).params))
-    work = pretrain.count_work(
-        run, run.stages[0], tpu_slice.mean_batch(run, run.stages[0])
-    )
+    params = sum(x.size for x in jax.tree.leaves(run.abstract_state.params))
+    work = count_work(run, run.stages[0], tpu_slice.mean_batch(run, run.stages[0]))
     assert found["rows"] == 2
     assert found["products, ms"] == round(work.flops / 4 / 1e6, 1)
     # Parameters and two moments, read and written; gradients, written and read.

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
 from amber_jax.evaluation.results import Selection, read_results
 from amber_jax.finetuning import run as finetune
+from amber_jax.finetuning import seed as one_seed
 from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.labelling import init_labelling
 from amber_jax.inference.loading import load_model
@@ -348,7 +350,9 @@ def test_a_run_that_is_asked_to_stop_at_its_last_step_is_finished_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(Console, "train", train)
         assert finetune.finetune(config, pretrained, tmp_path, note=quietly) == []
-    assert "asked to stop: saved step 8" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "asked to stop: saved step 8" in said
+    assert re.search(r"xnli, 4 rows: besides the state, a step takes [\d,]+ by", said)
     (result,) = finetune.finetune(config, pretrained, tmp_path, note=quietly)
     assert result.step == 8
 
@@ -396,6 +400,7 @@ def test_another_run_in_the_same_folder_is_refused(
         ),
         ({"train_from_layer": -1}, ["train_from_layer is -1"]),
         ({"train_from_layer": 4}, ["train_from_layer is 4", "has 2 layers"]),
+        ({"kernels": {"layers": "twice"}}, ["kernels.layers is 'twice'", "loop"]),
     ],
 )
 def test_each_mistake_is_one_sentence(change, words, config_of, pretrained, tmp_path):
@@ -433,7 +438,7 @@ def test_a_constant_answer_at_a_step_that_is_not_chosen_is_no_collapse(
 ):
     chosen = iter([True, False, False])
     monkeypatch.setattr(
-        finetune, "_score_dev", lambda *_: dev_record(is_best=next(chosen))
+        one_seed, "_score_dev", lambda *_: dev_record(is_best=next(chosen))
     )
     config = config_of("xnli").copy_and_resolve_references()
     config.num_epochs, config.evaluate_every = 2, 6
@@ -512,6 +517,17 @@ def test_dev_is_the_end_of_train_where_there_is_none(config_of, pretrained, data
     lines = (data / "xnli" / "train-en.tsv").read_text().splitlines()
     assert (len(setup.examples.train), len(setup.examples.dev)) == (90, 30)
     assert setup.examples.dev[0].label == lines[90].split("\t")[2]
+
+
+def test_what_will_be_done_is_told_with_the_forms_of_the_arithmetic(
+    config_of, pretrained
+):
+    config = config_of("xnli").copy_and_resolve_references()
+    config.kernels.layers = "loop"
+    setup = finetune.prepare(config, pretrained, note=quietly)
+    assert setup.model.config.kernels.layers == "loop"
+    told = finetune.describe(setup).splitlines()
+    assert "kernels: attention written, layers loop" in told[-1]
 
 
 def test_packed_prediction_is_prediction_one_by_one(config_of, pretrained):
