@@ -51,11 +51,11 @@ class Console:
             transient=True,
             disable=not self._rich.is_terminal or self._rich.is_dumb_terminal,
         )
+        self._task = self._bar.add_task("", total=total_steps, eta="?", saved="")
         self._clock: deque[tuple[float, int]] = deque(maxlen=ETA_RECORDS)
 
     def __enter__(self) -> "Console":
         self._bar.start()
-        self._task = self._bar.add_task("", total=self._total_steps, eta="?", saved="")
         return self
 
     def __exit__(self, *exception: object) -> None:
