@@ -31,6 +31,14 @@ def retrieval(model="AMBER", *, scores=None, candidates=300, **changes):
     } | changes
 
 
+def layers(*shares):
+    """The layers of a retrieval result, with these averages."""
+    averages = {"xx_to_en": 0.0, "en_to_xx": 0.0}
+    return {
+        str(layer): averages | {"both": share} for layer, share in enumerate(shares)
+    }
+
+
 def fine_tuned(
     task="xnli", model="AMBER", *, scores=None, seed=1, size=5010, **changes
 ):

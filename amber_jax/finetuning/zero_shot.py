@@ -1,8 +1,7 @@
-"""A fine-tuned model on the test sets of every language: predictions, scores, table."""
+"""A fine-tuned model on the test sets of every language: predictions and scores."""
 
 import collections
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,9 @@ from amber_jax.datasets.readers import READERS, read_examples
 from amber_jax.datasets.tfds_source import is_tfds
 from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
+from amber_jax.evaluation.results import FineTuned, Selection, Training
 from amber_jax.evaluation.scores import label_scores
+from amber_jax.evaluation.typed_json import read_as
 from amber_jax.files import read_object
 from amber_jax.finetuning.baselines import baselines
 from amber_jax.finetuning.heads import HEADS
@@ -93,7 +94,7 @@ def score_model(
     *,
     config: ConfigDict,
     output: Path,
-) -> dict[str, Any]:
+) -> FineTuned:
     """Returns the result of a fine-tuned model; writes its predictions.
 
     Args:
@@ -115,30 +116,33 @@ def score_model(
         if task.kind != TAGS:
             answers = [label for (label,) in answers]
         xtreme.write_predictions(output / PREDICTIONS, task, language, answers)
-    columns = {
-        key: {language: one[key] for language, one in tested.items()}
-        for key in (
-            *("scores", "examples", "untranslated", "left_out"),
-            *("baselines", "baseline_accuracy"),
-        )
-    }
-    return {
-        "task": task.name,
+
+    def by_language(key: str) -> dict[str, Any]:
+        return {language: one[key] for language, one in tested.items()}
+
+    return FineTuned(
+        task=task.name,
         # UD's own words are another test set than the tokens that XTREME tags.
-        "name": f"{task.name}, syntactic words"
-        if config.syntactic_words
-        else task.name,
-        "model": config.label or run["pretrained"]["path"],
-        "checkpoint": path,
-        "step": best.checkpoint.step,
-        "seed": run["config"]["seed"],
-        "train": {"first_only": run["config"]["max_train_examples"]} | run["train"],
-        "selection": run["selection"],
-        "metric": task.metric,
-        **columns,
-        "average": average(columns["scores"]),
-        "collapsed": [name for name, one in tested.items() if one["collapsed"]],
-    }
+        name=f"{task.name}, syntactic words" if config.syntactic_words else task.name,
+        model=config.label or run["pretrained"]["path"],
+        checkpoint=path,
+        step=best.checkpoint.step,
+        seed=run["config"]["seed"],
+        scores=by_language("scores"),
+        sizes=by_language("examples"),
+        baselines=by_language("baselines"),
+        baseline_accuracy=by_language("baseline_accuracy"),
+        untranslated=by_language("untranslated"),
+        left_out=by_language("left_out"),
+        collapsed=tuple(name for name, one in tested.items() if one["collapsed"]),
+        train=read_as(
+            Training,
+            {"first_only": run["config"]["max_train_examples"]} | run["train"],
+            "train",
+        ),
+        selection=read_as(Selection, run["selection"], "selection"),
+        metric=task.metric,
+    )
 
 
 def _counted(best: LoadedModel) -> dict[str, Any]:
@@ -175,7 +179,7 @@ def evaluate_task(
     output: Path,
     *,
     note: Callable[[str], None] = print,
-) -> list[dict[str, Any]]:
+) -> list[FineTuned]:
     """Returns the results of fine-tuned models on the config's test files.
 
     Args:
@@ -214,7 +218,7 @@ def _evaluate_one(
     model: LoadedModel,
     tests: Mapping[str, Read],
     output: Path,
-) -> dict[str, Any]:
+) -> FineTuned:
     labeller = build_labeller(
         task,
         build_model(task, model.config),
@@ -254,15 +258,6 @@ def read_language(config: ConfigDict, pattern: str, language: str) -> Read:
     return read_examples(config.task, source, language=language, **options)
 
 
-def average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Returns every metric's mean over the languages."""
-    metrics = next(iter(scores.values()))
-    return {
-        metric: sum(score[metric] for score in scores.values()) / len(scores)
-        for metric in metrics
-    }
-
-
 def commonest_share(predicted: Sequence[Sequence[str]]) -> float:
     """Returns which share of all predictions is the most frequent label."""
     counts = collections.Counter(label for one in predicted for label in one)
@@ -272,69 +267,3 @@ def commonest_share(predicted: Sequence[Sequence[str]]) -> float:
 def is_constant(predicted: Sequence[Sequence[str]]) -> bool:
     """Returns whether all predictions are one label: training has collapsed."""
     return len(predicted) > 1 and commonest_share(predicted) == 1
-
-
-def as_table(result: Mapping[str, Any]) -> str:
-    """Returns a result's scores and baselines as lines of text, in percent."""
-    chosen, metrics = result["selection"], list(result["average"])
-    baselines = list(next(iter(result["baselines"].values())))
-    lines = [
-        f"{result['name']}: {result['model']}, seed {result['seed']}, step "
-        f"{result['step']} (best {chosen['metric']} on English dev: "
-        f"{100 * chosen['score']:.1f}%)"
-    ]
-    lines += training_remarks(result)
-    cells = [*metrics, *(f"{name} acc." for name in baselines)]
-    widths = [max(10, len(cell) + 2) for cell in cells]
-    row = functools.partial(_row, widths)
-    lines.append(f"{'language':<10}{'examples':>10}" + row(cells))
-    for language, score in result["scores"].items():
-        knowing_little = result["baseline_accuracy"][language]
-        numbers = [*score.values(), *knowing_little.values()]
-        lines.append(
-            f"{language:<10}{result['examples'][language]:>10,}"
-            + row([f"{100 * number:.1f}%" for number in numbers])
-        )
-    means = [
-        *result["average"].values(),
-        *average(result["baseline_accuracy"]).values(),
-    ]
-    lines.append(
-        f"{'average':<10}{'':>10}" + row([f"{100 * number:.1f}%" for number in means])
-    )
-    lines += _test_remarks(result)
-    if result["collapsed"]:
-        lines.append(
-            f"collapsed: one constant prediction in {', '.join(result['collapsed'])}; "
-            "try another seed, warm-up steps or a lower learning rate"
-        )
-    return "\n".join(lines)
-
-
-def training_remarks(result: Mapping[str, Any]) -> list[str]:
-    """Returns what makes a result's training another than the benchmark's."""
-    train, remarks = result["train"], []
-    if train["stand_in"]:
-        remarks.append(f"stand-in training set: {train['stand_in']}")
-    if train["first_only"]:
-        remarks.append(
-            f"trained on the first {train['first_only']:,} examples of its training "
-            "set only (max_train_examples)"
-        )
-    return remarks
-
-
-def _test_remarks(result: Mapping[str, Any]) -> list[str]:
-    """Returns which rows of the tests are odd, and how many."""
-    counts = {name: count for name, count in result["untranslated"].items() if count}
-    told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    remarks = [f"without translation (NS), counted as XTREME does: {told}"]
-    return (remarks if told else []) + [
-        f"left out in {name}: {count:,} {reason}"
-        for name, reasons in result["left_out"].items()
-        for reason, count in reasons.items()
-    ]
-
-
-def _row(widths: Sequence[int], cells: Sequence[str]) -> str:
-    return "".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))

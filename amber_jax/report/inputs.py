@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from amber_jax.errors import UserError
-from amber_jax.report.results import one_line
+from amber_jax.evaluation.typed_json import one_line
 from amber_jax.training.metrics import METRICS_FILE, read_metrics
 
 _SEEDS = "seed-*"  # folders of a fine-tuning's seeds

@@ -170,6 +170,20 @@ PUBLISHED = {
 }
 
 
+def official_sizes(task: str, name: str, *, pivot: str) -> Mapping[str, int]:
+    """Returns language -> examples or candidates of a benchmark's test sets.
+
+    Args:
+        task: as in results.json.
+        name: of the evaluation set; retrieval has published numbers for Tatoeba only,
+            other tasks for the set that has the task's name.
+        pivot: retrieval's other side; the published one is English.
+    """
+    is_tatoeba = name.startswith("tatoeba") and pivot == "en"
+    is_benchmark = is_tatoeba if task == RETRIEVAL else name == task
+    return TASKS[task].test_sizes if is_benchmark else {}
+
+
 def comparable_languages(
     task: str, name: str, *, pivot: str, sizes: Mapping[str, int]
 ) -> frozenset[str]:
@@ -177,19 +191,14 @@ def comparable_languages(
 
     Args:
         task: as in results.json.
-        name: of the evaluation set; retrieval has published numbers for Tatoeba only,
-            other tasks for the set that has the task's name.
-        pivot: retrieval's other side; the published one is English.
+        name: of the evaluation set.
+        pivot: as in `official_sizes`.
         sizes: language -> examples or candidates.
     """
-    if task not in PUBLISHED:
-        return frozenset()
-    is_tatoeba = name.startswith("tatoeba") and pivot == "en"
-    if not (is_tatoeba if task == RETRIEVAL else name == task):
-        return frozenset()
-    official = TASKS[task].test_sizes
+    official = official_sizes(task, name, pivot=pivot)
+    published = PUBLISHED[task].languages if task in PUBLISHED else ()
     return frozenset(
         language
-        for language in PUBLISHED[task].languages
-        if sizes.get(language) == official[language]
+        for language in published
+        if language in official and sizes.get(language) == official[language]
     )

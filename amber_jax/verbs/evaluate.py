@@ -19,10 +19,10 @@ flags.mark_flags_as_required(["config", "checkpoint", "output"])
 def main(_: list[str]) -> None:
     from amber_jax import config
     from amber_jax.commands import evaluate
+    from amber_jax.report.terminal import results_as_text
 
     settings = _CONFIG.value
     require_keys(settings, ["task"])
     require_keys(settings, config.evaluation_defaults(settings.task).keys())
     results = evaluate.evaluate(settings, Path(_CHECKPOINT.value), Path(_OUTPUT.value))
-    for result in results:
-        print(evaluate.as_table(result), end="\n\n")
+    print(results_as_text(results))
