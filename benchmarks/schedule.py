@@ -2,7 +2,7 @@
 
 python -m benchmarks.schedule [--tokens=63 --mfu=0.5]
 
-A million batches of 8,192 neighbouring sentence pairs for masked language modelling,
+A million batches of 8,192 neighboring sentence pairs for masked language modelling,
 then a million of 2,048 pairs, half of them translations for all losses: what
 configs/amber_base.py trains. Nothing is measured here: hours are FLOPs divided by a
 chip's rated bfloat16 speed and the share of it that a program is assumed to reach.
@@ -23,7 +23,7 @@ from amber_jax.model.encoder import EncoderConfig
 from benchmarks import tables
 
 STAGES = {"masked": (10**6, 8192, 0), "aligned": (10**6, 1024, 1024)}
-"""Steps, neighbouring pairs and translations of a batch."""
+"""Steps, neighboring pairs and translations of a batch."""
 CHIPS = {"H200": 989e12, "TPU v4": 275e12, "TPU v5e": 197e12}
 """Dense bfloat16 FLOP/s."""
 RATE = 0.15  # of tokens predicted
@@ -92,8 +92,8 @@ def schedules(config: EncoderConfig, tokens: int) -> dict[str, int]:
 
 def _whole(of_pair: Callable[..., int]) -> int:
     return sum(
-        steps * (neighbours * of_pair(aligned=False) + pairs * of_pair(aligned=True))
-        for steps, neighbours, pairs in STAGES.values()
+        steps * (neighbors * of_pair(aligned=False) + pairs * of_pair(aligned=True))
+        for steps, neighbors, pairs in STAGES.values()
     )
 
 

@@ -4,12 +4,13 @@ import ast
 import contextlib
 import gc
 import os
+import re
 import signal
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -41,9 +42,8 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     except OSError as error:
         raise _unloadable(error) from error
     except _FLAG_MISTAKES as error:
-        raise UserError(
-            f"flags not understood: {_indexed(argv, error)}{_one_line(error)}"
-        ) from error
+        mistake = f"flags not understood: {_indexed(argv, error)}{_one_line(error)}"
+        raise UserError("; ".join([mistake, *_renamed(argv, mistake)])) from error
     _require_loaded_config()
     if len(rest) > 1:
         raise UserError(
@@ -59,6 +59,14 @@ def _indexed(argv: Sequence[str], error: Exception) -> str:
         return ""
     indexed = [argument for argument in argv if "[" in argument.split("=")[0]]
     return f"in {', '.join(indexed)}, where the first is [0], "
+
+
+def _renamed(argv: Sequence[str], mistake: str) -> Iterator[str]:
+    """Yields the new names of settings and flags that a mistake may be about."""
+    from amber_jax.config.renamed import explanations  # brings JAX
+
+    given = [argument.split("=")[0] for argument in argv]
+    return explanations([*given, *re.findall(r'Key "(\w+)"', mistake)])
 
 
 def _require_loaded_config() -> None:

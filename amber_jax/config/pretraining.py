@@ -65,12 +65,12 @@ PRETRAINING_RANGES = {
     "kernels": {name: Choice(("", *forms)) for name, forms in FORMS.items()},
     "masking_rate": real(0, 1, without_low=True, without_high=True),
     "sentence_alignment": {
-        **dict.fromkeys(("symmetric", "normalise", "special_tokens"), bool),
+        **dict.fromkeys(("symmetric", "normalize", "special_tokens"), bool),
         "scale": real(0, 1e4, without_low=True),
         "margin": real(0, 1e4),
     },
     "word_alignment": {
-        **dict.fromkeys(("renormalise", "special_tokens", "punctuation"), bool),
+        **dict.fromkeys(("renormalize", "special_tokens", "punctuation"), bool),
         "max_position_offset": whole(0, 2**20),
     },
     "optimizer": OPTIMIZER_RANGES,
@@ -118,14 +118,14 @@ def pretraining() -> ConfigDict:
     # Options of losses/sentence_alignment.py. Defaults are the paper's formula.
     config.sentence_alignment = ConfigDict()
     config.sentence_alignment.symmetric = False  # x -> y only [paper]
-    config.sentence_alignment.normalise = False  # plain dot product [paper]
+    config.sentence_alignment.normalize = False  # plain dot product [paper]
     config.sentence_alignment.scale = 1.0  # no temperature [paper]
     config.sentence_alignment.margin = 0.0  # [paper]
     config.sentence_alignment.special_tokens = False  # [CLS], [SEP] in the mean [ours]
 
     # Options of losses/word_alignment.py. Defaults are the paper's formula.
     config.word_alignment = ConfigDict()
-    config.word_alignment.renormalise = False  # over the other side [ours]
+    config.word_alignment.renormalize = False  # over the other side [ours]
     config.word_alignment.special_tokens = False  # [ours]
     config.word_alignment.punctuation = True  # counts like words [ours]
     config.word_alignment.max_position_offset = 0  # positions; 0: none [ours]
@@ -156,10 +156,10 @@ def stage(name: str) -> ConfigDict:
     config = ConfigDict()
     config.name = name
     config.num_steps = 1_000_000  # [paper]
-    # Sentence pairs in the global batch; a text without a neighbour counts as one.
+    # Sentence pairs in the global batch; a text without a neighbor counts as one.
     # Rows are packed: how many hold that many pairs on average follows from the
     # corpus and is printed at the start.
-    config.monolingual_pairs = 8192  # neighbouring sentences of one text [paper]
+    config.monolingual_pairs = 8192  # neighboring sentences of one text [paper]
     config.translation_pairs = 0
     config.micro_batches = 1  # parts in which a batch is processed, to save memory
     config.peak_learning_rate = 1e-4  # [BERT]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amber_jax.corpora.packing import best_fit_places, lay_out, spans
+from amber_jax.corpora.packing import best_fit_indices, lay_out, spans
 from amber_jax.data.order import permuted
 from amber_jax.tokenization.tokenizer import SpecialTokens
 
@@ -50,7 +50,7 @@ def packed(
     gives those of its examples, one after the other.
     """
     lengths = [sum(spans(example[:2])) for example in examples]
-    places = best_fit_places(lengths, row_length=shape.row_length, max_pairs=MAX_PAIRS)
+    places = best_fit_indices(lengths, row_length=shape.row_length, max_pairs=MAX_PAIRS)
     count = -(-max(len(places), 1) // multiple) * multiple
     places += [[] for _ in range(count - len(places))]
     records = lay_out(

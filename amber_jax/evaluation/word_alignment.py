@@ -1,4 +1,4 @@
-"""Word alignment, judged: a model's links against gold alignments."""
+"""Word alignment, scored: a model's links against gold alignments."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +15,9 @@ from amber_jax.evaluation.scores import alignment_scores
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.inference.word_links import (
     Alignment,
+    alignment_warnings,
     build_word_aligner,
     diagonal_links,
-    oddities,
 )
 from amber_jax.ranges import refuse
 
@@ -29,7 +29,7 @@ Note = Callable[[str], None]
 def word_alignment_result(
     config: ConfigDict, model: LoadedModel, *, note: Note
 ) -> dict[str, Any]:
-    """Returns the scores of a model against gold alignments, as results.json has them.
+    """The scores of a model against gold alignments, as results.json has them.
 
     Args:
         config: as `config.word_alignment_evaluation` makes it.
@@ -41,15 +41,17 @@ def word_alignment_result(
     """
     refuse("word alignment", word_alignment_problems(config, model.config.num_layers))
     gold = _read_gold(config)
-    how = Alignment(*(config[name] for name in Alignment._fields))
-    align = build_word_aligner(model.config, model.tokenizer, how)
+    options = Alignment(*(config[name] for name in Alignment._fields))
+    align = build_word_aligner(model.config, model.tokenizer, options)
     scores, baselines = {}, {}
     for language, pairs in gold.items():
-        found = align(model.params, [(pair.src, pair.tgt) for pair in pairs])
-        scores[language] = alignment_scores(pairs, found.links)
-        guess = [diagonal_links(pair.src, pair.tgt) for pair in pairs]
-        baselines[language] = {"diagonal": alignment_scores(pairs, guess)["aer"]}
-        for sentence in oddities(found.cut, found.unspaced, model.config.max_positions):
+        aligned = align(model.params, [(pair.src, pair.tgt) for pair in pairs])
+        scores[language] = alignment_scores(pairs, aligned.links)
+        diagonal = [diagonal_links(pair.src, pair.tgt) for pair in pairs]
+        baselines[language] = {"diagonal": alignment_scores(pairs, diagonal)["aer"]}
+        for sentence in alignment_warnings(
+            aligned.cut, aligned.unspaced, model.config.max_positions
+        ):
             note(f"{language}: {sentence}")
     return {
         "task": config.task,
@@ -57,8 +59,10 @@ def word_alignment_result(
         "model": config.label or str(model.checkpoint.path),
         "checkpoint": str(model.checkpoint.path),
         "step": 0 if config.untrained else model.checkpoint.step,
-        **how._asdict(),
-        "layer": model.config.num_layers if how.layer == -1 else how.layer,
+        "method": options.method,
+        "layer": model.config.num_layers if options.layer == -1 else options.layer,
+        "symmetrisation": options.symmetrization,
+        "threshold": options.threshold,
         "examples": {language: len(pairs) for language, pairs in gold.items()},
         "scores": scores,
         "average": {

@@ -20,6 +20,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from amber_jax import config as settings
+from amber_jax.config.renamed import migrated
 from amber_jax.data.labelled import Labelled, steps_per_epoch, training_batches
 from amber_jax.datasets.examples import Read
 from amber_jax.errors import UserError
@@ -486,7 +487,7 @@ def _check_same(setup: Setup, seed: int, found: checkpoints.Checkpoint) -> None:
     check_dropout(found, setup.config.dropout)
     check_same_run(
         found,
-        with_defaults(found.run["config"], defaults),
+        with_defaults(migrated(found.run["config"]), defaults),
         _seed_config(setup, seed),
         free_to_change=_FREE_TO_CHANGE,
         fingerprints=_fingerprints(setup),

@@ -19,6 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from amber_jax import config as settings
+from amber_jax.config.renamed import migrated
 from amber_jax.corpora.records import Corpus, open_corpus
 from amber_jax.data.pipeline import (
     BatchPlan,
@@ -252,7 +253,10 @@ def _check_same(run: Run, found: checkpoints.Checkpoint) -> None:
         "evaluations": [as_json(settings.retrieval(""))],
     }
     defaults = as_json(settings.pretraining()) | lists
-    before, now = with_defaults(found.run["config"], defaults), as_json(run.config)
+    before, now = (
+        with_defaults(migrated(found.run["config"]), defaults),
+        as_json(run.config),
+    )
     check_dropout(found, max(run.encoder.hidden_dropout, run.encoder.attention_dropout))
     before.pop("dropout_generator", None)  # of runs that drew it in another way
     free = free_settings(before["stages"], now["stages"], found.step)

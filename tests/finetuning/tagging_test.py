@@ -82,7 +82,7 @@ def test_scores_are_of_chunks_and_of_words():
     gold = [sentence("a|b|c", ["NOUN", "NOUN", "VERB"])]
     scores = tagging.score_words(gold, [["NOUN", "VERB", "VERB"]])
     assert scores["accuracy"] == pytest.approx(2 / 3)
-    assert scores["f1"] == 0.0  # XTREME's: equal neighbours are one chunk
+    assert scores["f1"] == 0.0  # XTREME's: equal neighbors are one chunk
 
 
 def test_baselines_know_words_or_nothing():
