@@ -11,8 +11,8 @@ from amber_jax.datasets.word_alignment_files import format_pharaoh
 from amber_jax.inference.loading import load_model
 from amber_jax.inference.word_links import (
     Alignment,
+    WordLinks,
     WordPair,
-    alignment_warnings,
     build_word_aligner,
 )
 from amber_jax.ranges import refuse
@@ -60,7 +60,7 @@ def align_file(
             cut, unspaced = cut + aligned.cut, unspaced + aligned.unspaced
     unusable = ", ".join(f"{count:,} {reason}" for reason, count in rejects.items())
     note(f"{lines:,} lines; left empty as unusable: {unusable or 'none'}")
-    for sentence in alignment_warnings(cut, unspaced, model.config.max_positions):
+    for sentence in WordLinks([], cut, unspaced).warnings(model.config.max_positions):
         note(sentence)
 
 

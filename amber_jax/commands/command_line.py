@@ -33,6 +33,7 @@ _FLAG_MISTAKES = (
     # Of a config, which is Python.
     *(SyntaxError, ImportError, NameError, ArithmeticError),
 )
+_UNKNOWN_NAMES = (flags.UnrecognizedFlagError, AttributeError, LookupError)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
@@ -43,7 +44,9 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         raise _unloadable(error) from error
     except _FLAG_MISTAKES as error:
         mistake = f"flags not understood: {_indexed(argv, error)}{_one_line(error)}"
-        raise UserError("; ".join([mistake, *_renamed(argv, mistake)])) from error
+        if isinstance(error, _UNKNOWN_NAMES):
+            mistake = "; ".join([mistake, *_renamed(argv, mistake)])
+        raise UserError(mistake) from error
     _require_loaded_config()
     if len(rest) > 1:
         raise UserError(

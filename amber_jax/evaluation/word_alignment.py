@@ -15,7 +15,6 @@ from amber_jax.evaluation.scores import alignment_scores
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.inference.word_links import (
     Alignment,
-    alignment_warnings,
     build_word_aligner,
     diagonal_links,
 )
@@ -49,9 +48,7 @@ def word_alignment_result(
         scores[language] = alignment_scores(pairs, aligned.links)
         diagonal = [diagonal_links(pair.src, pair.tgt) for pair in pairs]
         baselines[language] = {"diagonal": alignment_scores(pairs, diagonal)["aer"]}
-        for sentence in alignment_warnings(
-            aligned.cut, aligned.unspaced, model.config.max_positions
-        ):
+        for sentence in aligned.warnings(model.config.max_positions):
             note(f"{language}: {sentence}")
     return {
         "task": config.task,

@@ -222,3 +222,9 @@ def _delayed(results: Iterator[T]) -> Iterator[T]:
         yield from previous
         previous = [result]
     yield from previous
+
+
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """The vectors [N, D] scaled to length 1; a zero vector stays zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1)

@@ -17,19 +17,14 @@ from amber_jax.inference.embedding import (
     Progress,
     build_embedder,
     embed_pieces,
+    unit_length,
 )
-from amber_jax.inference.fill_mask import (
-    Filler,
-    build_filler,
-    fill_masks,
-    masked_ids,
-)
+from amber_jax.inference.fill_mask import Filler, build_filler, fill_masks, masked_ids
 from amber_jax.inference.loading import LoadedModel, load_model
 from amber_jax.inference.trained import trained_languages, trained_vector
 from amber_jax.inference.word_links import (
     Alignment,
     WordAligner,
-    alignment_warnings,
     build_word_aligner,
 )
 from amber_jax.model.sentence_vector import SentenceVector
@@ -194,7 +189,7 @@ class Model:
             on_progress=on_progress,
         )
         return Encoded(
-            _unit_length(vectors) if normalize else vectors,
+            unit_length(vectors) if normalize else vectors,
             empty=sum(not ids for ids in pieces),
             cut=sum(len(ids) > self.config.max_positions - 2 for ids in pieces),
         )
@@ -255,9 +250,7 @@ class Model:
         is_pair = isinstance(src, str) and isinstance(tgt, str)
         pairs = _pairs_of_words([src] if is_pair else src, [tgt] if is_pair else tgt)
         aligned = self._aligners[options](self.params, pairs)
-        for sentence in alignment_warnings(
-            aligned.cut, aligned.unspaced, self.config.max_positions
-        ):
+        for sentence in aligned.warnings(self.config.max_positions):
             warnings.warn(sentence, stacklevel=2)
         links = [sorted(pair_links) for pair_links in aligned.links]
         return links[0] if is_pair else links
@@ -328,11 +321,6 @@ def _listed(items: Any, method: str, wanted: str) -> list[Any]:
     if isinstance(items, bytes | Mapping) or not isinstance(items, Iterable):
         raise UserError(f"{method} got {items!r:.80}; wanted a list of {wanted}")
     return list(items)
-
-
-def _unit_length(vectors: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(norms > 0, norms, 1)
 
 
 def _pairs_of_words(

@@ -44,6 +44,19 @@ class WordLinks(NamedTuple):
     cut: int  # pairs that were longer than the model's positions
     unspaced: int  # pairs with a side that is one word of very many pieces
 
+    def warnings(self, max_positions: int) -> Iterator[str]:
+        """Yields the counts as sentences, none for zero."""
+        if self.cut:
+            yield (
+                f"{self.cut:,} pairs are longer than the model's {max_positions} "
+                "positions and were cut; words beyond have no link"
+            )
+        if self.unspaced:
+            yield (
+                f"{self.unspaced:,} pairs have a side that is one very long word; text "
+                "of a language written without spaces has to be split by spaces first"
+            )
+
 
 WordAligner = Callable[[Params, Sequence[WordPair]], WordLinks]
 
@@ -165,17 +178,3 @@ def diagonal_links(src: Words, tgt: Words) -> Links:
     """
     n, m = len(src), len(tgt)
     return frozenset((i, min(m - 1, round(i * m / n))) for i in range(n) if m)
-
-
-def alignment_warnings(cut: int, unspaced: int, max_positions: int) -> Iterator[str]:
-    """Yields the counts of a `WordLinks` as sentences, none for zero."""
-    if cut:
-        yield (
-            f"{cut:,} pairs are longer than the model's {max_positions} positions and "
-            "were cut; words beyond have no link"
-        )
-    if unspaced:
-        yield (
-            f"{unspaced:,} pairs have a side that is one very long word; text of a "
-            "language written without spaces has to be split by spaces first"
-        )

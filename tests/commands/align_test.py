@@ -19,7 +19,7 @@ from amber_jax.evaluation.word_alignment import word_alignment_result
 from amber_jax.inference.loading import load_model
 from amber_jax.inference.word_links import Alignment
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BEST = Alignment("similarity", -1, "union", 0.0)
 LINES = [
     b"1 2 3\t4 5 6 7",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tiny_run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SECONDS = 45  # on a loaded machine; a few when it is idle
 
 
@@ -109,6 +109,11 @@ def test_settings_are_flags(small):
         ("--config.seed=many", "invalid literal for int() with base 10: 'many'"),
         ("--config.model=3", "Failed to parse '3'"),
         ("--misteak=x", "Unknown command line flag 'misteak'. Did you mean: mistake"),
+        (
+            "--config.sentence_alignment.normalise=True",
+            "normalise is called sentence_alignment.normalize now",
+        ),
+        ("--symmetrisation=x", "--symmetrisation is called --symmetrization now"),
         ("seed=1", "unexpected argument 'seed=1'; every setting is a flag"),
         ("--config=none.py", "'none.py'; it takes the path of a file in configs/"),
         ("--mistake=mine", "mine"),

@@ -25,7 +25,7 @@ from amber_jax.search.mining import MARGINS, mutual_best
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import SPECIAL_PIECES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample" / "parallel_eval.tsv.xz"
 SRC = b"1 2 3\n4 5\r\n\n1  2 3\ncaf\xe9\n6 7 8 9\n10 11\n"
 TGT = b"6 7 8 9 0\n4 5 , 4 5\n30 31 32\n1 2 3 1 2 3\n4 5 , 4 5\n"

@@ -29,7 +29,7 @@ from amber_jax.model.heads import PretrainingModel
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.tokenization import load_tokenizer, sentencepiece
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 POSITIONS = tiny_checkpoint.POSITIONS
 SENTENCES = ["1 2 3", "4", "5 6 , 7 8 9 10 11 12 13", "3 2 1", "4"]
 WITH_SPECIALS = {"seed": 0, "sentence_alignment": {"special_tokens": True}}

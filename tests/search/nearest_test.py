@@ -230,7 +230,9 @@ def test_a_missing_faiss_is_told_with_the_extra(monkeypatch):
 
 @pytest.mark.parametrize("similarity", ["csls", "margin"])
 def test_an_index_is_refused_for_what_is_no_inner_product(similarity):
-    with pytest.raises(UserError, match=f"{similarity!r} is not one; use index 'exact'"):
+    with pytest.raises(
+        UserError, match=f"{similarity!r} is not one; use index 'exact'"
+    ):
         top_k(VECTORS, VECTORS, 1, similarity=similarity, index="Flat")
 
 
@@ -273,3 +275,17 @@ def test_pairs_have_the_same_score_in_both_directions():
     np.put_along_axis(scores[0], there.indices, there.scores, axis=1)
     np.put_along_axis(scores[1], back.indices, back.scores, axis=1)
     np.testing.assert_array_equal(scores[0], scores[1].T)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_stripes_give_the_scores_of_the_whole(both):
+    random = np.random.default_rng(4)
+    src, tgt = random.normal(size=(2, 1100, 8)).astype(np.float32)
+    search = top_k_both_ways if both else lambda *args, **kw: (top_k(*args, **kw),)
+    striped, whole = (
+        search(src, tgt, 3, similarity="margin", block_size=2048, striped=striped)
+        for striped in (True, False)
+    )
+    for ours, theirs in zip(striped, whole, strict=True):
+        np.testing.assert_array_equal(ours.indices, theirs.indices)
+        np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-5)

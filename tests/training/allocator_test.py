@@ -10,7 +10,7 @@ import pytest
 
 from amber_jax.training.allocator import peak_resident_bytes
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 BEGIN = """
 import os
