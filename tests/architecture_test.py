@@ -115,7 +115,7 @@ def functions_of(path):
     return [node for node in ast.walk(tree_of(path)) if isinstance(node, kinds)]
 
 
-def neighbors_of(room):
+def neighbours_of(room):
     """Which other rooms the modules of a room import."""
     return {
         module.split(".")[1]
@@ -127,14 +127,14 @@ def neighbors_of(room):
 
 
 @pytest.mark.parametrize("room", {room_of(path) for path in MODULES})
-def test_a_package_imports_its_neighbors_and_no_others(room):
-    assert neighbors_of(room) == MAY_IMPORT[room]
+def test_a_package_imports_its_neighbours_and_no_others(room):
+    assert neighbours_of(room) == MAY_IMPORT[room]
 
 
 def test_imports_run_downward():
     floors = list(MAY_IMPORT)
-    for room, neighbors in MAY_IMPORT.items():
-        assert all(floors.index(other) < floors.index(room) for other in neighbors)
+    for room, neighbours in MAY_IMPORT.items():
+        assert all(floors.index(other) < floors.index(room) for other in neighbours)
 
 
 @pytest.mark.parametrize("package", FENCES)
@@ -159,6 +159,23 @@ def test_only_reductions_talk_to_other_devices():
     for path in MODULES:
         used = {n.attr for n in ast.walk(tree_of(path)) if isinstance(n, ast.Attribute)}
         assert name_of(path) == "reductions.py" or not used & collectives, path
+
+
+def test_nothing_below_the_wiring_asks_for_the_machine():
+    questions = {"default_backend", "devices", "local_devices", "environ"}
+    for path in MODULES:
+        if room_of(path) in {"model", "losses", "search"}:
+            nodes = ast.walk(tree_of(path))
+            used = {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+            assert not used & questions, path
+
+
+def test_layers_are_run_by_the_encoder_alone():
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ImportFrom) and room_of(path) != "model":
+                names = {alias.name for alias in node.names}
+                assert not names & {"Layer", "Embeddings"}, path
 
 
 def test_importing_the_package_loads_neither_tensorflow_nor_torch():
