@@ -40,13 +40,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "sentence_alignment": {
         "symmetric": False,
-        "normalise": False,
+        "normalize": False,
         "scale": 1.0,
         "margin": 0.0,
         "special_tokens": False,
     },
     "word_alignment": {
-        "renormalise": False,
+        "renormalize": False,
         "special_tokens": False,
         "punctuation": True,
         "max_position_offset": 0,

@@ -36,7 +36,7 @@ ROWS, MAX_LENGTH, BATCH = 10_000, 128, 32
 
 
 def rows_of_the_sample(folder: Path) -> str:
-    """Returns an XNLI file of neighbouring sentences with labels in turn."""
+    """Returns an XNLI file of neighboring sentences with labels in turn."""
     sentences = [
         line.replace("\t", " ").replace('"', "'") for line in sample.read_aloud("en")
     ]
@@ -96,7 +96,7 @@ def main(_: list[str]) -> None:
     encode = functools.partial(
         HEADS[task.kind].encode, pairs, tokenizer, task.label_ids, max_length=MAX_LENGTH
     )
-    encoded = timed("tokenising", encode)
+    encoded = timed("tokenizing", encode)
     shape = row_shape(task, tokenizer, MAX_LENGTH)
     rows, _ = timed("packing", lambda: packed(encoded, shape, multiple=BATCH))
     model = build_model(task, encoder_config(tokenizer.vocab_size))
@@ -110,7 +110,7 @@ def main(_: list[str]) -> None:
     lengths = np.array([len(x) + len(y) + 3 for x, y, *_ in encoded])
     real = int(lengths.sum())
     model_seconds = seconds["packing and model"] - seconds["packing"]
-    total = seconds["reading"] + seconds["tokenising"] + seconds["packing and model"]
+    total = seconds["reading"] + seconds["tokenizing"] + seconds["packing and model"]
     shares = {
         "packed rows": real / rows["token_ids"].size,
         "padded to the batch's longest": padded_share(lengths),

@@ -56,7 +56,7 @@ heading 4 "pretraining: AMBER, the same seed and number of steps"
 pretrain amber sa
 heading 5 "retrieval: rows never trained on, and Tatoeba"
 evaluate untrained amber untrained plain --config.untrained
-evaluate mlm mlm MLM centred
+evaluate mlm mlm MLM centered
 evaluate amber amber AMBER plain --config.probe.language=es
 heading 6 "report"
 python launch/report.py --workdir="$folder/mlm" --label=MLM \

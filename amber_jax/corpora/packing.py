@@ -53,13 +53,13 @@ def pack(
 
 
 def best_fit(pairs: Sequence[Pair], *, row_length: int, max_pairs: int) -> list[Row]:
-    """Returns rows that hold every pair; arguments as `best_fit_places`."""
+    """Returns rows that hold every pair; arguments as `best_fit_indices`."""
     lengths = [sum(spans(pair)) for pair in pairs]
-    places = best_fit_places(lengths, row_length=row_length, max_pairs=max_pairs)
+    places = best_fit_indices(lengths, row_length=row_length, max_pairs=max_pairs)
     return [[pairs[i] for i in row] for row in places]
 
 
-def best_fit_places(
+def best_fit_indices(
     lengths: Sequence[int], *, row_length: int, max_pairs: int
 ) -> list[list[int]]:
     """Returns which pairs stand in which row: longest first, into the fullest row.

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax import config as settings
+from amber_jax.config.renamed import migrated
 from amber_jax.data.labelled import Labelled, training_batches
 from amber_jax.evaluation.scores import label_scores
 from amber_jax.files import write_json
@@ -267,7 +268,7 @@ def _check_same(setup: Setup, seed: int, found: checkpoints.Checkpoint) -> None:
     check_dropout(found, setup.config.dropout)
     check_same_run(
         found,
-        with_defaults(found.run["config"], defaults),
+        with_defaults(migrated(found.run["config"]), defaults),
         _seed_config(setup, seed),
         free_to_change=_FREE_TO_CHANGE,
         fingerprints=_fingerprints(setup),
