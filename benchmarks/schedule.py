@@ -2,7 +2,7 @@
 
 python -m benchmarks.schedule [--tokens=63 --mfu=0.5]
 
-A million batches of 8,192 neighboring sentence pairs for masked language modelling,
+A million batches of 8,192 neighboring sentence pairs for masked language modeling,
 then a million of 2,048 pairs, half of them translations for all losses: what
 configs/amber_base.py trains. Nothing is measured here: hours are FLOPs divided by a
 chip's rated bfloat16 speed and the share of it that a program is assumed to reach.

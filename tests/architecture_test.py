@@ -132,7 +132,7 @@ def functions_of(path):
     return [node for node in ast.walk(tree_of(path)) if isinstance(node, kinds)]
 
 
-def neighbours_of(room):
+def neighbors_of(room):
     """Which other rooms the modules of a room import."""
     return {
         module.split(".")[1]
@@ -144,14 +144,14 @@ def neighbours_of(room):
 
 
 @pytest.mark.parametrize("room", sorted({room_of(path) for path in MODULES}))
-def test_a_package_imports_its_neighbours_and_no_others(room):
-    assert neighbours_of(room) == MAY_IMPORT[room]
+def test_a_package_imports_its_neighbors_and_no_others(room):
+    assert neighbors_of(room) == MAY_IMPORT[room]
 
 
 def test_imports_run_downward():
     floors = list(MAY_IMPORT)
-    for room, neighbours in MAY_IMPORT.items():
-        assert all(floors.index(other) < floors.index(room) for other in neighbours)
+    for room, neighbors in MAY_IMPORT.items():
+        assert all(floors.index(other) < floors.index(room) for other in neighbors)
 
 
 @pytest.mark.parametrize("package", FENCES)

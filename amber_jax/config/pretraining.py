@@ -151,7 +151,7 @@ def pretraining() -> ConfigDict:
 
 
 def stage(name: str) -> ConfigDict:
-    """The defaults of one stage: masked language modelling, nothing else."""
+    """The defaults of one stage: masked language modeling, nothing else."""
     config = ConfigDict()
     config.name = name
     config.num_steps = 1_000_000  # [paper]
@@ -180,7 +180,7 @@ def stage(name: str) -> ConfigDict:
 def as_variant(second: ConfigDict, variant: str) -> ConfigDict:
     """Stage 2 as one of the paper's four rows; each adds to the one before.
 
-    `mlm` goes on with monolingual text, `tlm` adds masked language modelling on
+    `mlm` goes on with monolingual text, `tlm` adds masked language modeling on
     translation pairs, `wa` the word-alignment and `sa` the sentence-alignment loss.
     """
     if variant not in VARIANTS:

@@ -88,7 +88,7 @@ def model_card(facts: Facts, bert: Bert, target: Format) -> str:
         f"## Training\n\n{_training(facts, bert)}",
         f"## Results\n\n{_results(facts)}",
         f"## Limits\n\n{_limits(bert)}",
-        f"## Licence\n\n{_license(facts)}",
+        f"## License\n\n{_license(facts)}",
     ]
     return f"{_header(facts, bert, target)}\n" + "\n\n".join(sections) + "\n"
 

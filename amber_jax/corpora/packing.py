@@ -114,10 +114,10 @@ def taken_apart(records: np.ndarray, *, row_length: int) -> Iterator[Pair]:
 
 
 def text_pairs(lines: Iterable[TokenIds | None], max_piece: int) -> list[Pair]:
-    """Returns running text as pairs of neighbouring pieces of one document.
+    """Returns running text as pairs of neighboring pieces of one document.
 
-    Two neighbouring lines are a pair; a line longer than `max_piece` tokens is cut
-    into pairs of its own; a line without a neighbour stands alone. None ends a
+    Two neighboring lines are a pair; a line longer than `max_piece` tokens is cut
+    into pairs of its own; a line without a neighbor stands alone. None ends a
     document.
 
         [[1, 2, 3], [4], None, [5]], max_piece 2     ([1, 2], [3])  ([4], [])  ([5], [])

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax.corpora.packing import Row, best_fit_indices, lay_out, spans
-from amber_jax.data.labelled import cut_longest
+from amber_jax.data.labeled import cut_longest
 from amber_jax.model import rows
 from amber_jax.model.directed import directed_passes
 from amber_jax.model.encoder import EncoderConfig, lowest_layers

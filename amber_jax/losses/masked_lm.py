@@ -1,4 +1,4 @@
-"""Masked language modelling, on one language (MLM) or on a pair (TLM)."""
+"""Masked language modeling, on one language (MLM) or on a pair (TLM)."""
 
 import functools
 from collections.abc import Callable

@@ -68,7 +68,7 @@ def directed(
     return _TRAINING * forward
 
 
-def labelling(
+def labeling(
     config: EncoderConfig,
     span_lengths: np.ndarray,
     *,

@@ -87,7 +87,7 @@ def _slots_of(output: EncoderOutput, slots: Array) -> Array:
     return jnp.take_along_axis(output.hidden_states, slots[..., None], axis=1)
 
 
-class LabellingModel(nn.Module):
+class LabelingModel(nn.Module):
     """The encoder and a linear layer that gives chosen tokens one of a few labels.
 
     On `[CLS]` it classifies sentences, on the first pieces of words it tags them.

@@ -1,4 +1,4 @@
-"""Labelled sentences and pairs, packed into rows: for fine-tuning and prediction.
+"""Labeled sentences and pairs, packed into rows: for fine-tuning and prediction.
 
 As in pretraining, a batch is a function of (examples, seed, step), and a row holds
 several examples; see `model/rows`.
@@ -19,7 +19,7 @@ _WINDOW = 4096  # examples packed together for prediction
 _ORDER_KEY = 2  # apart from pretraining's uses of a seed
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """One example as ids: a pair (x, y), or a lone sentence (x, [])."""
 
     src_ids: list[int]
@@ -42,7 +42,7 @@ label_weights [R, S] float32, 0 on filler slots."""
 
 
 def packed(
-    examples: Sequence[Labelled], shape: RowShape, *, multiple: int
+    examples: Sequence[Labeled], shape: RowShape, *, multiple: int
 ) -> tuple[Rows, list[int]]:
     """The examples as rows, and their indices in the order of the rows.
 
@@ -66,16 +66,14 @@ def packed(
     weights = np.zeros((count, shape.num_slots), np.float32)
     for row_index, row in enumerate(contents):
         starts = np.cumsum([0, *(lengths[i] for i in row)])
-        labelled = [
+        labeled = [
             (start + slot, label)
             for i, start in zip(row, starts[: len(row)], strict=True)
             for slot, label in zip(examples[i].slots, examples[i].labels, strict=True)
         ]
-        if labelled:
-            used = slice(len(labelled))
-            slots[row_index, used], labels[row_index, used] = zip(
-                *labelled, strict=True
-            )
+        if labeled:
+            used = slice(len(labeled))
+            slots[row_index, used], labels[row_index, used] = zip(*labeled, strict=True)
             weights[row_index, used] = 1.0
     rows = {
         "token_ids": records[:, : shape.row_length],
@@ -93,7 +91,7 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
 
 
 def training_batches(
-    examples: Sequence[Labelled],
+    examples: Sequence[Labeled],
     shape: RowShape,
     *,
     batch_size: int,
@@ -125,11 +123,11 @@ def training_batches(
         chosen = permuted(index, len(examples), (seed, _ORDER_KEY, epoch))
         rows, _ = packed([examples[i] for i in chosen], shape, multiple=multiple)
         row_ids = np.arange(len(rows["token_ids"]), dtype=np.uint32)[:, None]
-        yield {"labelled": rows | {"row_ids": row_ids}}
+        yield {"labeled": rows | {"row_ids": row_ids}}
 
 
 def prediction_batches(
-    examples: Sequence[Labelled], shape: RowShape, *, rows_per_batch: int
+    examples: Sequence[Labeled], shape: RowShape, *, rows_per_batch: int
 ) -> Iterator[tuple[Rows, list[int]]]:
     """Yields (rows, indices of their examples in order), all batches of one shape."""
     for begin in range(0, len(examples), _WINDOW):
