@@ -82,12 +82,12 @@ def compare(model: Model, sentences: list[str], *, rounds: int) -> list[tables.R
     Raises:
         AssertionError: their vectors differ.
     """
-    embedder = build_embedder(model.config, model.pooling)
+    embedder = build_embedder(model.config, model.sentence_vector)
     ways = {
         "by length, Model.encode": lambda: model.encode(sentences, progress=False),
         "in order, padded to the longest": lambda: in_order(model, embedder, sentences),
         "by length, no model": lambda: without_model(model, sentences),
-        "tokenising alone": lambda: model.tokenizer.encode_batch(sentences),
+        "tokenizing alone": lambda: model.tokenizer.encode_batch(sentences),
     }
     ours, usual, *_ = (work() for work in ways.values())  # compiles
     np.testing.assert_allclose(ours, usual, atol=1e-4)
@@ -104,7 +104,7 @@ def compare(model: Model, sentences: list[str], *, rounds: int) -> list[tables.R
         BATCH * int(sum(longest)),
     ]
     around = seconds["by length, no model"].cpu
-    tokenising = seconds["tokenising alone"].cpu
+    tokenizing = seconds["tokenizing alone"].cpu
     return [
         {
             "way": name,
@@ -112,8 +112,8 @@ def compare(model: Model, sentences: list[str], *, rounds: int) -> list[tables.R
             "real tokens/s": lengths.sum() / seconds[name].wall,
             "real tokens/CPU-s": lengths.sum() / seconds[name].cpu,
             "real of computed positions, %": 100 * float(lengths.sum() / positions),
-            "tokenising, % of CPU time": 100 * tokenising / seconds[name].cpu,
-            "batching, % of CPU time": 100 * (around - tokenising) / seconds[name].cpu,
+            "tokenizing, % of CPU time": 100 * tokenizing / seconds[name].cpu,
+            "batching, % of CPU time": 100 * (around - tokenizing) / seconds[name].cpu,
             "model, % of CPU time": 100 * (1 - around / seconds[name].cpu),
         }
         for name, positions in zip(list(ways)[:2], computed, strict=True)

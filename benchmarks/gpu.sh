@@ -20,6 +20,6 @@ echo "all losses against masked_lm alone, packed pairs"
 compare --work=losses || failed=1
 echo "every work, and each form of the step exchanged in turn"
 python -m benchmarks.gpu_step --size="$size" --shrink="${SHRINK:-1}" --steps="$steps" || failed=1
-echo "exact nearest neighbours"
+echo "exact nearest neighbors"
 python -m benchmarks.retrieval --noone_core || failed=1
 exit $failed

@@ -141,7 +141,7 @@ def rows(program: Program, seconds: Mapping[str, float]) -> Iterator[tables.Row]
 
 
 def settings(size: str) -> own_step.Settings:
-    """Returns the step that is traced: masked language modelling on full rows."""
+    """Returns the step that is traced: masked language modeling on full rows."""
     return own_step.Settings(
         size=workload.SIZES[size],
         lengths="full",

@@ -40,13 +40,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "sentence_alignment": {
         "symmetric": False,
-        "normalise": False,
+        "normalize": False,
         "scale": 1.0,
         "margin": 0.0,
         "special_tokens": False,
     },
     "word_alignment": {
-        "renormalise": False,
+        "renormalize": False,
         "special_tokens": False,
         "punctuation": True,
         "max_position_offset": 0,
@@ -250,7 +250,7 @@ def needed_flops(run: Settings, spans: np.ndarray) -> int:
 
 
 def _on_accelerator(dtype: str, devices: int, gflops: float) -> dict[str, Any]:
-    """Returns memory and utilisation, or nothing where XLA runs on the CPU."""
+    """Returns memory and utilization, or nothing where XLA runs on the CPU."""
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         return {}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from amber_jax.corpora.packing import WINDOW, best_fit_places
+from amber_jax.corpora.packing import WINDOW, best_fit_indices
 from benchmarks import workload
 
 MAX_PAIRS = 16  # pairs of a row, as configs/corpus_folder.py has it
@@ -58,7 +58,7 @@ def batches(
 def pack(texts: workload.Texts, row_length: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns rows that hold every text once: ids [R, L], spans [R, MAX_PAIRS, 2]."""
     lengths = texts.span_lengths.sum(1).tolist()
-    places = best_fit_places(lengths, row_length=row_length, max_pairs=MAX_PAIRS)
+    places = best_fit_indices(lengths, row_length=row_length, max_pairs=MAX_PAIRS)
     token_ids = np.full((len(places), row_length), workload.PAD, np.int32)
     spans = np.zeros((len(places), MAX_PAIRS, 2), np.int32)
     for row, numbers in enumerate(places):

@@ -1,4 +1,4 @@
-"""Where the time goes when 10,000 sentence pairs are read and labelled.
+"""Where the time goes when 10,000 sentence pairs are read and labeled.
 
 python -m benchmarks.prediction [--source=PATTERN --language=en] [--hidden_size=768]
 
@@ -18,12 +18,12 @@ import numpy as np
 from absl import flags
 
 from amber_jax.commands import command_line
-from amber_jax.data.labelled import packed
+from amber_jax.data.labeled import packed
 from amber_jax.datasets.readers import read_examples
 from amber_jax.finetuning.heads import HEADS
-from amber_jax.finetuning.labelling import (
+from amber_jax.finetuning.labeling import (
     build_predictor,
-    init_labelling,
+    init_labeling,
     predict_labels,
 )
 from amber_jax.finetuning.zero_shot import build_model, row_shape
@@ -36,7 +36,7 @@ ROWS, MAX_LENGTH, BATCH = 10_000, 128, 32
 
 
 def rows_of_the_sample(folder: Path) -> str:
-    """Returns an XNLI file of neighbouring sentences with labels in turn."""
+    """Returns an XNLI file of neighboring sentences with labels in turn."""
     sentences = [
         line.replace("\t", " ").replace('"', "'") for line in sample.read_aloud("en")
     ]
@@ -96,11 +96,11 @@ def main(_: list[str]) -> None:
     encode = functools.partial(
         HEADS[task.kind].encode, pairs, tokenizer, task.label_ids, max_length=MAX_LENGTH
     )
-    encoded = timed("tokenising", encode)
+    encoded = timed("tokenizing", encode)
     shape = row_shape(task, tokenizer, MAX_LENGTH)
     rows, _ = timed("packing", lambda: packed(encoded, shape, multiple=BATCH))
     model = build_model(task, encoder_config(tokenizer.vocab_size))
-    params = init_labelling(model, {}, jax.random.key(0))
+    params = init_labeling(model, {}, jax.random.key(0))
     predictor = build_predictor(model)
     predict_labels(predictor, params, encoded[:64], shape)  # compiles
     whole = timed(
@@ -110,7 +110,7 @@ def main(_: list[str]) -> None:
     lengths = np.array([len(x) + len(y) + 3 for x, y, *_ in encoded])
     real = int(lengths.sum())
     model_seconds = seconds["packing and model"] - seconds["packing"]
-    total = seconds["reading"] + seconds["tokenising"] + seconds["packing and model"]
+    total = seconds["reading"] + seconds["tokenizing"] + seconds["packing and model"]
     shares = {
         "packed rows": real / rows["token_ids"].size,
         "padded to the batch's longest": padded_share(lengths),

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours: ours, faiss's and NumPy's, the same vectors for all.
+"""Exact nearest neighbors: ours, faiss's and NumPy's, the same vectors for all.
 
 python -m benchmarks.retrieval [--queries=2000] [--candidates=100000] [--width=768]
 
@@ -13,6 +13,7 @@ import numpy as np
 from absl import flags
 
 from amber_jax.commands import command_line
+from amber_jax.inference.devices import suited_to
 from amber_jax.search.nearest import DEFAULT_BLOCK_SIZE, top_k
 from amber_jax.search.score_blocks import Nearest
 from benchmarks import stopwatch, tables, timing
@@ -33,7 +34,7 @@ def vectors(queries: int, candidates: int, width: int) -> tuple[Vectors, Vectors
 
 
 def with_numpy(src: Vectors, tgt: Vectors, k: int) -> Nearest:
-    """Returns the neighbours from all scores at once."""
+    """Returns the neighbors from all scores at once."""
     scores = src @ tgt.T
     k = min(k, scores.shape[1])
     found = np.argpartition(scores, -k, axis=1)[:, -k:]
@@ -47,9 +48,10 @@ def with_numpy(src: Vectors, tgt: Vectors, k: int) -> Nearest:
 
 def ways(block_size: int) -> dict[str, Way]:
     """Returns the searches to compare, those with most memory last."""
+    striped = suited_to(jax.devices()[0]).scores == "striped"
     found = {
         f"amber_jax, {jax.default_backend()}": lambda src, tgt, k: top_k(
-            src, tgt, k, similarity="dot", block_size=block_size
+            src, tgt, k, similarity="dot", block_size=block_size, striped=striped
         )
     }
     if importlib.util.find_spec("faiss"):
@@ -86,7 +88,7 @@ def compare(
             "GFLOP/s": 2 * pairs * src.shape[1] / seconds[name].wall / 1e9,
             "GFLOP/CPU-s": 2 * pairs * src.shape[1] / seconds[name].cpu / 1e9,
             "peak MB": memory[name],
-            "the same neighbours, %": 100
+            "the same neighbors, %": 100
             * float((ours.indices == found.indices).mean()),
             "greatest difference": float(np.abs(ours.scores - found.scores).max()),
             "hours, 1 M x 1 M, extrapolated": seconds[name].wall
@@ -100,7 +102,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("queries", 2_000, "vectors", lower_bound=1)
     flags.DEFINE_integer("candidates", 100_000, "vectors", lower_bound=1)
     flags.DEFINE_integer("width", 768, "of a vector", lower_bound=1)
-    flags.DEFINE_integer("k", 4, "neighbours wanted", lower_bound=1)
+    flags.DEFINE_integer("k", 4, "neighbors wanted", lower_bound=1)
     flags.DEFINE_integer("block_size", DEFAULT_BLOCK_SIZE, "as of nearest.top_k")
     flags.DEFINE_integer("rounds", 3, "timed ones", lower_bound=1)
     flags.DEFINE_bool("one_core", True, "whether the host has one core only")

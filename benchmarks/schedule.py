@@ -2,7 +2,7 @@
 
 python -m benchmarks.schedule [--tokens=63 --mfu=0.5]
 
-A million batches of 8,192 neighbouring sentence pairs for masked language modelling,
+A million batches of 8,192 neighboring sentence pairs for masked language modeling,
 then a million of 2,048 pairs, half of them translations for all losses: what
 configs/amber_base.py trains. Nothing is measured here: hours are FLOPs divided by a
 chip's rated bfloat16 speed and the share of it that a program is assumed to reach.
@@ -24,7 +24,7 @@ from benchmarks import tables
 from benchmarks.tpu_chips import CHIPS as TPUS
 
 STAGES = {"masked": (10**6, 8192, 0), "aligned": (10**6, 1024, 1024)}
-"""Steps, neighbouring pairs and translations of a batch."""
+"""Steps, neighboring pairs and translations of a batch."""
 CHIPS = {"H200": 989e12} | {f"TPU {name}": TPUS[name].peak for name in ("v4", "v5e")}
 """Dense bfloat16 FLOP/s."""
 RATE = 0.15  # of tokens predicted
@@ -93,8 +93,8 @@ def schedules(config: EncoderConfig, tokens: int) -> dict[str, int]:
 
 def _whole(of_pair: Callable[..., int]) -> int:
     return sum(
-        steps * (neighbours * of_pair(aligned=False) + pairs * of_pair(aligned=True))
-        for steps, neighbours, pairs in STAGES.values()
+        steps * (neighbors * of_pair(aligned=False) + pairs * of_pair(aligned=True))
+        for steps, neighbors, pairs in STAGES.values()
     )
 
 

@@ -114,8 +114,8 @@ def _spans(random: np.random.Generator, size: Size, lengths: str) -> np.ndarray:
     """Returns the span lengths [B, 2] of a batch of texts."""
     if lengths == "full":
         return np.tile([size.row_length, 0], (size.rows, 1))
-    centre = np.log(_MEAN) - _SPREAD**2 / 2
-    x = np.maximum(1, np.rint(random.lognormal(centre, _SPREAD, size.rows)))
+    center = np.log(_MEAN) - _SPREAD**2 / 2
+    x = np.maximum(1, np.rint(random.lognormal(center, _SPREAD, size.rows)))
     ratio = random.lognormal(0.0, _RATIO_SPREAD, size.rows)
     y = np.maximum(1, np.rint(x * ratio))
     room = size.row_length - 3  # [CLS] and two [SEP]

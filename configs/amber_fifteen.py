@@ -28,7 +28,7 @@ def get_config(variant: str = "sa") -> ConfigDict:
     config.model.attention_dropout = 0.0
 
     config.sentence_alignment.symmetric = True
-    config.sentence_alignment.normalise = True
+    config.sentence_alignment.normalize = True
     config.sentence_alignment.scale = 20.0
 
     aligned = settings.stage("aligned")

@@ -7,7 +7,7 @@ Variants are the paper's four rows, each adding to the one before: mlm, tlm, wa,
 At this size only the sentence loss shows in retrieval: expect `sa` to find more than
 half of the 300 held-out translations, and `mlm` a few.
 
-One stage, from random weights: a first stage of masked language modelling alone, as
+One stage, from random weights: a first stage of masked language modeling alone, as
 the paper has it, draws all vectors together, and in so few steps the losses that
 follow cannot undo it (docs/results.md has the numbers). No dropout: nothing is seen
 often enough to be learned by heart.

@@ -1,9 +1,9 @@
 """Retrieval on the sample's unseen rows and its Tatoeba rows, as the demo does it.
 
-python launch/evaluate.py --config=configs/sample_retrieval.py:centred \
+python launch/evaluate.py --config=configs/sample_retrieval.py:centered \
     --checkpoint=DIR --output=DIR
 
-Variants: `plain`, and `centred`, which adds both sets once more with each side's mean
+Variants: `plain`, and `centered`, which adds both sets once more with each side's mean
 vector subtracted: a model without a sentence loss puts all its vectors into one narrow
 cone, and is fairly judged only without that cone's direction.
 """
@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from amber_jax import config as settings
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
-VARIANTS = ("plain", "centred")
+VARIANTS = ("plain", "centered")
 PATHS = {"heldout": "parallel_eval.tsv.xz", "tatoeba": "tatoeba"}
 
 
@@ -24,11 +24,11 @@ def get_config(variant: str = "plain") -> ConfigDict:
         settings.refuse_variant(variant, VARIANTS)
     config = settings.evaluation()
     retrievals = []
-    for centred in (False, True) if variant == "centred" else (False,):
+    for centered in (False, True) if variant == "centered" else (False,):
         for name, path in PATHS.items():
             one = settings.retrieval(name)
             one.path = str(SAMPLE / path)
-            one.centre = centred
+            one.center = centered
             retrievals.append(one)
     config.retrievals = tuple(retrievals)
     return config

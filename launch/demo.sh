@@ -50,13 +50,13 @@ python launch/train_tokenizer.py --config=configs/tokenizer.py \
 heading 2 "corpus: TICO-19 translations and Common Voice sentences, packed into rows"
 python launch/build_corpus.py --config=configs/corpus_sample.py \
   --config.tokenizer="$folder/tokenizer" --output="$folder/corpus"
-heading 3 "pretraining: masked language modelling alone"
+heading 3 "pretraining: masked language modeling alone"
 pretrain mlm mlm
 heading 4 "pretraining: AMBER, the same seed and number of steps"
 pretrain amber sa
 heading 5 "retrieval: rows never trained on, and Tatoeba"
 evaluate untrained amber untrained plain --config.untrained
-evaluate mlm mlm MLM centred
+evaluate mlm mlm MLM centered
 evaluate amber amber AMBER plain --config.probe.language=es
 heading 6 "report"
 python launch/report.py --workdir="$folder/mlm" --label=MLM \

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "config": {"errors", "ranges", "tasks", "losses", "model", "search", "training"},
     "inference": {
         *("errors", "progress", "ranges", "types", "tokenization", "model"),
-        *("search", "training", "corpora", "convert", "data", "config"),
+        *("search", "training", "corpora", "data", "config"),
     },
     "evaluation": {
         *("errors", "files", "ranges", "tasks", "types", "tokenization", "model"),
@@ -53,7 +53,8 @@ MAY_IMPORT = {
         "report",
     },
     "commands": {
-        *("errors", "files", "progress", "ranges", "tasks", "search", "training"),
+        *("errors", "files", "progress", "ranges", "tasks", "model", "search"),
+        "training",
         *("corpora", "convert", "datasets", "config", "inference", "evaluation"),
         *("finetuning", "stopping"),
     },
@@ -131,7 +132,7 @@ def functions_of(path):
     return [node for node in ast.walk(tree_of(path)) if isinstance(node, kinds)]
 
 
-def neighbours_of(room):
+def neighbors_of(room):
     """Which other rooms the modules of a room import."""
     return {
         module.split(".")[1]
@@ -143,14 +144,14 @@ def neighbours_of(room):
 
 
 @pytest.mark.parametrize("room", sorted({room_of(path) for path in MODULES}))
-def test_a_package_imports_its_neighbours_and_no_others(room):
-    assert neighbours_of(room) == MAY_IMPORT[room]
+def test_a_package_imports_its_neighbors_and_no_others(room):
+    assert neighbors_of(room) == MAY_IMPORT[room]
 
 
 def test_imports_run_downward():
     floors = list(MAY_IMPORT)
-    for room, neighbours in MAY_IMPORT.items():
-        assert all(floors.index(other) < floors.index(room) for other in neighbours)
+    for room, neighbors in MAY_IMPORT.items():
+        assert all(floors.index(other) < floors.index(room) for other in neighbors)
 
 
 @pytest.mark.parametrize("package", FENCES)
@@ -191,7 +192,7 @@ def test_only_files_give_something_written_its_name():
 def test_nothing_below_the_wiring_asks_the_machine():
     """The forms of the arithmetic are a value, see `inference/devices.py`."""
     asking = {"default_backend", "devices", "local_devices", "platform", "environ"}
-    below = {"model", "losses", "data"}
+    below = {"model", "losses", "search", "data"}
     for path in MODULES:
         if room_of(path) in below or name_of(path) == "training/step.py":
             named = {
@@ -200,6 +201,14 @@ def test_nothing_below_the_wiring_asks_the_machine():
                 if isinstance(node, ast.Attribute | ast.Name)
             }
             assert not named & asking, path
+
+
+def test_layers_are_run_by_the_encoder_alone():
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ImportFrom) and room_of(path) != "model":
+                names = {alias.name for alias in node.names}
+                assert not names & {"Layer", "Embeddings"}, path
 
 
 def test_importing_the_package_loads_neither_tensorflow_nor_torch():
@@ -249,6 +258,7 @@ def test_a_config_knows_names_and_no_machinery():
     assert ours == {
         "amber_jax.errors",
         "amber_jax.model.kernels",
+        "amber_jax.model.sentence_vector",
         "amber_jax.losses",
         "amber_jax.ranges",
         "amber_jax.search.similarities",

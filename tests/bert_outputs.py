@@ -26,9 +26,9 @@ def _apply(config, params, batch):
         batch["token_type_ids"],
         places,
         mask,
-        keep_hidden_states=True,
+        readout=lambda states: states,
     )
-    found = {"hidden_states": output.all_hidden_states}
+    found = {"hidden_states": output.readouts}
     if "pooler" in params:
         first = output.hidden_states[:, 0] @ params["pooler"]["kernel"]
         found["pooler_output"] = jnp.tanh(first + params["pooler"]["bias"][None])

@@ -76,7 +76,7 @@ def test_the_base_config_is_the_papers_recipe():
     assert sizes == (12, 768, 12)
     assert (model.intermediate_size, model.max_positions) == (3072, 512)
     alignment = config.sentence_alignment
-    form = (alignment.symmetric, alignment.normalise, alignment.scale, alignment.margin)
+    form = (alignment.symmetric, alignment.normalize, alignment.scale, alignment.margin)
     assert form == (False, False, 1.0, 0.0)
 
 

@@ -65,8 +65,8 @@ def params(encoder_config):
     """Parameters of that model with no two alike: biases and scales are noisy too."""
     ids = np.zeros((1, 4), np.int32)
     mask = rows.full_attention(rows.layout(np.array([[[4, 0]]]), 4))
-    initialise = jax.jit(PretrainingModel(encoder_config).init)
-    fresh = initialise(jax.random.key(0), ids, ids, ids, mask, ids)["params"]
+    initialize = jax.jit(PretrainingModel(encoder_config).init)
+    fresh = initialize(jax.random.key(0), ids, ids, ids, mask, ids)["params"]
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda x: x + rng.normal(0, 0.1, x.shape).astype(np.float32), fresh
@@ -78,7 +78,7 @@ def pack():
     """A function: literal rows of (x, y) pairs to one kind of a batch.
 
     `pack([[(x, y), (z, None)], [(u, v)]], length=20)` makes two rows; a `None` leaves
-    its text without a neighbour. Rows are numbered in `row_ids`.
+    its text without a neighbor. Rows are numbered in `row_ids`.
     """
 
     def build(texts, *, length, max_pairs=3):
@@ -122,9 +122,9 @@ def _dense(x, p):
 
 
 def _norm(x, p):
-    centred = x - x.mean(-1, keepdims=True)
-    deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
-    return centred / deviation * p["scale"] + p["bias"]
+    centered = x - x.mean(-1, keepdims=True)
+    deviation = np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-12)
+    return centered / deviation * p["scale"] + p["bias"]
 
 
 def _gelu(x):

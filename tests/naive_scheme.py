@@ -26,7 +26,7 @@ def _vector(bert, sentence, options):
     everything = np.ones((len(ids), len(ids)), bool)
     states = bert(ids, [0] * len(ids), range(len(ids)), everything)[0][-1]
     mean = (states if options.special_tokens else states[1:-1]).mean(0)
-    return mean / np.linalg.norm(mean) if options.normalise else mean
+    return mean / np.linalg.norm(mean) if options.normalize else mean
 
 
 def _ranked(queries, candidates, options):
@@ -54,7 +54,7 @@ def word_alignment(bert, x, y, options, offset=0):
     for head in range(len(y_to_x)):
         backward = np.array([[y_to_x[head, q, k] for k, _ in src] for q, _ in tgt])
         forward = np.array([[x_to_y[head, q, k] for _, k in tgt] for _, q in src])
-        if options.renormalise:
+        if options.renormalize:
             backward /= backward.sum(1, keepdims=True)
             forward /= forward.sum(1, keepdims=True)
         for i, j in np.ndindex(forward.shape):

@@ -40,15 +40,15 @@ MONO_ROWS = [
 PAIRS = [pair for row in PAIR_ROWS for pair in row if pair[1]]
 
 SENTENCE_PAPER = SentenceAlignment(
-    symmetric=False, normalise=False, scale=1.0, margin=0.0, special_tokens=False
+    symmetric=False, normalize=False, scale=1.0, margin=0.0, special_tokens=False
 )
 SENTENCE_OTHER = SentenceAlignment(
-    symmetric=True, normalise=True, scale=5.0, margin=0.2, special_tokens=True
+    symmetric=True, normalize=True, scale=5.0, margin=0.2, special_tokens=True
 )
 WORD_PAPER = WordAlignment(
-    renormalise=False, special_tokens=False, punctuation=True, max_position_offset=0
+    renormalize=False, special_tokens=False, punctuation=True, max_position_offset=0
 )
-WORD_STRICT = dataclasses.replace(WORD_PAPER, punctuation=False, renormalise=True)
+WORD_STRICT = dataclasses.replace(WORD_PAPER, punctuation=False, renormalize=True)
 WORD_SPECIAL = dataclasses.replace(WORD_PAPER, special_tokens=True)
 OFFSETS = dataclasses.replace(WORD_PAPER, max_position_offset=3)
 

@@ -29,12 +29,12 @@ def table(name):
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def normalised(text):
+def normalized(text):
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def sentences(rows):
-    return {(lang, normalised(row[lang])) for row in rows for lang in LANGUAGES}
+    return {(lang, normalized(row[lang])) for row in rows for lang in LANGUAGES}
 
 
 def documents(rows):
@@ -69,7 +69,7 @@ def test_the_readme_counts_every_file_rightly():
     assert readme_counts() == counted
 
 
-def test_the_readme_names_licences_and_no_machine_path():
+def test_the_readme_names_licenses_and_no_machine_path():
     text = (SAMPLE / "README.md").read_text(encoding="utf-8")
     assert "CC0 1.0" in text and "CC BY 2.0 FR" in text and "tatoeba.org" in text
     assert not re.search(r"(^|[\s`(])/\w+/", text)
@@ -90,16 +90,16 @@ def test_no_sentence_of_eval_is_in_train_or_mono(training, evaluation):
     texts = {text for _, text in held_out}
     for language in LANGUAGES:
         mono = lines_of(SAMPLE / "mono" / f"{language}.txt.xz")
-        assert not texts & {normalised(line) for line in mono}
+        assert not texts & {normalized(line) for line in mono}
 
 
 def test_no_tatoeba_sentence_is_in_the_monolingual_text():
     held_out = set()
     for path in (SAMPLE / "tatoeba").iterdir():
-        held_out |= {normalised(line) for line in lines_of(path)}
+        held_out |= {normalized(line) for line in lines_of(path)}
     for language in LANGUAGES:
         mono = lines_of(SAMPLE / "mono" / f"{language}.txt.xz")
-        assert not held_out & {normalised(line) for line in mono}
+        assert not held_out & {normalized(line) for line in mono}
 
 
 def test_tatoeba_sides_have_equal_length_and_no_empty_line():

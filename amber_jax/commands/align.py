@@ -11,9 +11,9 @@ from amber_jax.datasets.word_alignment_files import format_pharaoh
 from amber_jax.inference.loading import load_model
 from amber_jax.inference.word_links import (
     Alignment,
+    WordLinks,
     WordPair,
     build_word_aligner,
-    oddities,
 )
 from amber_jax.ranges import refuse
 
@@ -28,7 +28,7 @@ def align_file(
     r"""Writes the links of every line of a file, as `i-j` items from 0, in its order.
 
     Lines are `source<TAB>target` or `source ||| target`, plain, .gz, .bz2 or .xz;
-    words are what stands between spaces. A line that cannot be used gives an empty
+    words are separated by spaces. A line that cannot be used gives an empty
     line and is counted.
 
         The house .\tLa maison .     ->     0-0 1-1 2-2
@@ -51,21 +51,21 @@ def align_file(
     lines = cut = unspaced = 0
     with appearing(output) as file:
         for window in _windows(map(split_line, lines_of(source))):
-            found = align(model.params, [pair for pair, _ in window])
-            for links in found.links:
+            aligned = align(model.params, [pair for pair, _ in window])
+            for links in aligned.links:
                 file.write(f"{format_pharaoh(links)}\n".encode("ascii"))
             for reason in (reason for _, reason in window if reason):
                 rejects[reason] = rejects.get(reason, 0) + 1
             lines += len(window)
-            cut, unspaced = cut + found.cut, unspaced + found.unspaced
+            cut, unspaced = cut + aligned.cut, unspaced + aligned.unspaced
     unusable = ", ".join(f"{count:,} {reason}" for reason, count in rejects.items())
     note(f"{lines:,} lines; left empty as unusable: {unusable or 'none'}")
-    for sentence in oddities(cut, unspaced, model.config.max_positions):
+    for sentence in WordLinks([], cut, unspaced).warnings(model.config.max_positions):
         note(sentence)
 
 
 def split_line(raw: bytes) -> tuple[WordPair, str | None]:
-    r"""Returns ((source words, target words), None), or ((), ()) and a reason.
+    r"""((source words, target words), None), or ((), ()) and a reason.
 
         b"The house .\tLa  maison .\r"    (("The", "house", "."), ("La", "maison", "."))
         b"The house ||| La maison"        the same with another separator
@@ -73,22 +73,22 @@ def split_line(raw: bytes) -> tuple[WordPair, str | None]:
         b"The house .\t"                  "empty_side"
         b"caf\xe9\tcafe"                  "not_utf8"
 
-    Only a space (U+0020) ends a word: the places of words are then those that other
-    tools count, whatever else of Unicode's white space stands in them.
+    Only a space (U+0020) ends a word: word indices are then those of other tools,
+    whatever other white space of Unicode the words contain.
     """
-    nothing: WordPair = ((), ())
+    no_words: WordPair = ((), ())
     if len(raw) > LINE_CAP_BYTES:
-        return nothing, "too_long"
+        return no_words, "too_long"
     try:
         text = raw.decode("utf-8").removeprefix("\ufeff").removesuffix("\r")
     except UnicodeDecodeError:
-        return nothing, "not_utf8"
+        return no_words, "not_utf8"
     fields = text.split("\t" if "\t" in text else "|||")
     sides = [tuple(filter(None, field.split(" "))) for field in fields]
     if len(sides) != 2:
-        return nothing, "field_count"
+        return no_words, "field_count"
     if not all(sides):
-        return nothing, "empty_side"
+        return no_words, "empty_side"
     return (sides[0], sides[1]), None
 
 

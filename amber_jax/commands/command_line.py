@@ -4,12 +4,13 @@ import ast
 import contextlib
 import gc
 import os
+import re
 import signal
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -32,6 +33,7 @@ _FLAG_MISTAKES = (
     # Of a config, which is Python.
     *(SyntaxError, ImportError, NameError, ArithmeticError),
 )
+_UNKNOWN_NAMES = (flags.UnrecognizedFlagError, AttributeError, LookupError)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
@@ -41,9 +43,10 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     except SystemExit as helped:  # absl calls it a fault
         raise SystemExit(0) from helped
     except _FLAG_MISTAKES as error:
-        raise UserError(
-            f"flags not understood: {_indexed(argv, error)}{_one_line(error)}"
-        ) from error
+        mistake = f"flags not understood: {_indexed(argv, error)}{_one_line(error)}"
+        if isinstance(error, _UNKNOWN_NAMES):
+            mistake = "; ".join([mistake, *_renamed(argv, mistake)])
+        raise UserError(mistake) from error
     if len(rest) > 1:
         raise UserError(
             f"unexpected argument {rest[1]!r}; every setting is a flag, "
@@ -58,6 +61,14 @@ def _indexed(argv: Sequence[str], error: Exception) -> str:
         return ""
     indexed = [argument for argument in argv if "[" in argument.split("=")[0]]
     return f"in {', '.join(indexed)}, where the first is [0], "
+
+
+def _renamed(argv: Sequence[str], mistake: str) -> Iterator[str]:
+    """Yields the new names of settings and flags that a mistake may be about."""
+    from amber_jax.config.renamed import explanations  # brings JAX
+
+    given = [argument.split("=")[0] for argument in argv]
+    return explanations([*given, *re.findall(r'Key "(\w+)"', mistake)])
 
 
 def require_keys(config: Mapping[str, object], wanted: Iterable[str]) -> None:

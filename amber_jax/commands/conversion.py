@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from amber_jax.config.renamed import migrated
 from amber_jax.convert import huggingface, sentence_transformers, tensorflow_bert
 from amber_jax.convert.bert import Bert, first_layers, without_heads
 from amber_jax.convert.model_card import Facts, Score, Stream, model_card
@@ -54,7 +55,7 @@ class ExportOptions:
     layer: int = -1  # the last one that is exported
     max_shard_bytes: int = 5 * 10**9
     results: tuple[Path, ...] = ()  # results.json files, for the card
-    licence: str = ""
+    license: str = ""
 
 
 def parse_place(text: str, flag: str) -> Place:
@@ -91,7 +92,7 @@ def convert(
         UserError: the model cannot be read or has no such form; nothing is written.
     """
     _require_room(target.path)
-    if target.format == "amber" and (options.results or options.licence):
+    if target.format == "amber" and (options.results or options.license):
         raise UserError("--results and --license are for a model card; amber has none")
     scores = _scores(options.results)
     bert, run = _read(source, note)
@@ -103,7 +104,7 @@ def convert(
     if target.format == "amber":
         _write_checkpoint(target.path, bert, run or _foreign_run(bert, source))
     else:
-        facts = _facts(source, target, run, scores, options.licence)
+        facts = _facts(source, target, run, scores, options.license)
         _write_folder(target, bert, facts, options)
     count = sum(leaf.size for leaf in jax.tree.leaves(bert.params))
     note(
@@ -193,19 +194,20 @@ def _facts(
     target: Place,
     run: Mapping[str, Any] | None,
     scores: tuple[Score, ...],
-    licence: str,
+    license: str,
 ) -> Facts:
-    trained = run is not None and "stages" in run["config"]
+    config = migrated(run["config"]) if run else {}
+    trained = "stages" in config
     languages = trained_languages(run) if trained else ()
     return Facts(
         name=target.path.resolve().name,
         origin=f"{source.format}:{source.path.resolve().name}",
         step=int(run["step"]) if run else 0,
-        licence=licence,
+        license=license,
         languages=languages or tuple(sorted({score.language for score in scores})),
         data=_data(run) if trained else (),
-        objectives=_objectives(run["config"]["stages"]) if trained else (),
-        settings=_settings(run["config"]) if trained else {},
+        objectives=_objectives(config["stages"]) if trained else (),
+        settings=_settings(config) if trained else {},
         scores=scores,
     )
 

@@ -12,6 +12,7 @@ from amber_jax.commands.line_files import STANDARD, appearing, lines_of
 from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line
 from amber_jax.errors import UserError
 from amber_jax.inference.model import Model, load
+from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.progress import is_watched, progress_bar
 
 _WINDOW = 1 << 15  # sentences in memory together, and sorted by length together
@@ -19,16 +20,8 @@ _WINDOW = 1 << 15  # sentences in memory together, and sorted by length together
 Note = Callable[[str], None]
 
 
-class Wanted(NamedTuple):
-    """Which vectors, as `library.Model.encode` takes it."""
-
-    layer: int | None = None
-    pooling: str | None = None
-    normalize: bool = False
-
-
 class Written(NamedTuple):
-    """How many vectors were written, and what was odd about their sentences."""
+    """Counts of the vectors written, and of sentences to warn about."""
 
     rows: int
     empty: int
@@ -36,11 +29,18 @@ class Written(NamedTuple):
 
 
 def embed_file(
-    checkpoint: Path, source: str, output: str, wanted: Wanted, *, note: Note
+    checkpoint: Path,
+    source: str,
+    output: str,
+    *,
+    layer: int | None = None,
+    pooling: str | None = None,
+    normalize: bool = False,
+    note: Note,
 ) -> None:
     """Writes one vector per line of a file, as a .npy of [lines, D] float32.
 
-    A line that cannot be used is told and has the vector of an empty sentence, so
+    A line that cannot be used is counted and has the vector of an empty sentence, so
     that row n belongs to line n.
 
     Args:
@@ -48,7 +48,9 @@ def embed_file(
         source: path of a plain, .gz, .bz2 or .xz file, or
             `line_files.STANDARD` for stdin.
         output: path of the .npy; it appears when complete.
-        wanted: which vectors.
+        layer: as of `inference.model.Model.encode`, as are the next two.
+        pooling: of the layer's vectors.
+        normalize: whether vectors have length 1.
         note: called with sentences worth telling.
 
     Raises:
@@ -61,16 +63,19 @@ def embed_file(
         )
     model = load(checkpoint)
     note(str(model))
+    vector = model.vector_with(layer=layer, pooling=pooling)
     rejects: dict[str, int] = {}
     sentences = (text or "" for text in clean_lines(source, rejects))
     title = "stdin" if source == STANDARD else source
     with appearing(output) as file:
-        written = write_vectors(model, sentences, file, wanted, title=title)
+        written = write_vectors(
+            model, sentences, file, vector, normalize=normalize, title=title
+        )
     note(
         f"{written.rows:,} lines -> {output}, [{written.rows}, "
         f"{model.config.hidden_size}] float32; unusable: {counted(rejects)}"
     )
-    for sentence in model.told(written.empty, written.cut):
+    for sentence in model.encoding_warnings(written.empty, written.cut):
         note(sentence)
 
 
@@ -89,7 +94,7 @@ def clean_lines(source: str, rejects: dict[str, int]) -> Iterator[str | None]:
 
 
 def counted(rejects: dict[str, int]) -> str:
-    """Returns the counts in words: `3 empty, 1 not_utf8`, or `none`."""
+    """The counts in words: `3 empty, 1 not_utf8`, or `none`."""
     return ", ".join(f"{n:,} {why}" for why, n in rejects.items()) or "none"
 
 
@@ -97,8 +102,9 @@ def write_vectors(
     model: Model,
     sentences: Iterable[str],
     file: BinaryIO,
-    wanted: Wanted,
+    vector: SentenceVector,
     *,
+    normalize: bool = False,
     title: str,
 ) -> Written:
     """Writes the vectors of any number of sentences as .npy and returns the counts.
@@ -107,7 +113,8 @@ def write_vectors(
         model: that encodes them.
         sentences: read once, some thousands at a time.
         file: open for writing at its start, and not a pipe.
-        wanted: which vectors.
+        vector: as `Model.vector_with` returns it.
+        normalize: whether vectors have length 1.
         title: of the progress bar, which there is if stderr is a terminal.
     """
     rows = empty = cut = 0
@@ -117,7 +124,8 @@ def write_vectors(
         while window := list(itertools.islice(remaining, _WINDOW)):
             encoded = model.encode_counting(
                 window,
-                **wanted._asdict(),
+                vector,
+                normalize=normalize,
                 on_progress=lambda done, _, before=rows: advance(before + done),
             )
             file.write(np.ascontiguousarray(encoded.vectors, "<f4"))
@@ -129,8 +137,8 @@ def write_vectors(
 
 
 def _npy_header(rows: int, width: int) -> bytes:
-    """Returns the head of a .npy; NumPy pads it to one length for any count of rows."""
-    head = io.BytesIO()
-    facts = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
-    np.lib.format.write_array_header_1_0(head, facts)
-    return head.getvalue()
+    """The header of a .npy; NumPy pads it to one length for any count of rows."""
+    header = io.BytesIO()
+    fields = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+    np.lib.format.write_array_header_1_0(header, fields)
+    return header.getvalue()

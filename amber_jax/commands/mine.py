@@ -9,10 +9,11 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from amber_jax.commands.embed import Wanted, clean_lines, counted, write_vectors
+from amber_jax.commands.embed import clean_lines, counted, write_vectors
 from amber_jax.commands.line_files import appearing
 from amber_jax.errors import UserError
 from amber_jax.inference.model import Model, load
+from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.ranges import Choice, problems, real, refuse, whole
 from amber_jax.search.mining import MARGINS, mutual_best
 
@@ -20,7 +21,7 @@ _DIGEST_BYTES = 16  # 10^9 sentences hold two of one digest at odds of 10^-21
 
 SEARCH_RANGES = {
     "margin": Choice(tuple(MARGINS)),
-    "neighbours": whole(1, 10_000),
+    "neighbors": whole(1, 10_000),
     "threshold": real(-1e9, 1e9),
 }
 
@@ -28,17 +29,17 @@ Note = Callable[[str], None]
 
 
 class Search(NamedTuple):
-    """Which pairs are wanted, see `search.mining.mutual_best`."""
+    """The pairs to find, see `search.mining.mutual_best`."""
 
     margin: str = "ratio"
-    neighbours: int = 4
+    neighbors: int = 4
     threshold: float | None = None
 
 
 class _Side(NamedTuple):
     vectors: np.ndarray  # [N, D] float32, a memory map
     texts: Path  # the N different sentences, one a line
-    starts: array  # [N] where each of them begins in `texts`
+    starts: array  # [N] byte offset of each of them in `texts`
 
 
 def mine_files(
@@ -47,8 +48,9 @@ def mine_files(
     tgt: str,
     output: str,
     *,
-    wanted: Wanted,
     search: Search,
+    layer: int | None = None,
+    pooling: str | None = None,
     note: Note,
 ) -> None:
     r"""Writes the sentences that are each other's best, as `score\tsource\ttarget`.
@@ -62,8 +64,9 @@ def mine_files(
         src: path of a file with one sentence a line, plain, .gz, .bz2 or .xz.
         tgt: the same in another language.
         output: path of the .tsv; it appears when complete.
-        wanted: which vectors.
         search: which pairs.
+        layer: as of `inference.model.Model.encode`, as is the next.
+        pooling: of the layer's vectors.
         note: called with sentences worth telling.
 
     Raises:
@@ -72,14 +75,19 @@ def mine_files(
     _check(search)
     model = load(checkpoint)
     note(str(model))
+    vector = model.vector_with(layer=layer, pooling=pooling)
     with appearing(output) as file, _scratch(output) as folder:
         sides = [
-            _embed(model, source, Path(folder) / name, wanted, note=note)
+            _embed(model, source, Path(folder) / name, vector, note=note)
             for name, source in (("src", src), ("tgt", tgt))
         ]
         counts = [len(side.vectors) for side in sides]
         note(f"comparing {counts[0]:,} x {counts[1]:,} sentences")
-        mined = mutual_best(*(side.vectors for side in sides), **search._asdict())
+        mined = mutual_best(
+            *(side.vectors for side in sides),
+            **search._asdict(),
+            striped=model.config.kernels.scores == "striped",
+        )
         pairs = zip(mined.scores, *_texts(sides, mined.src, mined.tgt), strict=True)
         for score, x, y in pairs:
             file.write(f"{score:.6f}\t{x}\t{y}\n".encode())
@@ -88,13 +96,13 @@ def mine_files(
 
 
 def _check(search: Search) -> None:
-    wrong = [
+    out_of_range = [
         problem
         for name, allowed in SEARCH_RANGES.items()
         if (value := getattr(search, name)) is not None
         for problem in problems(value, allowed, f"--{name}")
     ]
-    refuse("mine", wrong)
+    refuse("mine", out_of_range)
 
 
 def _scratch(output: str) -> tempfile.TemporaryDirectory:
@@ -102,16 +110,16 @@ def _scratch(output: str) -> tempfile.TemporaryDirectory:
 
 
 def _embed(
-    model: Model, source: str, place: Path, wanted: Wanted, *, note: Note
+    model: Model, source: str, stem: Path, vector: SentenceVector, *, note: Note
 ) -> _Side:
-    """Writes a side's sentences and vectors to files named after `place`."""
-    texts, vectors = place.with_suffix(".txt"), place.with_suffix(".npy")
+    """Writes a side's sentences and vectors to `stem`.txt and `stem`.npy."""
+    texts, vectors = stem.with_suffix(".txt"), stem.with_suffix(".npy")
     rejects: dict[str, int] = {}
     starts = array("q")
     usable = (text for text in clean_lines(source, rejects) if text is not None)
     with texts.open("wb") as text_file, vectors.open("wb") as vector_file:
         distinct = _distinct(usable, text_file, starts)
-        written = write_vectors(model, distinct, vector_file, wanted, title=source)
+        written = write_vectors(model, distinct, vector_file, vector, title=source)
     if not starts:
         raise UserError(
             f"{source}: has no usable line ({counted(rejects)}); wanted one sentence "
@@ -121,13 +129,13 @@ def _embed(
         f"{source}: {len(starts):,} different sentences; unusable lines: "
         f"{counted(rejects)}"
     )
-    for sentence in model.told(written.empty, written.cut):
+    for sentence in model.encoding_warnings(written.empty, written.cut):
         note(f"{source}: {sentence}")
     return _Side(np.load(vectors, mmap_mode="r"), texts, starts)
 
 
 def _distinct(sentences: Iterable[str], file: BinaryIO, starts: array) -> Iterator[str]:
-    """Yields every sentence once; writes it to `file` and where it begins."""
+    """Yields every sentence once; writes it to `file` and its offset to `starts`."""
     seen: set[bytes] = set()
     start = 0
     for sentence in sentences:
@@ -140,8 +148,10 @@ def _distinct(sentences: Iterable[str], file: BinaryIO, starts: array) -> Iterat
             yield sentence
 
 
-def _texts(sides: Iterable[_Side], *chosen: np.ndarray) -> Iterator[Iterator[str]]:
-    for side, rows in zip(sides, chosen, strict=True):
+def _texts(
+    sides: Iterable[_Side], *rows_of_sides: np.ndarray
+) -> Iterator[Iterator[str]]:
+    for side, rows in zip(sides, rows_of_sides, strict=True):
         yield _read(side, rows)
 
 

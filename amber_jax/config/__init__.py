@@ -15,6 +15,7 @@ from amber_jax.config.evaluation import (
     evaluation_problems,
     retrieval,
     retrieval_problems,
+    sentence_vector_problems,
     word_alignment_evaluation,
     word_alignment_problems,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "refuse_variant",
     "retrieval",
     "retrieval_problems",
+    "sentence_vector_problems",
     "stage",
     "validate",
     "word_alignment_evaluation",

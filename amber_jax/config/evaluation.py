@@ -5,27 +5,30 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from amber_jax.config.kernels import KERNEL_RANGES, kernels
+from amber_jax.model.sentence_vector import POOLINGS, SentenceVector
 from amber_jax.ranges import LAYER, PROBABILITY, Choice, problems, whole
 from amber_jax.search.similarities import EXACT, SIMILARITIES
 from amber_jax.search.symmetrization import SYMMETRIZATIONS
 from amber_jax.tasks import RETRIEVAL, WORD_ALIGNMENT
 
-POOLINGS = ("mean", "first")
 ALIGNMENT_METHODS = ("similarity", "attention")
 
+SENTENCE_VECTOR_RANGES = {
+    "layer": LAYER,
+    "pooling": Choice(POOLINGS),
+    "special_tokens": bool,
+}
 RETRIEVAL_RANGES = {
     "name": str,
     "path": str,
     "pivot": str,
     "languages": [str],
     "max_candidates": whole(0),
-    "layer": LAYER,
-    "pooling": Choice(POOLINGS),
-    "special_tokens": bool,
+    **SENTENCE_VECTOR_RANGES,
     "layer_curve": bool,
-    "centre": bool,
+    "center": bool,
     "similarity": Choice(tuple(SIMILARITIES)),
-    "neighbours": whole(0, 10_000),
+    "neighbors": whole(0, 10_000),
     "index": str,
     "max_length": whole(3, 2**20),  # a word and its specials
     "batch_size": whole(1, 2**20),
@@ -42,7 +45,7 @@ EVALUATION_RANGES = {
 ALIGNMENT_RANGES = {
     "method": Choice(ALIGNMENT_METHODS),
     "layer": LAYER,
-    "symmetrisation": Choice(SYMMETRIZATIONS),
+    "symmetrization": Choice(SYMMETRIZATIONS),
     "threshold": PROBABILITY,
 }
 WORD_ALIGNMENT_RANGES = {
@@ -57,7 +60,7 @@ WORD_ALIGNMENT_RANGES = {
 
 
 def retrieval(name: str) -> ConfigDict:
-    """Returns the defaults of a sentence-retrieval evaluation."""
+    """The defaults of a sentence-retrieval evaluation."""
     config = ConfigDict()
     config.name = name
     config.path = ""  # Tatoeba v1 folder, or a many-way .tsv file
@@ -68,9 +71,9 @@ def retrieval(name: str) -> ConfigDict:
     config.pooling = "mean"  # or "first", the vector of [CLS]
     config.special_tokens = False  # whether [CLS] and [SEP] count in the mean
     config.layer_curve = False  # averages of every layer too, in the same pass
-    config.centre = False  # subtract each language's mean vector first
+    config.center = False  # subtract each language's mean vector first
     config.similarity = "cosine"  # or another of search/similarities.py
-    config.neighbours = 0  # that "csls" and "margin" look at; 0: 10 and 4, the papers'
+    config.neighbors = 0  # that "csls" and "margin" look at; 0: 10 and 4, the papers'
     config.index = EXACT  # or a faiss factory string, "Flat", "IVF1024,Flat", ...
     config.max_length = 128  # tokens of a sentence, specials included
     config.batch_size = 64  # sentences of max_length tokens; more of shorter ones
@@ -79,7 +82,7 @@ def retrieval(name: str) -> ConfigDict:
 
 
 def evaluation() -> ConfigDict:
-    """Returns the defaults of amber evaluate: no retrievals yet."""
+    """The defaults of amber evaluate: no retrievals yet."""
     config = ConfigDict()
     config.task = RETRIEVAL
     config.label = ""  # name of the model in tables; empty: its path
@@ -94,7 +97,7 @@ def evaluation() -> ConfigDict:
 
 
 def word_alignment_evaluation() -> ConfigDict:
-    """Returns the defaults of scoring word alignments against gold links."""
+    """The defaults of scoring word alignments against gold links."""
     config = ConfigDict()
     config.task = WORD_ALIGNMENT
     config.name = ""  # of the data set, in tables; empty: its folder's
@@ -108,45 +111,52 @@ def word_alignment_evaluation() -> ConfigDict:
     config.languages = ()  # empty: all that are there
     config.method = "similarity"  # or "attention", of the last layer
     config.layer = -1  # of the similarity; -1: the last; 0: embeddings
-    config.symmetrisation = "intersection"  # one of SYMMETRIZATIONS
+    config.symmetrization = "intersection"  # one of SYMMETRIZATIONS
     config.threshold = 0.0  # least probability of a link; 0: each piece's best
     return config.lock()
 
 
 def evaluation_problems(config: ConfigDict) -> Iterator[str]:
-    """Yields what is wrong with settings of retrievals, whatever the model."""
-    found = list(problems(config, EVALUATION_RANGES))
-    if not found and not config.retrievals:
-        found.append("retrievals is empty; nothing would be evaluated")
-    yield from found
+    """Yields the problems of settings of retrievals, whatever the model."""
+    out_of_range = list(problems(config, EVALUATION_RANGES))
+    yield from out_of_range
+    if not out_of_range and not config.retrievals:
+        yield "retrievals is empty; nothing would be evaluated"
 
 
-def retrieval_problems(one: ConfigDict, num_layers: int) -> Iterator[str]:
-    """Yields what is wrong with a retrieval evaluation of a model of that depth."""
-    out_of_range = list(problems(one, RETRIEVAL_RANGES))
-    for problem in out_of_range or _retrieval_conflicts(one, num_layers):
-        yield f"evaluation {one.name}: {problem}"
+def retrieval_problems(settings: ConfigDict, num_layers: int) -> Iterator[str]:
+    """Yields the problems of a retrieval evaluation of a model of that depth."""
+    out_of_range = list(problems(settings, RETRIEVAL_RANGES))
+    for problem in out_of_range or _retrieval_conflicts(settings, num_layers):
+        yield f"evaluation {settings.name}: {problem}"
 
 
-def _retrieval_conflicts(one: ConfigDict, num_layers: int) -> Iterator[str]:
-    if not one.path:
+def _retrieval_conflicts(settings: ConfigDict, num_layers: int) -> Iterator[str]:
+    if not settings.path:
         yield "path is empty"
-    yield from layer_problems(one.layer, num_layers)
-    if one.index != EXACT and not SIMILARITIES[one.similarity].is_product:
+    yield from layer_problems(settings.layer, num_layers)
+    if settings.index != EXACT and not SIMILARITIES[settings.similarity].is_product:
         products = [name for name, kind in SIMILARITIES.items() if kind.is_product]
         yield (
-            f"index {one.index!r} cannot find neighbours by {one.similarity}; "
+            f"index {settings.index!r} cannot find neighbors by {settings.similarity}; "
             f"use index {EXACT!r}, or similarity {' or '.join(products)}"
         )
-    if one.predictions and (one.pivot != "en" or one.max_candidates):
+    pivot, limit = settings.pivot, settings.max_candidates
+    if settings.predictions and (pivot != "en" or limit):
         yield (
             "predictions are for XTREME's Tatoeba; they need "
-            f"pivot en, not {one.pivot}, and max_candidates 0, not {one.max_candidates}"
+            f"pivot en, not {pivot}, and max_candidates 0, not {limit}"
         )
+
+
+def sentence_vector_problems(vector: SentenceVector, num_layers: int) -> Iterator[str]:
+    """Yields the problems of a sentence vector of a model of that depth."""
+    out_of_range = list(problems(vector._asdict(), SENTENCE_VECTOR_RANGES))
+    yield from out_of_range or layer_problems(vector.layer, num_layers)
 
 
 def word_alignment_problems(config: ConfigDict, num_layers: int) -> Iterator[str]:
-    """Yields what is wrong with scoring word alignments of a model of that depth."""
+    """Yields the problems of scoring word alignments of a model of that depth."""
     out_of_range = list(problems(config, WORD_ALIGNMENT_RANGES))
     yield from out_of_range or _word_alignment_conflicts(config, num_layers)
 
@@ -162,13 +172,13 @@ def _word_alignment_conflicts(config: ConfigDict, num_layers: int) -> Iterator[s
 
 
 def alignment_problems(
-    *, method: str, layer: int, symmetrisation: str, threshold: float, num_layers: int
+    *, method: str, layer: int, symmetrization: str, threshold: float, num_layers: int
 ) -> Iterator[str]:
-    """Yields what is wrong with the options of aligning words."""
+    """Yields the problems of the options of aligning words."""
     options = {
         "method": method,
         "layer": layer,
-        "symmetrisation": symmetrisation,
+        "symmetrization": symmetrization,
         "threshold": threshold,
     }
     if out_of_range := list(problems(options, ALIGNMENT_RANGES)):
@@ -180,7 +190,7 @@ def alignment_problems(
 
 
 def layer_problems(layer: int, num_layers: int) -> Iterator[str]:
-    """Yields what is wrong with a layer of a model of that depth."""
+    """Yields the problems of a layer of a model of that depth."""
     yield from problems(layer, LAYER, "layer")
     if LAYER.holds(layer) and layer > num_layers:
         yield (

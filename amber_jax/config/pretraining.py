@@ -65,12 +65,12 @@ PRETRAINING_RANGES = {
     "kernels": KERNEL_RANGES,
     "masking_rate": real(0, 1, without_low=True, without_high=True),
     "sentence_alignment": {
-        **dict.fromkeys(("symmetric", "normalise", "special_tokens"), bool),
+        **dict.fromkeys(("symmetric", "normalize", "special_tokens"), bool),
         "scale": real(0, 1e4, without_low=True),
         "margin": real(0, 1e4),
     },
     "word_alignment": {
-        **dict.fromkeys(("renormalise", "special_tokens", "punctuation"), bool),
+        **dict.fromkeys(("renormalize", "special_tokens", "punctuation"), bool),
         "max_position_offset": whole(0, 2**20),
     },
     "optimizer": OPTIMIZER_RANGES,
@@ -84,7 +84,7 @@ PRETRAINING_RANGES = {
 
 
 def pretraining() -> ConfigDict:
-    """Returns the defaults of a pretraining run: mBERT's sizes, no stages yet."""
+    """The defaults of a pretraining run: mBERT's sizes, no stages yet."""
     config = ConfigDict()
     config.seed = 0
     config.corpus = ""  # folder that amber build_corpus wrote
@@ -117,14 +117,14 @@ def pretraining() -> ConfigDict:
     # Options of losses/sentence_alignment.py. Defaults are the paper's formula.
     config.sentence_alignment = ConfigDict()
     config.sentence_alignment.symmetric = False  # x -> y only [paper]
-    config.sentence_alignment.normalise = False  # plain dot product [paper]
+    config.sentence_alignment.normalize = False  # plain dot product [paper]
     config.sentence_alignment.scale = 1.0  # no temperature [paper]
     config.sentence_alignment.margin = 0.0  # [paper]
     config.sentence_alignment.special_tokens = False  # [CLS], [SEP] in the mean [ours]
 
     # Options of losses/word_alignment.py. Defaults are the paper's formula.
     config.word_alignment = ConfigDict()
-    config.word_alignment.renormalise = False  # over the other side [ours]
+    config.word_alignment.renormalize = False  # over the other side [ours]
     config.word_alignment.special_tokens = False  # [ours]
     config.word_alignment.punctuation = True  # counts like words [ours]
     config.word_alignment.max_position_offset = 0  # positions; 0: none [ours]
@@ -151,14 +151,14 @@ def pretraining() -> ConfigDict:
 
 
 def stage(name: str) -> ConfigDict:
-    """Returns the defaults of one stage: masked language modelling, nothing else."""
+    """The defaults of one stage: masked language modeling, nothing else."""
     config = ConfigDict()
     config.name = name
     config.num_steps = 1_000_000  # [paper]
-    # Sentence pairs in the global batch; a text without a neighbour counts as one.
+    # Sentence pairs in the global batch; a text without a neighbor counts as one.
     # Rows are packed: how many hold that many pairs on average follows from the
     # corpus and is printed at the start.
-    config.monolingual_pairs = 8192  # neighbouring sentences of one text [paper]
+    config.monolingual_pairs = 8192  # neighboring sentences of one text [paper]
     config.translation_pairs = 0
     config.micro_batches = 1  # parts in which a batch is processed, to save memory
     config.peak_learning_rate = 1e-4  # [BERT]
@@ -178,9 +178,9 @@ def stage(name: str) -> ConfigDict:
 
 
 def as_variant(second: ConfigDict, variant: str) -> ConfigDict:
-    """Returns stage 2 as one of the paper's four rows; each adds to the one before.
+    """Stage 2 as one of the paper's four rows; each adds to the one before.
 
-    `mlm` goes on with monolingual text, `tlm` adds masked language modelling on
+    `mlm` goes on with monolingual text, `tlm` adds masked language modeling on
     translation pairs, `wa` the word-alignment and `sa` the sentence-alignment loss.
     """
     if variant not in VARIANTS:
@@ -197,9 +197,9 @@ def as_variant(second: ConfigDict, variant: str) -> ConfigDict:
 
 
 def validate(config: ConfigDict) -> None:
-    """Raises UserError with everything that is wrong with a pretraining config."""
-    found = list(problems(config, PRETRAINING_RANGES))
-    refuse("config", found or _conflicts(config))
+    """Raises UserError with all problems of a pretraining config."""
+    out_of_range = list(problems(config, PRETRAINING_RANGES))
+    refuse("config", out_of_range or _conflicts(config))
 
 
 def _conflicts(config: ConfigDict) -> Iterator[str]:
@@ -213,30 +213,30 @@ def _conflicts(config: ConfigDict) -> Iterator[str]:
         )
     if not config.stages:
         yield "stages is empty; nothing would be trained"
-    if sum(one.num_steps for one in config.stages) > INT32_MAX:
+    if sum(stage.num_steps for stage in config.stages) > INT32_MAX:
         yield f"num_steps of all stages together exceeds {INT32_MAX:,}"
-    for number, one in enumerate(config.stages):
-        for problem in _stage_conflicts(one):
-            yield f"stages[{number}] ({one.name}): {problem}"
-    for one in config.evaluations:
-        yield from retrieval_problems(one, model.num_layers)
+    for index, stage in enumerate(config.stages):
+        for problem in _stage_conflicts(stage):
+            yield f"stages[{index}] ({stage.name}): {problem}"
+    for evaluation in config.evaluations:
+        yield from retrieval_problems(evaluation, model.num_layers)
 
 
-def _stage_conflicts(one: ConfigDict) -> Iterator[str]:
-    late = [loss for loss in LOSSES if one[loss].start_step >= one.num_steps]
+def _stage_conflicts(stage: ConfigDict) -> Iterator[str]:
+    late = [loss for loss in LOSSES if stage[loss].start_step >= stage.num_steps]
     if late:
         yield f"{' and '.join(late)} would start after the stage's end"
-    if one.warmup_steps + one.decay_steps > one.num_steps:
+    if stage.warmup_steps + stage.decay_steps > stage.num_steps:
         yield (
-            f"warmup_steps {one.warmup_steps} and decay_steps {one.decay_steps} "
-            f"together exceed num_steps {one.num_steps}"
+            f"warmup_steps {stage.warmup_steps} and decay_steps {stage.decay_steps} "
+            f"together exceed num_steps {stage.num_steps}"
         )
-    yield from schedule_problems(one)
-    if one.monolingual_pairs + one.translation_pairs == 0:
+    yield from schedule_problems(stage)
+    if stage.monolingual_pairs + stage.translation_pairs == 0:
         yield "monolingual_pairs and translation_pairs are both 0; no data"
-    weights = {loss: one[loss].weight for loss in LOSSES}
+    weights = {loss: stage[loss].weight for loss in LOSSES}
     if not any(weights.values()):
         yield f"loss weights {weights} are all 0"
     aligned = [loss for loss in LOSSES if loss != "masked_lm" and weights[loss]]
-    if aligned and not one.translation_pairs:
+    if aligned and not stage.translation_pairs:
         yield f"{' and '.join(aligned)} needs translation_pairs, which is 0"

@@ -1,22 +1,15 @@
-"""A BERT outside of any format: what readers return and writers take."""
+"""A BERT outside of any format, as readers return and writers take it."""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 
 from amber_jax.errors import UserError
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.tokenization import Tokenizer
 from amber_jax.types import Params
-
-
-class SentenceVector(NamedTuple):
-    """How the last layer's vectors make a sentence's vector."""
-
-    pooling: str  # "mean", or "first" for the vector of [CLS]
-    special_tokens: bool  # whether [CLS] and [SEP] count in the mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +23,7 @@ class Bert:
     config: EncoderConfig
     params: Params
     tokenizer: Tokenizer
-    sentence_vector: SentenceVector
+    sentence_vector: SentenceVector  # from the last layer
     notes: tuple[str, ...] = ()  # sentences about what is not as it was in the file
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from amber_jax.convert import tokenizer_files
-from amber_jax.convert.bert import Bert, SentenceVector
+from amber_jax.convert.bert import Bert
 from amber_jax.convert.bert_config import as_bert_config, read_encoder_config
 from amber_jax.convert.json_files import read_object
 from amber_jax.convert.names import from_params, left_behind, to_params
@@ -14,6 +14,7 @@ from amber_jax.convert.weights import as_float32, read_weights, write_weights
 from amber_jax.errors import UserError
 from amber_jax.files import write_json
 from amber_jax.model.activation import LAYER_NORM_EPSILON
+from amber_jax.model.sentence_vector import SentenceVector
 
 CONFIG = "config.json"
 _PREFIX = "bert."  # of the encoder inside of a model with heads
@@ -41,7 +42,7 @@ def read(folder: Path) -> Bert:
     tensors, notes = _read_tensors(folder)
     params = to_params(tensors, config, "hf", origin=str(folder))
     tokenizer = tokenizer_files.read(folder, vocab_size=config.vocab_size)
-    return Bert(config, params, tokenizer, SentenceVector("mean", False), notes)
+    return Bert(config, params, tokenizer, SentenceVector(), notes)
 
 
 def write(folder: Path, bert: Bert, *, max_shard_bytes: int) -> None:

@@ -68,7 +68,7 @@ class Facts:
     name: str
     origin: str  # the format and folder that it was converted from
     step: int  # of training here; 0: none
-    licence: str
+    license: str
     languages: tuple[str, ...]
     data: tuple[Stream, ...]
     objectives: tuple[str, ...]  # a sentence for each stage
@@ -88,7 +88,7 @@ def model_card(facts: Facts, bert: Bert, target: Format) -> str:
         f"## Training\n\n{_training(facts, bert)}",
         f"## Results\n\n{_results(facts)}",
         f"## Limits\n\n{_limits(bert)}",
-        f"## Licence\n\n{_licence(facts)}",
+        f"## License\n\n{_license(facts)}",
     ]
     return f"{_header(facts, bert, target)}\n" + "\n\n".join(sections) + "\n"
 
@@ -100,7 +100,7 @@ def _header(facts: Facts, bert: Bert, target: Format) -> str:
         task = "sentence-similarity"
     fields: dict[str, Any] = {
         "language": facts.languages,
-        "license": facts.licence,
+        "license": facts.license,
         "library_name": library,
         "pipeline_tag": task,
         "tags": ["bert", "multilingual", "amber_jax", library],
@@ -220,9 +220,9 @@ def _limits(bert: Bert) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _licence(facts: Facts) -> str:
-    if facts.licence:
-        return f"{facts.licence}. The texts it was trained on have their own."
+def _license(facts: Facts) -> str:
+    if facts.license:
+        return f"{facts.license}. The texts it was trained on have their own."
     return (
         "Not said by who converted it. It follows from the weights it began with and "
         "the texts it was trained on."

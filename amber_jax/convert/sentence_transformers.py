@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from amber_jax.convert import huggingface
-from amber_jax.convert.bert import Bert, SentenceVector
+from amber_jax.convert.bert import Bert
 from amber_jax.convert.json_files import inside, read_json, read_object, read_optional
 from amber_jax.convert.weights import write_weights
 from amber_jax.errors import UserError
 from amber_jax.files import write_json
+from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.tokenization.tokenizer import CONFIG_FILE
 
 _MODULES, _MODULE_CONFIG = "modules.json", "config.json"
@@ -91,9 +92,8 @@ def read(folder: Path) -> Bert:
     if "Normalize" in modules:
         notes += ("its vectors were scaled to length 1; ask for that when encoding",)
     notes += tuple(_settings_left_behind(folder, modules, bert.config.max_positions))
-    return dataclasses.replace(
-        bert, sentence_vector=SentenceVector(pooling, special_tokens), notes=notes
-    )
+    vector = SentenceVector(pooling=pooling, special_tokens=special_tokens)
+    return dataclasses.replace(bert, sentence_vector=vector, notes=notes)
 
 
 def _pooling(bert: Bert) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from amber_jax.convert import tokenizer_files
-from amber_jax.convert.bert import Bert, SentenceVector
+from amber_jax.convert.bert import Bert
 from amber_jax.convert.bert_config import as_bert_config, read_encoder_config
 from amber_jax.convert.names import from_params, left_behind, to_params
 from amber_jax.convert.weights import as_float32
 from amber_jax.errors import UserError, from_extra
 from amber_jax.files import write_json, writing
+from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.tokenization import wordpiece
 
 CONFIG, CHECKPOINT = "bert_config.json", "bert_model.ckpt"
@@ -33,7 +34,7 @@ def read(folder: Path) -> Bert:
     tensors, notes = _read_tensors(prefix)
     params = to_params(tensors, config, "tf1", origin=str(prefix))
     tokenizer = tokenizer_files.read(folder, vocab_size=config.vocab_size)
-    return Bert(config, params, tokenizer, SentenceVector("mean", False), notes)
+    return Bert(config, params, tokenizer, SentenceVector(), notes)
 
 
 def write(folder: Path, bert: Bert) -> None:

@@ -1,1 +1,1 @@
-"""Raw text to tokenised shards: readers, filters, packing, the record format."""
+"""Raw text to tokenized shards: readers, filters, packing, the record format."""

@@ -225,7 +225,7 @@ def _process(
 ) -> tuple[dict[StreamKey, list[StoredPart]], list[InputFacts]]:
     """Returns the parts of each stream in order, and what each input gave."""
     units = [unit for source in inputs for unit in source.units]
-    found = reported("tokenise", run(_run_unit, map(jobs, units)), len(units), report)
+    found = reported("tokenize", run(_run_unit, map(jobs, units)), len(units), report)
     parts: dict[StreamKey, list[StoredPart]] = defaultdict(list)
     facts = []
     for number, source in enumerate(inputs):

@@ -53,13 +53,13 @@ def pack(
 
 
 def best_fit(pairs: Sequence[Pair], *, row_length: int, max_pairs: int) -> list[Row]:
-    """Returns rows that hold every pair; arguments as `best_fit_places`."""
+    """Returns rows that hold every pair; arguments as `best_fit_indices`."""
     lengths = [sum(spans(pair)) for pair in pairs]
-    places = best_fit_places(lengths, row_length=row_length, max_pairs=max_pairs)
+    places = best_fit_indices(lengths, row_length=row_length, max_pairs=max_pairs)
     return [[pairs[i] for i in row] for row in places]
 
 
-def best_fit_places(
+def best_fit_indices(
     lengths: Sequence[int], *, row_length: int, max_pairs: int
 ) -> list[list[int]]:
     """Returns which pairs stand in which row: longest first, into the fullest row.
@@ -114,10 +114,10 @@ def taken_apart(records: np.ndarray, *, row_length: int) -> Iterator[Pair]:
 
 
 def text_pairs(lines: Iterable[TokenIds | None], max_piece: int) -> list[Pair]:
-    """Returns running text as pairs of neighbouring pieces of one document.
+    """Returns running text as pairs of neighboring pieces of one document.
 
-    Two neighbouring lines are a pair; a line longer than `max_piece` tokens is cut
-    into pairs of its own; a line without a neighbour stands alone. None ends a
+    Two neighboring lines are a pair; a line longer than `max_piece` tokens is cut
+    into pairs of its own; a line without a neighbor stands alone. None ends a
     document.
 
         [[1, 2, 3], [4], None, [5]], max_piece 2     ([1, 2], [3])  ([4], [])  ([5], [])

@@ -35,7 +35,7 @@ from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.tokenization.tokenizer import Tokenizer
 
 SAMPLED_SHARE = 100  # one block in so many tells what to expect
-_BATCH_LINES = 256  # lines tokenised together
+_BATCH_LINES = 256  # lines tokenized together
 
 StreamKey = tuple[str, str]  # ("pair", "en-fr") or ("mono", "en")
 Line = dict[str, Cleaned]  # language -> its screened cell

@@ -1,6 +1,6 @@
 """The order of things, as functions of a few integers.
 
-Nothing here keeps state: what stands at place i is computed from i, so a run can
+Nothing here keeps state: the element at position i is computed from i, so a run can
 start anywhere and on any number of processes.
 """
 
@@ -18,11 +18,11 @@ BLOCK_ROWS = 1024
 
 
 def permuted(index: np.ndarray, size: int, key: Key) -> np.ndarray:
-    """Returns where a keyed permutation of 0..size-1 sends each of `index`, int64.
+    """The images of `index` under a keyed permutation of 0..size-1, [K] int64.
 
     Args:
         index: [K] int64 in [0, size).
-        size: how many things are permuted.
+        size: of the permutation.
         key: chooses the permutation.
     """
     return permuted_each(index, [size], [key], np.zeros_like(index))
@@ -31,15 +31,15 @@ def permuted(index: np.ndarray, size: int, key: Key) -> np.ndarray:
 def permuted_each(
     index: np.ndarray, sizes: Sequence[int], keys: Sequence[Key], which: np.ndarray
 ) -> np.ndarray:
-    """Returns where permutations[which[k]] sends index[k] for every k, int64.
+    """The image of index[k] under permutations[which[k]] for every k, [K] int64.
 
     A Feistel network over the next even power of two, walked until the result lies
-    inside: constant memory for any size. All permutations walk together, because
-    most of numpy's time for a few elements is spent in calling it.
+    inside: constant memory for any size. All permutations walk together, because for
+    few elements NumPy spends most of its time on calls.
 
     Args:
         index: [K] int64, the k-th in [0, sizes[which[k]]).
-        sizes: [P], how many things each permutation permutes.
+        sizes: [P], of the permutations.
         keys: [P], as of `permuted`.
         which: [K] int64 in [0, P).
 
@@ -76,16 +76,16 @@ def _feistel(x: np.ndarray, round_keys: np.ndarray, half: np.ndarray) -> np.ndar
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-    """Source: the finaliser of splitmix64, Steele et al. 2014."""
+    """Source: the finalizer of splitmix64, Steele et al. 2014."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
 def block_counts(rates: Mapping[str, float]) -> dict[str, int]:
-    """Returns how many of `BLOCK_ROWS` rows each stream gets, by largest remainder.
+    """The rows of each stream in a block of `BLOCK_ROWS`, by largest remainder.
 
-    No stream with a positive rate is left out: it gets one row at least.
+    Every stream with a positive rate gets at least one row.
     """
     total = sum(rates.values())
     exact = {name: BLOCK_ROWS * rate / total for name, rate in rates.items()}
@@ -101,13 +101,13 @@ def block_counts(rates: Mapping[str, float]) -> dict[str, int]:
 def mixture(
     index: np.ndarray, counts: Sequence[int], key: Key
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which stream serves each place of a mixture, and its how-manieth row.
+    """The stream at each position of a mixture, and the row index within the stream.
 
-    Places are cut into blocks of `sum(counts)`; every block holds each stream as
+    Positions are cut into blocks of `sum(counts)`; every block holds each stream as
     often as `counts` says, in an order of its own.
 
     Args:
-        index: [K] int64, places in the endless mixture.
+        index: [K] int64, positions in the endless mixture.
         counts: rows of each stream in a block.
         key: chooses the order.
 
@@ -118,8 +118,8 @@ def mixture(
     members = np.repeat(np.arange(len(sizes)), sizes)
     firsts = np.repeat(np.cumsum(sizes) - sizes, sizes)
     blocks, slots = np.divmod(index, len(members))
-    touched, which = np.unique(blocks, return_inverse=True)
-    keys = [(*key, block) for block in touched.tolist()]
-    place = permuted_each(slots, [len(members)] * len(keys), keys, which)
-    streams = members[place]
-    return streams, blocks * sizes[streams] + place - firsts[place]
+    distinct, which = np.unique(blocks, return_inverse=True)
+    keys = [(*key, block) for block in distinct.tolist()]
+    slots = permuted_each(slots, [len(members)] * len(keys), keys, which)
+    streams = members[slots]
+    return streams, blocks * sizes[streams] + slots - firsts[slots]

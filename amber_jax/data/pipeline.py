@@ -24,7 +24,7 @@ _MIXTURE_KEY, _ROW_KEY = 0, 1  # keep the two uses of a stage's seed apart
 
 @dataclasses.dataclass(frozen=True)
 class BatchPlan:
-    """Everything that decides a stage's batches."""
+    """All that a stage's batches depend on."""
 
     corpus: Corpus
     rows: Mapping[str, int]  # kind -> rows in the global batch
@@ -40,7 +40,7 @@ class BatchPlan:
 
 
 def batch_at(plan: BatchPlan, step: int) -> HostBatch:
-    """Returns this process's rows of the global batch of `step`.
+    """This process's rows of the global batch of `step`.
 
     For each kind of rows the arrays of `plan.fields`, with B = global rows / processes
     in front. Batches of consecutive processes, one after the other, are the batch of a
@@ -52,14 +52,14 @@ def batch_at(plan: BatchPlan, step: int) -> HostBatch:
 def _rows_at(plan: BatchPlan, kind: str, step: int) -> dict[str, np.ndarray]:
     own = plan.rows[kind] // plan.process_count
     first = step * plan.rows[kind] + plan.process_index * own
-    numbers, epochs, rows = _served(plan, kind, np.arange(first, first + own))
+    streams, epochs, rows = _row_ids(plan, kind, np.arange(first, first + own))
     length, pairs = plan.corpus.row_length, plan.corpus.max_pairs
     packed = np.empty((own, length + 2 * pairs), np.int32)
-    for number, stream in enumerate(plan.corpus.streams[kind].values()):
-        here = np.flatnonzero(numbers == number)
-        if here.size:
-            packed[here] = _read(plan.corpus, stream, rows[here])
-    row_ids = np.stack([2 * numbers + _kind_number(kind), epochs, rows], axis=1)
+    for index, stream in enumerate(plan.corpus.streams[kind].values()):
+        of_stream = np.flatnonzero(streams == index)
+        if of_stream.size:
+            packed[of_stream] = _read(plan.corpus, stream, rows[of_stream])
+    row_ids = np.stack([2 * streams + _kind_number(kind), epochs, rows], axis=1)
     arrays = {
         "token_ids": packed[:, :length],
         "span_lengths": packed[:, length:].reshape(own, pairs, 2),
@@ -71,27 +71,27 @@ def _rows_at(plan: BatchPlan, kind: str, step: int) -> dict[str, np.ndarray]:
     }
 
 
-def _served(
+def _row_ids(
     plan: BatchPlan, kind: str, index: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns stream, epoch and row, [K] int64 each, at places `index` of a stage."""
+    """Stream, epoch and row, [K] int64 each, at positions `index` of a stage."""
     streams = plan.corpus.streams[kind]
     counts = block_counts({name: stream.rate for name, stream in streams.items()})
     sizes = np.array([stream.rows for stream in streams.values()])
     key = (plan.seed, plan.stage)
-    numbers, places = mixture(
+    chosen, positions = mixture(
         index,
         [counts[name] for name in streams],
         (*key, _MIXTURE_KEY, _kind_number(kind)),
     )
-    epochs, within = np.divmod(places, sizes[numbers])
+    epochs, within = np.divmod(positions, sizes[chosen])
     # Every epoch of every stream has an order of its own.
-    orders, which = np.unique(epochs * len(sizes) + numbers, return_inverse=True)
+    orders, which = np.unique(epochs * len(sizes) + chosen, return_inverse=True)
     of_epoch, of_stream = np.divmod(orders, len(sizes))
     pairs = np.stack([of_stream, of_epoch], axis=1).tolist()
     keys = [(*key, _ROW_KEY, _kind_number(kind), *pair) for pair in pairs]
     rows = permuted_each(within, sizes[of_stream].tolist(), keys, which)
-    return numbers, epochs, rows
+    return chosen, epochs, rows
 
 
 def _kind_number(kind: str) -> int:
@@ -111,7 +111,7 @@ def _read(corpus: Corpus, stream: Stream, index: np.ndarray) -> np.ndarray:
 def import_ahead() -> None:
     """Starts importing TensorFlow, which takes seconds, while other things happen.
 
-    The interpreter waits for it at its end: it would abort under a half-done import.
+    The interpreter waits for the import at its end, which would otherwise abort it.
 
     Raises:
         UserError: it is not installed.
@@ -167,7 +167,7 @@ def batches(plan: BatchPlan, *, start: int, stop: int) -> Iterator[HostBatch]:
 
 
 def rows_for_pairs(streams: Mapping[str, Stream], pairs: int, *, multiple: int) -> int:
-    """Returns how many rows of a kind hold `pairs` sentence pairs on average.
+    """The rows of a kind that hold `pairs` sentence pairs on average.
 
     Args:
         streams: the corpus's streams of the kind.

@@ -1,4 +1,4 @@
-"""One labelled example of each task, as readers return them and tasks consume them."""
+"""One labeled example of each task, as readers return them and tasks consume them."""
 
 from typing import Generic, NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ class TaggedSentence(NamedTuple):
         return self.tags
 
 
-class LabelledPair(NamedTuple):
+class LabeledPair(NamedTuple):
     """Two sentences and the label of the pair."""
 
     first: str

@@ -1,4 +1,4 @@
-"""Labelled examples out of files or TFDS: the format is told from the content."""
+"""Labeled examples out of files or TFDS: the format is told from the content."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -59,7 +59,7 @@ def _tags(task: str, *, hint: str) -> Reader:
 def _pairs(task: str) -> Reader:
     return Reader(
         functools.partial(read_pairs, task=task),
-        functools.partial(tfds_source.read_labelled_pairs, task=task),
+        functools.partial(tfds_source.read_labeled_pairs, task=task),
     )
 
 
@@ -75,7 +75,7 @@ READERS = {
 
 
 def read_examples(task: str, source: str, *, language: str, **options: bool) -> Read:
-    """Returns the labelled examples of one language.
+    """Returns the labeled examples of one language.
 
     Args:
         task: the name of one of `READERS`.
@@ -150,7 +150,7 @@ def refuse_placeholders(examples: Sequence[Any], where: str) -> None:
     """
     found = {label for example in examples for label in example.labels}
     if not found:
-        raise UserError(f"{where} has no examples; wanted labelled ones")
+        raise UserError(f"{where} has no examples; wanted labeled ones")
     if len(found) == 1:
         raise UserError(
             f"{where}: every label is {found.pop()!r}; these are placeholders, take "

@@ -1,4 +1,4 @@
-"""Labelled sentence pairs in files: XNLI, MultiNLI, SICK and PAWS-X.
+"""Labeled sentence pairs in files: XNLI, MultiNLI, SICK and PAWS-X.
 
 A file is a table of tab-separated fields. Quotation marks in it mean nothing, so that
 a field never swallows a line; XTREME's files have some that its writer added.
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from amber_jax.datasets.examples import LabelledPair
+from amber_jax.datasets.examples import LabeledPair
 from amber_jax.datasets.text_lines import excerpt, line_error, numbered_lines
 from amber_jax.errors import UserError
 from amber_jax.tasks import TASKS
@@ -43,7 +43,7 @@ _XTREME = Layout(num_fields=3, first=0, second=1, label=2, language=None)
 
 def read_pairs(
     path: Path, *, language: str, task: str
-) -> tuple[list[LabelledPair], dict[str, int]]:
+) -> tuple[list[LabeledPair], dict[str, int]]:
     """Returns the pairs of a file, and how many were left out, by reason.
 
     Pairs of PAWS-X that have no translation are read like all others, because XTREME
@@ -62,7 +62,7 @@ def read_pairs(
     Source: cims.nyu.edu/~sbowman/xnli; github.com/google-research-datasets/paws;
     google-research/xtreme, utils_preprocess.py.
     """
-    pairs: list[LabelledPair] = []
+    pairs: list[LabeledPair] = []
     dropped: dict[str, int] = {}
     others: dict[str, None] = {}  # languages passed over, in order
     layout = _XTREME
@@ -84,7 +84,7 @@ def read_pairs(
         if label not in TASKS[task].labels:
             raise _label_error(fields[layout.label], task, path, number)
         first, second = fields[layout.first].strip(), fields[layout.second].strip()
-        pairs.append(LabelledPair(first, second, label))
+        pairs.append(LabeledPair(first, second, label))
     if others and not pairs:
         raise UserError(
             f"{path} has no rows of the language {language!r}; it has "
@@ -93,7 +93,7 @@ def read_pairs(
     return pairs, dropped
 
 
-def is_translated(pair: LabelledPair) -> bool:
+def is_translated(pair: LabeledPair) -> bool:
     """Returns whether PAWS-X's translators left out neither side of the pair.
 
     Source: google-research-datasets/paws, pawsx/README.md: `NS` stands for them.

@@ -1,4 +1,4 @@
-"""Labelled examples out of TensorFlow Datasets, named `tfds:NAME[/CONFIG]:SPLIT`.
+"""Labeled examples out of TensorFlow Datasets, named `tfds:NAME[/CONFIG]:SPLIT`.
 
     tfds:xtreme_pos/xtreme_pos_{language}:test     tfds:paws_x_wiki/{language}:test
     tfds:universal_dependencies/en_ewt:train       tfds:xnli:validation@/data/tfds
@@ -11,7 +11,7 @@ downloads what is not there. The library is imported when first used: it takes s
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from amber_jax.datasets.examples import LabelledPair, TaggedSentence
+from amber_jax.datasets.examples import LabeledPair, TaggedSentence
 from amber_jax.errors import UserError, from_extra
 from amber_jax.tasks import TASKS
 
@@ -108,7 +108,7 @@ def read_tags(source: str, *, language: str, task: str) -> list[TaggedSentence]:
     return sentences
 
 
-def read_labelled_pairs(source: str, *, language: str, task: str) -> list[LabelledPair]:
+def read_labeled_pairs(source: str, *, language: str, task: str) -> list[LabeledPair]:
     """Returns the pairs of `xnli`, `xtreme_xnli`, `paws_x_wiki` or `xtreme_pawsx`.
 
     Raises:
@@ -117,7 +117,7 @@ def read_labelled_pairs(source: str, *, language: str, task: str) -> list[Labell
     examples, features = _load(source, language)
     allowed = TASKS["xnli"].labels if task == "xnli" else _PAWSX_NAMES
     labels = _names(features, "label", source, allowed=allowed)
-    pairs: list[LabelledPair] = []
+    pairs: list[LabeledPair] = []
     for number, example in enumerate(examples, start=1):
         label = int(_field(example, "label", source, number))
         if not 0 <= label < len(labels):
@@ -125,11 +125,11 @@ def read_labelled_pairs(source: str, *, language: str, task: str) -> list[Labell
         if task == "xnli":
             first = _translation(example, "premise", language, source, number)
             second = _translation(example, "hypothesis", language, source, number)
-            pairs.append(LabelledPair(first, second, labels[label]))
+            pairs.append(LabeledPair(first, second, labels[label]))
             continue
         first = _text(example, "sentence1", source, number)
         second = _text(example, "sentence2", source, number)
-        pairs.append(LabelledPair(first, second, str(label)))
+        pairs.append(LabeledPair(first, second, str(label)))
     return pairs
 
 

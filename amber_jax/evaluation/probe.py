@@ -27,11 +27,9 @@ def probe(
     """
     xx, en = evaluation.pairs[language]
     encoded = (model.tokenizer.encode_batch(side) for side in (en, xx))
-    sizes = [(len(one), len(other)) for one, other in zip(*encoded, strict=True)]
-    chosen = min(range(len(sizes)), key=lambda i: sum(abs(n - words) for n in sizes[i]))
-    view = view_pair(
-        model.params, model.config, model.tokenizer, en[chosen], xx[chosen]
-    )
+    sizes = [(len(src), len(tgt)) for src, tgt in zip(*encoded, strict=True)]
+    row = min(range(len(sizes)), key=lambda i: sum(abs(n - words) for n in sizes[i]))
+    view = view_pair(model.params, model.config, model.tokenizer, en[row], xx[row])
     before = init_params(model.config, init_key(model.checkpoint.run["config"]["seed"]))
     sentences, languages, numbers = _same_meanings(evaluation, meanings)
     return {

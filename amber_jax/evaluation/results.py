@@ -142,7 +142,7 @@ class Retrieval(Result):
     @property
     def label(self) -> str:
         """The model, and whether its vectors were centered."""
-        return self.model + (" centred" if self.centered else "")
+        return self.model + (" centered" if self.centered else "")
 
     @property
     def test_set(self) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ class Retrieval(Result):
             "pooling": self.pooling,
             "special tokens": "pooled too" if self.special_tokens else "left out",
             "similarity": self.similarity,
-            **({"neighbours": str(self.neighbors)} if self.neighbors else {}),
+            **({"neighbors": str(self.neighbors)} if self.neighbors else {}),
             **({"index": self.index} if self.index != EXACT else {}),
         }
 
@@ -188,7 +188,7 @@ class WordAlignment(Result):
         return {
             "method": self.method,
             "layer": str(self.layer),
-            "symmetrisation": self.symmetrization,
+            "symmetrization": self.symmetrization,
             "threshold": f"{self.threshold:g}",
         }
 

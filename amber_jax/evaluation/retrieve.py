@@ -21,14 +21,10 @@ from amber_jax.datasets.tfds_source import is_tfds
 from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
 from amber_jax.evaluation.results import Accuracies, Retrieval, Scores
-from amber_jax.inference.embedding import (
-    Embedder,
-    Pooling,
-    build_embedder,
-    embed_sentences,
-)
+from amber_jax.inference.embedding import Embedder, build_embedder, embed_sentences
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.search import faiss_index, retrieval
 from amber_jax.search.similarities import EXACT, SIMILARITIES
 from amber_jax.tasks import BOTH, RETRIEVAL, TASKS
@@ -38,10 +34,10 @@ from amber_jax.types import Params
 
 
 class Retrieved(NamedTuple):
-    """What an evaluation found, in one pass over its sentences."""
+    """The result of an evaluation, from one pass over its sentences."""
 
-    found: dict[str, retrieval.Found]  # by language, from the evaluation's layer
-    layers: dict[int, dict[str, float]]  # averages of every layer that was looked at
+    nearest: dict[str, retrieval.NearestRows]  # by language, of the evaluation's layer
+    layers: dict[int, dict[str, float]]  # averages of every layer evaluated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +47,7 @@ class RetrievalEvaluation:
     name: str
     pivot: str
     pairs: Pairs
-    pooling: Pooling  # its layer is a number, never -1
+    vector: SentenceVector  # its layer is a number, never -1
     layers: tuple[int, ...]  # whose vectors the embedder gives; more for a curve
     search: retrieval.Search
     max_length: int
@@ -61,34 +57,34 @@ class RetrievalEvaluation:
     writes_predictions: bool
 
     def embed(self, params: Params, sentences: Sequence[str]) -> np.ndarray:
-        """Returns [M, D] float32 vectors under the encoder parameters `params`."""
+        """Vectors [M, D] float32 under the encoder parameters `params`."""
         vectors = self._embed_layers(params, sentences)
-        return vectors[:, self.layers.index(self.pooling.layer)]
+        return vectors[:, self.layers.index(self.vector.layer)]
 
     def run(self, params: Params) -> Retrieved:
-        """Returns what is nearest to what under the encoder parameters `params`."""
+        """The nearest sentences under the encoder parameters `params`."""
         embed = functools.partial(self._embed_layers, params)
-        by_layer: dict[int, dict[str, retrieval.Found]]
+        by_layer: dict[int, dict[str, retrieval.NearestRows]]
         by_layer = {layer: {} for layer in self.layers}
         for language, xx, en in retrieval.embed_pairs(self.pairs, embed):
-            for place, layer in enumerate(self.layers):
+            for index, layer in enumerate(self.layers):
                 by_layer[layer][language] = retrieval.find_translations(
-                    xx[:, place], en[:, place], self.search
+                    xx[:, index], en[:, index], self.search
                 )
         return Retrieved(
-            by_layer[self.pooling.layer],
+            by_layer[self.vector.layer],
             {
-                layer: retrieval.average(_accuracies(found))
-                for layer, found in by_layer.items()
+                layer: retrieval.average(_accuracies(nearest))
+                for layer, nearest in by_layer.items()
             },
         )
 
     def score(self, params: Params) -> Scores:
-        """Returns the accuracies of the encoder parameters `params`, in [0, 1]."""
-        return _accuracies(self.run(params).found)
+        """The accuracies of the encoder parameters `params`, in [0, 1]."""
+        return _accuracies(self.run(params).nearest)
 
     def flat(self, scores: Scores) -> dict[str, float]:
-        """Returns `scores` as one record: `de/de_to_en`, `de/en_to_de`, `average`."""
+        """`scores` as one record: `de/de_to_en`, `de/en_to_de`, `average`."""
         record = {}
         for language, score in scores.items():
             record[f"{language}/{language}_to_{self.pivot}"] = score["xx_to_en"]
@@ -104,13 +100,13 @@ class RetrievalEvaluation:
         Raises:
             UserError: a file cannot be written.
         """
-        for language, found in retrieved.found.items():
+        for language, nearest in retrieved.nearest.items():
             order = sorted_english(self.pairs[language][1])
-            answers = found.tgt_to_src[order].tolist()
-            xtreme.write_predictions(folder, TASKS[RETRIEVAL], language, answers)
+            predictions = nearest.tgt_to_src[order].tolist()
+            xtreme.write_predictions(folder, TASKS[RETRIEVAL], language, predictions)
 
     def _embed_layers(self, params: Params, sentences: Sequence[str]) -> np.ndarray:
-        """Returns [M, len(self.layers), D] float32."""
+        """Vectors [M, len(self.layers), D] float32."""
         vectors = embed_sentences(
             self.embedder,
             params,
@@ -122,78 +118,80 @@ class RetrievalEvaluation:
         return vectors if len(self.layers) > 1 else vectors[:, None]
 
 
-def _accuracies(found: Mapping[str, retrieval.Found]) -> Scores:
-    return {language: retrieval.accuracy(one) for language, one in found.items()}
+def _accuracies(nearest: Mapping[str, retrieval.NearestRows]) -> Scores:
+    return {language: retrieval.accuracy(rows) for language, rows in nearest.items()}
 
 
 def build_retrieval(
-    one: ConfigDict, encoder: EncoderConfig, tokenizer: Tokenizer
+    settings: ConfigDict, encoder: EncoderConfig, tokenizer: Tokenizer
 ) -> RetrievalEvaluation:
-    """Returns the evaluation that `config.retrieval()` settings describe.
+    """The evaluation that `config.retrieval()` settings describe.
 
     Raises:
         UserError: a setting is wrong or the sentences cannot be read.
     """
-    problems = list(retrieval_problems(one, encoder.num_layers))
-    if one.max_length > encoder.max_positions:
+    problems = list(retrieval_problems(settings, encoder.num_layers))
+    if settings.max_length > encoder.max_positions:
         problems.append(
-            f"evaluation {one.name}: max_length is {one.max_length}, but the model "
-            f"has {encoder.max_positions} positions"
+            f"evaluation {settings.name}: max_length is {settings.max_length}, but the "
+            f"model has {encoder.max_positions} positions"
         )
     if problems:
         raise UserError("; ".join(problems))
-    if one.index != EXACT:
+    if settings.index != EXACT:
         faiss_index.library()  # whether it is there is known before encoding
-    layer = encoder.num_layers if one.layer == -1 else one.layer
-    pooling = Pooling(layer, one.pooling, one.special_tokens)
+    fields = (settings[name] for name in SentenceVector._fields)
+    vector = SentenceVector(*fields).numbered(encoder.num_layers)
+    layers = range(encoder.num_layers + 1) if settings.layer_curve else (vector.layer,)
     return RetrievalEvaluation(
-        name=_data_set(one),
-        pivot=one.pivot,
-        pairs=_read_pairs(one),
-        pooling=pooling,
-        layers=tuple(range(encoder.num_layers + 1)) if one.layer_curve else (layer,),
+        name=_data_set(settings),
+        pivot=settings.pivot,
+        pairs=_read_pairs(settings),
+        vector=vector,
+        layers=tuple(layers),
         search=retrieval.Search(
-            one.similarity,
-            one.neighbours or SIMILARITIES[one.similarity].neighbors,
-            one.index,
-            one.centre,
+            settings.similarity,
+            settings.neighbors or SIMILARITIES[settings.similarity].neighbors,
+            settings.index,
+            settings.center,
+            striped=encoder.kernels.scores == "striped",
         ),
-        max_length=one.max_length,
-        batch_size=one.batch_size,
-        embedder=build_embedder(encoder, pooling, every_layer=one.layer_curve),
+        max_length=settings.max_length,
+        batch_size=settings.batch_size,
+        embedder=build_embedder(encoder, vector, every_layer=settings.layer_curve),
         tokenizer=tokenizer,
-        writes_predictions=one.predictions,
+        writes_predictions=settings.predictions,
     )
 
 
-def _data_set(one: ConfigDict) -> str:
-    """Returns the evaluation's name; no table of other sentences is called Tatoeba."""
-    path = Path(one.path)
-    is_other = one.name.startswith("tatoeba") and path.is_file()
-    return path.name.partition(".")[0] if is_other else one.name
+def _data_set(settings: ConfigDict) -> str:
+    """The evaluation's name; no table of other sentences is called Tatoeba."""
+    path = Path(settings.path)
+    is_other = settings.name.startswith("tatoeba") and path.is_file()
+    return path.name.partition(".")[0] if is_other else settings.name
 
 
-def _read_pairs(one: ConfigDict) -> Pairs:
-    languages = tuple(one.languages) or None
-    if is_tfds(one.path):
+def _read_pairs(settings: ConfigDict) -> Pairs:
+    languages = tuple(settings.languages) or None
+    if is_tfds(settings.path):
         if languages is None:
             raise UserError(
-                f"evaluation {one.name}: languages is empty; {one.path} does not say "
-                "which there are, set them"
+                f"evaluation {settings.name}: languages is empty; {settings.path} does "
+                "not say which there are, set them"
             )
-        pairs = read_tfds_tatoeba(one.path, languages)
-    elif not Path(one.path).exists():
+        pairs = read_tfds_tatoeba(settings.path, languages)
+    elif not Path(settings.path).exists():
         raise UserError(
-            f"evaluation {one.name}: {one.path} does not exist; wanted a Tatoeba v1 "
-            "folder or a many-way .tsv file"
+            f"evaluation {settings.name}: {settings.path} does not exist; wanted a "
+            "Tatoeba v1 folder or a many-way .tsv file"
         )
-    elif Path(one.path).is_dir():
-        pairs = read_tatoeba(Path(one.path), languages)
+    elif Path(settings.path).is_dir():
+        pairs = read_tatoeba(Path(settings.path), languages)
     else:
         pairs = read_many_way_pairs(
-            Path(one.path), pivot=one.pivot, languages=languages
+            Path(settings.path), pivot=settings.pivot, languages=languages
         )
-    limit = one.max_candidates or None
+    limit = settings.max_candidates or None
     return {name: (xx[:limit], en[:limit]) for name, (xx, en) in pairs.items()}
 
 
@@ -217,23 +215,21 @@ def retrieval_result(
     retrieved = evaluation.run(model.params["encoder"])
     if evaluation.writes_predictions:
         evaluation.write_predictions(output / PREDICTIONS, retrieved)
-    pooling, search = evaluation.pooling, evaluation.search
+    search = evaluation.search
     return Retrieval(
         task=RETRIEVAL,
         name=evaluation.name,
         model=config.label or str(model.checkpoint.path),
         checkpoint=str(model.checkpoint.path),
         step=0 if config.untrained else model.checkpoint.step,
-        scores=_accuracies(retrieved.found),
+        scores=_accuracies(retrieved.nearest),
         sizes={name: len(xx) for name, (xx, _) in evaluation.pairs.items()},
-        layer=pooling.layer,
-        pooling=pooling.kind,
-        special_tokens=pooling.special_tokens,
+        **evaluation.vector._asdict(),
         max_length=evaluation.max_length,
         similarity=search.similarity,
-        neighbors=search.neighbours,
+        neighbors=search.neighbors,
         index=search.index,
-        centered=search.centred,
+        centered=search.centered,
         pivot=evaluation.pivot,
         layers={
             layer: Accuracies(**averages)

@@ -1,4 +1,4 @@
-"""Word alignment, judged: a model's links against gold alignments."""
+"""Word alignment, scored: a model's links against gold alignments."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,6 @@ from amber_jax.inference.word_links import (
     Alignment,
     build_word_aligner,
     diagonal_links,
-    oddities,
 )
 from amber_jax.ranges import refuse
 
@@ -27,7 +26,7 @@ Note = Callable[[str], None]
 def word_alignment_result(
     config: ConfigDict, model: LoadedModel, *, note: Note
 ) -> WordAlignment:
-    """Returns the scores of a model against gold alignments.
+    """The scores of a model against gold alignments.
 
     Args:
         config: as `config.word_alignment_evaluation` makes it.
@@ -39,15 +38,15 @@ def word_alignment_result(
     """
     refuse("word alignment", word_alignment_problems(config, model.config.num_layers))
     gold = _read_gold(config)
-    how = Alignment(*(config[name] for name in Alignment._fields))
-    align = build_word_aligner(model.config, model.tokenizer, how)
+    options = Alignment(*(config[name] for name in Alignment._fields))
+    align = build_word_aligner(model.config, model.tokenizer, options)
     scores, baselines = {}, {}
     for language, pairs in gold.items():
-        found = align(model.params, [(pair.src, pair.tgt) for pair in pairs])
-        scores[language] = alignment_scores(pairs, found.links)
-        guess = [diagonal_links(pair.src, pair.tgt) for pair in pairs]
-        baselines[language] = {"diagonal": alignment_scores(pairs, guess)["aer"]}
-        for sentence in oddities(found.cut, found.unspaced, model.config.max_positions):
+        aligned = align(model.params, [(pair.src, pair.tgt) for pair in pairs])
+        scores[language] = alignment_scores(pairs, aligned.links)
+        diagonal = [diagonal_links(pair.src, pair.tgt) for pair in pairs]
+        baselines[language] = {"diagonal": alignment_scores(pairs, diagonal)["aer"]}
+        for sentence in aligned.warnings(model.config.max_positions):
             note(f"{language}: {sentence}")
     return WordAlignment(
         task=config.task,
@@ -58,10 +57,10 @@ def word_alignment_result(
         scores=scores,
         sizes={language: len(pairs) for language, pairs in gold.items()},
         baselines=baselines,
-        method=how.method,
-        layer=model.config.num_layers if how.layer == -1 else how.layer,
-        symmetrization=how.symmetrisation,
-        threshold=how.threshold,
+        method=options.method,
+        layer=model.config.num_layers if options.layer == -1 else options.layer,
+        symmetrization=options.symmetrization,
+        threshold=options.threshold,
     )
 
 

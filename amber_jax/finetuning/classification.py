@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from amber_jax.data.labelled import Labelled, cut_longest
-from amber_jax.datasets.examples import LabelledPair
+from amber_jax.data.labeled import Labeled, cut_longest
+from amber_jax.datasets.examples import LabeledPair
 from amber_jax.tokenization.tokenizer import Tokenizer
 
 _SPECIAL_TOKENS = 3  # [CLS] x [SEP] y [SEP]
@@ -11,12 +11,12 @@ _FIRST = [0]  # the place of [CLS], whose vector is classified
 
 
 def encode_pairs(
-    pairs: Sequence[LabelledPair],
+    pairs: Sequence[LabeledPair],
     tokenizer: Tokenizer,
     label_ids: Mapping[str, int],
     *,
     max_length: int,
-) -> list[Labelled]:
+) -> list[Labeled]:
     """Returns the pairs as ids, cut to `max_length` tokens, the longer side first.
 
     A label that is not in `label_ids` becomes 0: it can be predicted, not trained on.
@@ -27,7 +27,7 @@ def encode_pairs(
     encoded = tokenizer.encode_batch(sides)
     room = max_length - _SPECIAL_TOKENS
     return [
-        Labelled(*cut_longest(first, second, room), _FIRST, [label_ids.get(label, 0)])
+        Labeled(*cut_longest(first, second, room), _FIRST, [label_ids.get(label, 0)])
         for (_, _, label), first, second in zip(
             pairs, encoded[::2], encoded[1::2], strict=True
         )

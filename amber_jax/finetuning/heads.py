@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from amber_jax.data.labelled import MAX_PAIRS, Labelled
+from amber_jax.data.labeled import MAX_PAIRS, Labeled
 from amber_jax.finetuning.baselines import frequent_tags
 from amber_jax.finetuning.classification import encode_pairs
 from amber_jax.finetuning.tagging import encode_words
@@ -16,7 +16,7 @@ class Head:
     """The head of a kind of task; an example is what the task's reader returns."""
 
     pooled: bool  # whether BERT's pooler stands under it
-    encode: Callable[..., list[Labelled]]  # one or more of every example, in order
+    encode: Callable[..., list[Labeled]]  # one or more of every example, in order
     num_slots: Callable[[int], int]  # row length -> labels a row may hold
     # Training examples -> what `baselines` takes from them, as JSON.
     learned_by_counting: Callable[[Sequence[Any]], Mapping[str, Any]]

@@ -10,13 +10,13 @@ import optax
 from ml_collections import ConfigDict
 
 from amber_jax import config as settings
-from amber_jax.data.labelled import steps_per_epoch
+from amber_jax.data.labeled import steps_per_epoch
 from amber_jax.errors import UserError
 from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.examples import Examples, read_examples
 from amber_jax.inference.loading import LoadedModel, load_model
 from amber_jax.model.encoder import at_or_above
-from amber_jax.model.heads import LabellingModel
+from amber_jax.model.heads import LabelingModel
 from amber_jax.ranges import refuse
 from amber_jax.tasks import TASKS, Task
 from amber_jax.training.optimizer import acting_on, build_optimizer
@@ -32,8 +32,8 @@ class Setup:
     config: ConfigDict
     task: Task
     pretrained: LoadedModel
-    model: LabellingModel
-    labeller: zero_shot.Labeller
+    model: LabelingModel
+    labeler: zero_shot.Labeler
     examples: Examples
     backend: Backend
     optimizer: optax.GradientTransformation
@@ -82,7 +82,7 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
         task=task,
         pretrained=pretrained,
         model=model,
-        labeller=zero_shot.build_labeller(
+        labeler=zero_shot.build_labeler(
             task, model, pretrained.tokenizer, max_length=config.max_length
         ),
         examples=read_examples(config),

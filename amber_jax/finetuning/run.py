@@ -74,7 +74,7 @@ def describe(setup: Setup) -> str:
 
 def _test(setup: Setup, seed: int, folder: Path) -> FineTuned:
     result = zero_shot.score_model(
-        setup.labeller,
+        setup.labeler,
         load_model(folder / zero_shot.BEST),
         setup.examples.tests,
         config=setup.config,

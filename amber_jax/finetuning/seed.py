@@ -15,20 +15,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax import config as settings
-from amber_jax.data.labelled import Labelled, training_batches
+from amber_jax.config.renamed import migrated
+from amber_jax.data.labeled import Labeled, training_batches
 from amber_jax.evaluation.scores import label_scores
 from amber_jax.files import write_json
 from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.heads import HEADS
-from amber_jax.finetuning.labelling import (
+from amber_jax.finetuning.labeling import (
     CROSS_ENTROPY,
-    init_labelling,
-    labelling_objective,
+    init_labeling,
+    labeling_objective,
 )
 from amber_jax.finetuning.preparation import Setup
 from amber_jax.inference.loading import TOKENIZER_FOLDER
 from amber_jax.model import flops
-from amber_jax.model.heads import LabellingModel
+from amber_jax.model.heads import LabelingModel
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
 from amber_jax.training.clock import Work
@@ -113,14 +114,14 @@ def best_step(evaluated: Evaluated) -> int | None:
 def _run_steps(setup: Setup, seed: int, begun: Session) -> TrainState:
     config, state, log = setup.config, begun.state, begun.log
     start, end = int(state.step), setup.num_steps
-    encoded_dev = setup.labeller.encode(setup.examples.dev)
+    encoded_dev = setup.labeler.encode(setup.examples.dev)
     dev = Evaluation(DEV, lambda params: _score_dev(setup, params, encoded_dev))
     if start == end or (start and loop.is_due(start, config.evaluate_every)):
         # A run that was asked to stop there left it out.
         log.evaluate([dev], state, config.task)
     if start == end:
         return state
-    encoded = setup.labeller.encode(setup.examples.train)
+    encoded = setup.labeler.encode(setup.examples.train)
     rate = build_schedule(
         config.schedule,
         config.peak_learning_rate,
@@ -130,7 +131,7 @@ def _run_steps(setup: Setup, seed: int, begun: Session) -> TrainState:
     )
     step = functools.partial(
         train_step,
-        objective=labelling_objective(
+        objective=labeling_objective(
             setup.model, train_from_layer=config.train_from_layer
         ),
         loss_weights=lambda _: {CROSS_ENTROPY: jnp.float32(1.0)},
@@ -148,7 +149,7 @@ def _run_steps(setup: Setup, seed: int, begun: Session) -> TrainState:
             ),
             batches=training_batches(
                 encoded,
-                setup.labeller.shape,
+                setup.labeler.shape,
                 batch_size=config.batch_size,
                 seed=seed,
                 start=start,
@@ -180,10 +181,10 @@ def _run_steps(setup: Setup, seed: int, begun: Session) -> TrainState:
 
 
 def _count_work(
-    model: LabellingModel, train_from_layer: int, batch: Mapping[str, Any]
+    model: LabelingModel, train_from_layer: int, batch: Mapping[str, Any]
 ) -> Work:
-    one = batch["labelled"]
-    total = flops.labelling(
+    one = batch["labeled"]
+    total = flops.labeling(
         model.config,
         one["span_lengths"],
         num_slots=int((one["label_weights"] > 0).sum()),
@@ -195,10 +196,10 @@ def _count_work(
 
 
 def _score_dev(
-    setup: Setup, params: Params, encoded: Sequence[Labelled]
+    setup: Setup, params: Params, encoded: Sequence[Labeled]
 ) -> dict[str, float]:
     dev = setup.examples.dev
-    predicted = setup.labeller.predict_encoded(params, dev, encoded)
+    predicted = setup.labeler.predict_encoded(params, dev, encoded)
     scores = label_scores(setup.task, dev, predicted)
     return {
         **scores,
@@ -208,7 +209,7 @@ def _score_dev(
 
 
 def _new_state(setup: Setup, seed: int) -> TrainState:
-    params = init_labelling(setup.model, setup.pretrained.params, init_key(seed))
+    params = init_labeling(setup.model, setup.pretrained.params, init_key(seed))
     # Copied, because the step gives its input's memory away and seeds share the start.
     return build_in_place(
         lambda tree: new_state(jax.tree.map(jnp.copy, tree), setup.optimizer),
@@ -220,7 +221,7 @@ def _new_state(setup: Setup, seed: int) -> TrainState:
 def _abstract_state(setup: Setup) -> TrainState:
     def build() -> TrainState:
         key = jax.random.key(0)
-        params = init_labelling(setup.model, setup.pretrained.params, key)
+        params = init_labeling(setup.model, setup.pretrained.params, key)
         return new_state(params, setup.optimizer)
 
     return abstract_like(jax.eval_shape(build), setup.backend)
@@ -267,7 +268,7 @@ def _check_same(setup: Setup, seed: int, found: checkpoints.Checkpoint) -> None:
     check_dropout(found, setup.config.dropout)
     check_same_run(
         found,
-        with_defaults(found.run["config"], defaults),
+        with_defaults(migrated(found.run["config"]), defaults),
         _seed_config(setup, seed),
         free_to_change=_FREE_TO_CHANGE,
         fingerprints=_fingerprints(setup),

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from amber_jax.data.labelled import Labelled
+from amber_jax.data.labeled import Labeled
 from amber_jax.datasets.examples import TaggedSentence
 from amber_jax.tokenization.tokenizer import Tokenizer
 
@@ -16,7 +16,7 @@ def encode_words(
     label_ids: Mapping[str, int],
     *,
     max_length: int,
-) -> list[Labelled]:
+) -> list[Labeled]:
     """Returns the sentences as ids, a label at the first piece of every word.
 
     A sentence longer than `max_length` tokens becomes several, cut between words, so
@@ -72,8 +72,8 @@ def _windows(words: Iterable[Word], room: int) -> Iterator[list[Word]]:
         yield window
 
 
-def _window(words: Sequence[Word]) -> Labelled:
+def _window(words: Sequence[Word]) -> Labeled:
     ids = [piece for pieces, _ in words for piece in pieces]
     starts = itertools.accumulate((len(pieces) for pieces, _ in words), initial=1)
     slots = list(starts)[:-1]  # place 0 is [CLS]
-    return Labelled(ids, [], slots, [label for _, label in words])
+    return Labeled(ids, [], slots, [label for _, label in words])

@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from amber_jax.config import finetuning_problems
-from amber_jax.data.labelled import Labelled, RowShape
+from amber_jax.data.labeled import Labeled, RowShape
 from amber_jax.datasets.examples import Read
 from amber_jax.datasets.readers import READERS, read_examples
 from amber_jax.datasets.tfds_source import is_tfds
@@ -22,10 +22,10 @@ from amber_jax.evaluation.typed_json import read_as
 from amber_jax.files import read_object
 from amber_jax.finetuning.baselines import baselines
 from amber_jax.finetuning.heads import HEADS
-from amber_jax.finetuning.labelling import Predictor, build_predictor, predict_labels
+from amber_jax.finetuning.labeling import Predictor, build_predictor, predict_labels
 from amber_jax.inference.loading import LoadedModel, load_model
 from amber_jax.model.encoder import EncoderConfig
-from amber_jax.model.heads import LabellingModel
+from amber_jax.model.heads import LabelingModel
 from amber_jax.ranges import refuse
 from amber_jax.tasks import TAGS, TASKS, Task
 from amber_jax.tokenization.tokenizer import Tokenizer
@@ -37,7 +37,7 @@ COUNTED = "counted.json"  # beside the best parameters: what baselines learned
 
 
 @dataclasses.dataclass(frozen=True)
-class Labeller:
+class Labeler:
     """Texts in, labels out, with whatever parameters are given."""
 
     task: Task
@@ -49,7 +49,7 @@ class Labeller:
         """Returns the labels of each example: of its words, or of the pair alone."""
         return self.predict_encoded(params, examples, self.encode(examples))
 
-    def encode(self, examples: Sequence[Any]) -> list[Labelled]:
+    def encode(self, examples: Sequence[Any]) -> list[Labeled]:
         """Returns the examples as ids; a long sentence of words becomes several."""
         return HEADS[self.task.kind].encode(
             examples,
@@ -59,7 +59,7 @@ class Labeller:
         )
 
     def predict_encoded(
-        self, params: Params, examples: Sequence[Any], encoded: Sequence[Labelled]
+        self, params: Params, examples: Sequence[Any], encoded: Sequence[Labeled]
     ) -> list[list[str]]:
         """Returns what `predict` does, of examples that were encoded before."""
         predicted = predict_labels(self.predictor, params, encoded, self.shape)
@@ -67,10 +67,10 @@ class Labeller:
         return [list(itertools.islice(labels, len(one.labels))) for one in examples]
 
 
-def build_model(task: Task, encoder: EncoderConfig) -> LabellingModel:
+def build_model(task: Task, encoder: EncoderConfig) -> LabelingModel:
     """Returns the encoder with the task's head."""
     pooled = HEADS[task.kind].pooled
-    return LabellingModel(encoder, num_labels=len(task.labels), pooled=pooled)
+    return LabelingModel(encoder, num_labels=len(task.labels), pooled=pooled)
 
 
 def row_shape(task: Task, tokenizer: Tokenizer, max_length: int) -> RowShape:
@@ -79,16 +79,16 @@ def row_shape(task: Task, tokenizer: Tokenizer, max_length: int) -> RowShape:
     return RowShape(max_length, num_slots, tokenizer.special)
 
 
-def build_labeller(
-    task: Task, model: LabellingModel, tokenizer: Tokenizer, *, max_length: int
-) -> Labeller:
+def build_labeler(
+    task: Task, model: LabelingModel, tokenizer: Tokenizer, *, max_length: int
+) -> Labeler:
     """Returns what predicts the task's labels."""
     shape = row_shape(task, tokenizer, max_length)
-    return Labeller(task, tokenizer, shape, build_predictor(model))
+    return Labeler(task, tokenizer, shape, build_predictor(model))
 
 
 def score_model(
-    labeller: Labeller,
+    labeler: Labeler,
     best: LoadedModel,
     tests: Mapping[str, Read],
     *,
@@ -98,17 +98,17 @@ def score_model(
     """Returns the result of a fine-tuned model; writes its predictions.
 
     Args:
-        labeller: of the model's task.
+        labeler: of the model's task.
         best: the model, with what its run.json says of training and choice.
         tests: {language: what was read}.
         config: of the tests, as `configs/xnli.py` makes it.
         output: predictions go to `output`/predictions/TASK/test-XX.tsv.
     """
     run, path = best.checkpoint.run, str(best.checkpoint.path)
-    task = labeller.task
+    task = labeler.task
     counted = _counted(best)
     tested = {
-        language: _test_language(labeller, best.params, read, counted)
+        language: _test_language(labeler, best.params, read, counted)
         for language, read in tests.items()
     }
     for language, one in tested.items():
@@ -152,11 +152,11 @@ def _counted(best: LoadedModel) -> dict[str, Any]:
 
 
 def _test_language(
-    labeller: Labeller, params: Params, read: Read, counted: Mapping[str, Any]
+    labeler: Labeler, params: Params, read: Read, counted: Mapping[str, Any]
 ) -> dict[str, Any]:
-    task, examples = labeller.task, read.examples
+    task, examples = labeler.task, read.examples
     is_translated = READERS[task.name].is_translated
-    predicted = labeller.predict(params, examples)
+    predicted = labeler.predict(params, examples)
     knowing_little = {
         name: label_scores(task, examples, answers)
         for name, answers in baselines(counted, examples).items()
@@ -219,14 +219,14 @@ def _evaluate_one(
     tests: Mapping[str, Read],
     output: Path,
 ) -> FineTuned:
-    labeller = build_labeller(
+    labeler = build_labeler(
         task,
         build_model(task, model.config),
         model.tokenizer,
         max_length=model.checkpoint.run["task"]["max_length"],
     )
     folder = output / f"seed-{model.checkpoint.run['config']['seed']}"
-    return score_model(labeller, model, tests, config=config, output=folder)
+    return score_model(labeler, model, tests, config=config, output=folder)
 
 
 def _check_task(model: LoadedModel, wanted: str) -> None:

@@ -1,4 +1,4 @@
-"""What a model knows of which piece translates which, of one pair or of many.
+"""How strongly the pieces of sentence pairs choose each other, one pair or many.
 
 Two sources: the last layer's attention between the sides, in the directed passes of
 `pretraining/objectives`, and the similarity of contextual vectors of sides encoded
@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from amber_jax.corpora.packing import Row, best_fit_places, lay_out, spans
-from amber_jax.data.labelled import cut_longest
+from amber_jax.corpora.packing import Row, best_fit_indices, lay_out, spans
+from amber_jax.data.labeled import cut_longest
 from amber_jax.model import rows
 from amber_jax.model.directed import directed_passes
-from amber_jax.model.encoder import Encoder, EncoderConfig
+from amber_jax.model.encoder import EncoderConfig, lowest_layers
 from amber_jax.tokenization.tokenizer import SpecialTokens, Tokenizer
 from amber_jax.types import Array, Params
 
@@ -28,7 +28,7 @@ _WINDOW = 4096  # pairs packed together
 PiecePair = tuple[list[int], list[int]]
 Matrices = Callable[[Params, Array, Array], Array]
 """A compiled (params, token_ids [B, L], span_lengths [B, N, 2]) -> [B, L, L] float32;
-row i tells how much token i of a side has to do with the tokens of the other one."""
+row i scores token i of a side against the tokens of the other side."""
 
 
 class Directions(NamedTuple):
@@ -44,14 +44,14 @@ Aligner = Callable[[Params, Sequence[PiecePair]], list[Directions]]
 def build_aligner(
     config: EncoderConfig, special: SpecialTokens, *, method: str, layer: int
 ) -> Aligner:
-    """Returns a function `(params, pairs) -> directions` of pairs of piece ids.
+    """A function `(params, pairs) -> directions` of pairs of piece ids.
 
     "attention" is the last layer's, mean over heads, scaled to sum to one over the
     other side's pieces; "similarity" the softmax over the other side of the dot
     products of a layer's vectors, each side encoded alone. Special tokens are left
-    out of both. Pairs are packed into rows of few lengths, and any number of them
-    gives what each alone gives. Both sides of a pair must have pieces, and fit the
-    model's positions: see `fitted`.
+    out of both. Pairs are packed into rows of few lengths; the result of a pair does
+    not depend on the others. Both sides of a pair must have pieces, and fit the model's
+    positions: see `fitted`.
 
     Args:
         config: the encoder's configuration.
@@ -62,18 +62,18 @@ def build_aligner(
     Source: of the similarity, Dou and Neubig 2021 (awesome-align).
     """
     if method == "attention":
-        matrices, together, scaled = _attention(config), _together, _to_one
+        matrices, as_texts, normalized = _attention(config), _as_pair, _unit_sums
     else:
-        matrices, together, scaled = _products(config, layer), _alone, _softmax
+        matrices, as_texts, normalized = _products(config, layer), _as_lone, _softmax
 
     def directions(params: Params, pairs: Sequence[PiecePair]) -> list[Directions]:
         return [
-            Directions(*map(scaled, blocks))
+            Directions(*map(normalized, blocks))
             for begin in range(0, len(pairs), _WINDOW)
             for blocks in _blocks(
                 matrices,
                 params,
-                [together(pair) for pair in pairs[begin : begin + _WINDOW]],
+                [as_texts(pair) for pair in pairs[begin : begin + _WINDOW]],
                 special,
             )
         ]
@@ -81,25 +81,25 @@ def build_aligner(
     return directions
 
 
-def _together(pair: PiecePair) -> Row:
+def _as_pair(pair: PiecePair) -> Row:
     return [pair]
 
 
-def _alone(pair: PiecePair) -> Row:
-    """Returns the sides as two lone texts, which do not see each other in a row."""
+def _as_lone(pair: PiecePair) -> Row:
+    """The sides as two lone texts, which do not attend each other in a row."""
     return [(side, []) for side in pair]
 
 
-def _to_one(x: np.ndarray) -> np.ndarray:
+def _unit_sums(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(x.sum(1, keepdims=True), 1e-9)
 
 
 def _softmax(x: np.ndarray) -> np.ndarray:
-    return _to_one(np.exp(x - x.max(1, keepdims=True)))
+    return _unit_sums(np.exp(x - x.max(1, keepdims=True)))
 
 
 def fitted(pair: PiecePair, max_positions: int, *, method: str) -> PiecePair:
-    """Returns the pair, its sides cut at their ends so that the model can place it.
+    """The pair, its sides cut at their ends to the model's positions.
 
     For "attention" both sides share the positions, and the longer one is cut first;
     for "similarity" each side has all of them.
@@ -111,9 +111,9 @@ def fitted(pair: PiecePair, max_positions: int, *, method: str) -> PiecePair:
 
 
 def _attention(config: EncoderConfig) -> Matrices:
-    """Returns A_{x->y} in the rows of x and A_{y->x} in those of y, means over heads.
+    """A_{x->y} in the rows of x and A_{y->x} in those of y, means over heads.
 
-    The pairs of a row stand `_together`.
+    Of rows that hold pairs `_as_pair`.
     """
 
     @jax.jit
@@ -126,7 +126,7 @@ def _attention(config: EncoderConfig) -> Matrices:
             dropout_key=None,
             both_cls=False,
         )
-        is_tgt = directed.place.sides[:, :, None] == 1
+        is_tgt = directed.layout.sides[:, :, None] == 1
         return jnp.where(
             is_tgt, directed.tgt_to_src.mean(1), directed.src_to_tgt.mean(1)
         )
@@ -135,26 +135,24 @@ def _attention(config: EncoderConfig) -> Matrices:
 
 
 def _products(config: EncoderConfig, layer: int, *, unit: bool = False) -> Matrices:
-    """Returns the dot products of a layer's vectors; of `unit` length: their cosines.
+    """The dot products of a layer's vectors; of vectors of `unit` length: cosines.
 
-    The sides of a pair stand `_alone`.
+    Of rows that hold pairs `_as_lone`.
     """
-    model = Encoder(config)
-    last = layer in (-1, config.num_layers)
+    depth = config.num_layers if layer == -1 else layer
 
     @jax.jit
     def matrices(params: Params, token_ids: Array, span_lengths: Array) -> Array:
-        place = rows.layout(span_lengths, token_ids.shape[1])
-        output = model.apply(
-            {"params": params["encoder"]},
+        layout = rows.layout(span_lengths, token_ids.shape[1])
+        encoder, encoder_params = lowest_layers(config, params["encoder"], depth)
+        output = encoder.apply(
+            {"params": encoder_params},
             token_ids,
-            place.sides,
-            place.position_ids,
-            rows.full_attention(place),
-            keep_hidden_states=not last,
+            layout.sides,
+            layout.position_ids,
+            rows.full_attention(layout),
         )
-        states = output.hidden_states if last else output.all_hidden_states[layer]
-        states = states.astype(jnp.float32)
+        states = output.hidden_states.astype(jnp.float32)  # [B, L, D]
         if unit:
             states /= jnp.linalg.norm(states, axis=-1, keepdims=True)
         # Accelerators would round to fewer bits, and a softmax follows.
@@ -166,28 +164,28 @@ def _products(config: EncoderConfig, layer: int, *, unit: bool = False) -> Matri
 def _blocks(
     matrices: Matrices, params: Params, pairs: Sequence[Row], special: SpecialTokens
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Returns the [X, Y] and the [Y, X] part of each pair, without special tokens."""
-    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for token_ids, span_lengths, numbers in _batches(pairs, special):
+    """The [X, Y] and the [Y, X] part of each pair, without special tokens."""
+    blocks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for token_ids, span_lengths, indices in _batches(pairs, special):
         batch = np.asarray(matrices(params, token_ids, span_lengths))
-        places = _places(span_lengths)
-        for number, (row, src, tgt) in zip(numbers, places, strict=True):
-            found[number] = batch[row, src, tgt], batch[row, tgt, src]
-    return [found[number] for number in range(len(pairs))]
+        sides = _sides(span_lengths)
+        for index, (row, src, tgt) in zip(indices, sides, strict=True):
+            blocks[index] = batch[row, src, tgt], batch[row, tgt, src]
+    return [blocks[index] for index in range(len(pairs))]
 
 
 def _batches(
     pairs: Sequence[Row], special: SpecialTokens
 ) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
-    """Yields (token_ids [B, L], span_lengths [B, N, 2], numbers of their pairs)."""
+    """Yields (token_ids [B, L], span_lengths [B, N, 2], indices of their pairs)."""
     lengths = [sum(sum(spans(text)) for text in pair) for pair in pairs]
     row_lengths = [_ROW_LENGTH * _power_of_two(n / _ROW_LENGTH) for n in lengths]
     for row_length in sorted(set(row_lengths)):
-        chosen = [i for i, wanted in enumerate(row_lengths) if wanted == row_length]
+        fitting = [i for i, length in enumerate(row_lengths) if length == row_length]
         packed = [
-            [chosen[place] for place in row]
-            for row in best_fit_places(
-                [lengths[i] for i in chosen],
+            [fitting[i] for i in row]
+            for row in best_fit_indices(
+                [lengths[i] for i in fitting],
                 row_length=row_length,
                 max_pairs=_ROW_PAIRS,
             )
@@ -196,9 +194,9 @@ def _batches(
         size = min(_power_of_two(len(packed)), max(1, _BATCH_TOKENS // row_length))
         for begin in range(0, len(packed), size):
             batch = packed[begin : begin + size]
-            filled = batch + [[]] * (size - len(batch))
+            padded = batch + [[]] * (size - len(batch))
             records = lay_out(
-                [[text for i in row for text in pairs[i]] for row in filled],
+                [[text for i in row for text in pairs[i]] for row in padded],
                 special,
                 row_length=row_length,
                 max_pairs=2 * _ROW_PAIRS,  # a pair may be two lone texts
@@ -212,15 +210,15 @@ def _batches(
 
 
 def _power_of_two(least: float) -> int:
-    """Returns the smallest power of two that is at least 1 and `least`."""
+    """The smallest power of two that is at least 1 and `least`."""
     power = 1
     while power < least:
         power *= 2
     return power
 
 
-def _places(span_lengths: np.ndarray) -> Iterator[tuple[int, slice, slice]]:
-    """Yields the row of every pair, and where its sides' pieces stand there."""
+def _sides(span_lengths: np.ndarray) -> Iterator[tuple[int, slice, slice]]:
+    """Yields the row index of every pair, and the tokens of its sides' pieces there."""
     for row, row_spans in enumerate(span_lengths.tolist()):
         sides, start = [], 0
         for first, second in row_spans:
@@ -247,7 +245,7 @@ class PairView(NamedTuple):
 def view_pair(
     params: Params, config: EncoderConfig, tokenizer: Tokenizer, src: str, tgt: str
 ) -> PairView:
-    """Returns both attention directions and the similarities of a sentence pair.
+    """Both attention directions and the similarities of a sentence pair.
 
     Args:
         params: all of the model's parameters.
@@ -260,9 +258,9 @@ def view_pair(
     pair, special = (src_ids, tgt_ids), tokenizer.special
     cosines = _products(config, -1, unit=True)
     ((src_to_tgt, tgt_to_src),) = _blocks(
-        _attention(config), params, [_together(pair)], special
+        _attention(config), params, [_as_pair(pair)], special
     )
-    ((similarity, _),) = _blocks(cosines, params, [_alone(pair)], special)
+    ((similarity, _),) = _blocks(cosines, params, [_as_lone(pair)], special)
     return PairView(
         src_pieces=tokenizer.pieces(src_ids),
         tgt_pieces=tokenizer.pieces(tgt_ids),

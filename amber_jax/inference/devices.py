@@ -1,4 +1,4 @@
-"""Which forms of the encoder's arithmetic suit a machine; nothing below asks it."""
+"""Which forms of the arithmetic suit a machine; nothing below asks it."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def suited_to(device: Any, wanted: Mapping[str, str] | None = None) -> Kernels:
 
 def _suited_to(device: Any) -> Kernels:
     if device.platform == "cpu":
-        return Kernels(tall_gradients="turned")
+        return Kernels(tall_gradients="turned", scores="striped")
     if device.platform == "tpu":
         return Kernels(attention="mosaic", heads="together")
     attention = "cudnn" if _capability(device) >= _OLDEST_CAPABILITY else "written"

@@ -29,9 +29,9 @@ from amber_jax.training.workdir import CHECKPOINTS
 from amber_jax.types import Array, Params
 
 TOKENIZER_FOLDER = "tokenizer"
-# What two encoders of the same parameters may differ in: what is dropped in training,
+# Fields in which two encoders of the same parameters may differ: dropout in training,
 # how fresh parameters are drawn, and how the same numbers are computed. Any other field
-# makes another function of them, seen in their shapes or, as the heads, unseen.
+# makes another function of them, visible in their shapes or, as the heads, invisible.
 _MAY_DIFFER = {
     *("hidden_dropout", "attention_dropout", "initializer_range"),
     *("dtype", "remat", "kernels"),
@@ -59,22 +59,22 @@ class LoadedModel:
 
 
 def init_params(config: EncoderConfig, key: Array) -> Params:
-    """Returns a fresh model's parameters, float32."""
+    """A fresh model's parameters, float32."""
     token_ids = jnp.zeros((1, 8), jnp.int32)
-    place = rows.layout(jnp.array([[[4, 4]]]), token_ids.shape[1])
+    layout = rows.layout(jnp.array([[[4, 4]]]), token_ids.shape[1])
     variables = PretrainingModel(config).init(
         key,
         token_ids,
-        place.sides,
-        place.position_ids,
-        rows.full_attention(place),
+        layout.sides,
+        layout.position_ids,
+        rows.full_attention(layout),
         jnp.zeros((1, 1), jnp.int32),
     )
     return variables["params"]
 
 
 def checkpoint_at(path: Path, note: Callable[[str], None] = print) -> Checkpoint:
-    """Returns the checkpoint that `path` names, see `training.checkpoint`.
+    """The checkpoint that `path` names, see `training.checkpoint`.
 
     Args:
         path: a run's workdir or one of its checkpoint folders.
@@ -112,12 +112,12 @@ def load_model(
     kernels: Mapping[str, str] | None = None,
     note: Callable[[str], None] = print,
 ) -> LoadedModel:
-    """Returns the model of a checkpoint, as a `LoadedModel`.
+    """The model of a checkpoint, as a `LoadedModel`.
 
     Args:
         path: a run's workdir or one of its checkpoint folders.
-        untrained: random parameters of the run's seed instead: what they can do
-            already is the first baseline of any score.
+        untrained: random parameters of the run's seed instead, the first baseline of
+            any score.
         kernels: forms of the encoder's arithmetic, as `devices.suited_to` takes them.
         note: called with a sentence for every damaged checkpoint that is passed over.
 
@@ -146,7 +146,7 @@ def initial_checkpoint(
     abstract: Params,
     note: Callable[[str], None] = print,
 ) -> Checkpoint:
-    """Returns the checkpoint whose parameters another run is to begin with.
+    """The checkpoint whose parameters another run is to begin with.
 
     Args:
         path: a run's workdir or one of its checkpoint folders.

@@ -1,4 +1,4 @@
-"""A trained encoder for everyday use: vectors, word links, words behind masks."""
+"""A trained encoder for everyday use: vectors, word links, masked words."""
 
 import functools
 import warnings
@@ -10,33 +10,24 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from amber_jax.config import alignment_problems
+from amber_jax.config import alignment_problems, sentence_vector_problems
 from amber_jax.errors import UserError
 from amber_jax.inference.embedding import (
     Embedder,
-    Pooling,
     Progress,
     build_embedder,
     embed_pieces,
+    unit_length,
 )
-from amber_jax.inference.fill_mask import (
-    Filler,
-    build_filler,
-    fill_masks,
-    masked_ids,
-)
+from amber_jax.inference.fill_mask import Filler, build_filler, fill_masks, masked_ids
 from amber_jax.inference.loading import LoadedModel, load_model
-from amber_jax.inference.trained import (
-    changed_pooling,
-    trained_languages,
-    trained_pooling,
-)
+from amber_jax.inference.trained import trained_languages, trained_vector
 from amber_jax.inference.word_links import (
     Alignment,
     WordAligner,
     build_word_aligner,
-    oddities,
 )
+from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.progress import is_watched, progress_bar
 from amber_jax.ranges import problems, refuse, whole
 
@@ -46,11 +37,11 @@ _FILLING_PARTS = ("encoder", "mlm_head")
 Sentence = str | Sequence[str]
 """A text whose words stand between spaces, or its words."""
 PairLinks = list[tuple[int, int]]
-"""(place of the source word, place of the target word), from 0, in rising order."""
+"""(index of the source word, index of the target word), from 0, in rising order."""
 
 
 class Encoded(NamedTuple):
-    """Vectors of sentences, and what was odd about the sentences."""
+    """Vectors of sentences, and counts of sentences to warn about."""
 
     vectors: np.ndarray  # [N, D] float32
     empty: int  # sentences without any piece
@@ -66,8 +57,8 @@ class Model:
         tokenizer: text to ids, see `tokenization.tokenizer.Tokenizer`.
         config: sizes of the encoder, an `EncoderConfig`.
         params: {"encoder": ...} and the parts on top of it that the checkpoint has.
-        pooling: how sentences' vectors were made in training, what `encode` does
-            unless told otherwise.
+        sentence_vector: how sentences' vectors were made in training, the default of
+            `encode`.
         languages: that it was trained on; empty if the corpus is no longer where it
             was, or the model was not pretrained here.
         path: the checkpoint's folder.
@@ -81,12 +72,12 @@ class Model:
         self.tokenizer = loaded.tokenizer
         self.config = loaded.config
         self.params = loaded.params
-        self.pooling = trained_pooling(run, loaded.config.num_layers)
+        self.sentence_vector = trained_vector(run).numbered(loaded.config.num_layers)
         self.languages = trained_languages(run)
         self.path = loaded.checkpoint.path
         self.step = loaded.checkpoint.step
         self.device = jax.tree.leaves(loaded.params)[0].device
-        self._embedders: dict[Pooling, Embedder] = {}
+        self._embedders: dict[SentenceVector, Embedder] = {}
         self._aligners: dict[Alignment, WordAligner] = {}
 
     def __repr__(self) -> str:
@@ -108,7 +99,7 @@ class Model:
         special_tokens: bool | None = None,
         progress: bool | None = None,
     ) -> np.ndarray:
-        """Returns one vector per sentence, [N, D] float32, in the order given.
+        """One vector per sentence, [N, D] float32, in the order given.
 
             vectors = model.encode(["A house.", "Ein Haus."], normalize=True)
             similarity = vectors @ vectors.T
@@ -141,46 +132,55 @@ class Model:
         with progress_bar("encoding", len(sentences), shown=progress) as advance:
             encoded = self.encode_counting(
                 sentences,
-                layer=layer,
-                pooling=pooling,
+                self.vector_with(
+                    layer=layer, pooling=pooling, special_tokens=special_tokens
+                ),
                 normalize=normalize,
                 batch_size=batch_size,
-                special_tokens=special_tokens,
                 on_progress=lambda done, _: advance(done),
             )
-        for sentence in self.told(encoded.empty, encoded.cut):
+        for sentence in self.encoding_warnings(encoded.empty, encoded.cut):
             warnings.warn(sentence, stacklevel=2)
         return encoded.vectors
+
+    def vector_with(
+        self,
+        *,
+        layer: int | None = None,
+        pooling: str | None = None,
+        special_tokens: bool | None = None,
+    ) -> SentenceVector:
+        """`sentence_vector` with other fields, as `encode` takes them.
+
+        Raises:
+            UserError: the model has no such layer, or there is no such pooling.
+        """
+        fields = {"layer": layer, "pooling": pooling, "special_tokens": special_tokens}
+        given = {name: value for name, value in fields.items() if value is not None}
+        vector, depth = self.sentence_vector._replace(**given), self.config.num_layers
+        refuse("vectors", sentence_vector_problems(vector, depth))
+        return vector.numbered(depth)
 
     def encode_counting(
         self,
         sentences: Sequence[str],
+        vector: SentenceVector,
         *,
-        layer: int | None = None,
-        pooling: str | None = None,
         normalize: bool = False,
         batch_size: int = 64,
-        special_tokens: bool | None = None,
         on_progress: Progress | None = None,
     ) -> Encoded:
-        """Returns vectors as `encode` does, and counts where that warns.
+        """The vectors that `encode` returns, and counts in place of its warnings.
 
-        For whoever encodes many parts of one text. `on_progress` is called after
-        every batch.
+        For encoding a text in many parts. `vector` is as `vector_with` returns it;
+        `on_progress` is called after every batch.
         """
-        how = changed_pooling(
-            self.pooling,
-            layer=layer,
-            kind=pooling,
-            special_tokens=special_tokens,
-            num_layers=self.config.num_layers,
-        )
         refuse("encode", problems(batch_size, whole(1), "batch_size"))
-        if how not in self._embedders:
-            self._embedders[how] = build_embedder(self.config, how)
+        if vector not in self._embedders:
+            self._embedders[vector] = build_embedder(self.config, vector)
         pieces = self.tokenizer.encode_batch(sentences)
         vectors = embed_pieces(
-            self._embedders[how],
+            self._embedders[vector],
             self.params["encoder"],
             self.tokenizer,
             pieces,
@@ -189,13 +189,13 @@ class Model:
             on_progress=on_progress,
         )
         return Encoded(
-            _unit_length(vectors) if normalize else vectors,
+            unit_length(vectors) if normalize else vectors,
             empty=sum(not ids for ids in pieces),
             cut=sum(len(ids) > self.config.max_positions - 2 for ids in pieces),
         )
 
-    def told(self, empty: int, cut: int) -> list[str]:
-        """Returns the counts of an `Encoded` as sentences, none for nothing."""
+    def encoding_warnings(self, empty: int, cut: int) -> list[str]:
+        """The counts of an `Encoded` as sentences, none for zero."""
         sentences = []
         if empty:
             sentences.append(
@@ -216,10 +216,10 @@ class Model:
         *,
         method: str = "similarity",
         layer: int = -1,
-        symmetrisation: str = "intersection",
+        symmetrization: str = "intersection",
         threshold: float = 0.0,
     ) -> PairLinks | list[PairLinks]:
-        """Returns which words translate each other.
+        """The links between words that translate each other.
 
             model.align("the house", "la maison")                [(0, 0), (1, 1)]
             model.align(["the house", ["a", "dog"]], ["la maison", ["un", "chien"]])
@@ -232,7 +232,7 @@ class Model:
             method: "similarity", or "attention" of the last layer, in which the model
                 sees both sides.
             layer: of the similarity; -1 the last, 0 the embeddings.
-            symmetrisation: how the two directions become one: "intersection",
+            symmetrization: how the two directions become one: "intersection",
                 "union", "grow-diag-final", "grow-diag-final-and", "src-to-tgt" or
                 "tgt-to-src".
             threshold: least probability of a link; 0 links each piece to its best.
@@ -240,39 +240,41 @@ class Model:
         Raises:
             UserError: the sides do not fit each other, or an option is wrong.
         """
-        how = Alignment(method, layer, symmetrisation, threshold)
-        options = {**how._asdict(), "num_layers": self.config.num_layers}
-        refuse("align", alignment_problems(**options))
-        if how not in self._aligners:
-            self._aligners[how] = build_word_aligner(self.config, self.tokenizer, how)
-        alone = isinstance(src, str) and isinstance(tgt, str)
-        pairs = _pairs_of_words([src] if alone else src, [tgt] if alone else tgt)
-        found = self._aligners[how](self.params, pairs)
-        for sentence in oddities(found.cut, found.unspaced, self.config.max_positions):
+        options = Alignment(method, layer, symmetrization, threshold)
+        depth = self.config.num_layers
+        refuse("align", alignment_problems(**options._asdict(), num_layers=depth))
+        if options not in self._aligners:
+            self._aligners[options] = build_word_aligner(
+                self.config, self.tokenizer, options
+            )
+        is_pair = isinstance(src, str) and isinstance(tgt, str)
+        pairs = _pairs_of_words([src] if is_pair else src, [tgt] if is_pair else tgt)
+        aligned = self._aligners[options](self.params, pairs)
+        for sentence in aligned.warnings(self.config.max_positions):
             warnings.warn(sentence, stacklevel=2)
-        links = [sorted(of_pair) for of_pair in found.links]
-        return links[0] if alone else links
+        links = [sorted(pair_links) for pair_links in aligned.links]
+        return links[0] if is_pair else links
 
     def fill_mask(self, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:
-        """Returns for every `[MASK]` of a text its likeliest pieces, best first.
+        """The likeliest pieces of every `[MASK]` in a text, best first.
 
             model.fill_mask("Paris is in [MASK].", top_k=2)
             [[("▁France", 0.83), ("▁Europe", 0.04)]]
 
         A mask stands for one piece, as the vocabulary writes it: U+2581 at its front
         (SentencePiece), or no ## (WordPiece), says that it begins a word. Text that
-        follows a mask without a space goes on after it as after a word. Probabilities
-        are those among all of the model's entries, each mask seen while the others are
-        masked too; an entry beyond the vocabulary, without a piece, is passed over.
+        follows a mask without a space continues it as if it were a word. Probabilities
+        are over all of the model's entries, the other masks masked too; an entry beyond
+        the vocabulary, without a piece, is passed over.
 
         Raises:
             UserError: the text has no mask or is too long, the model has no
                 masked-language head, or `top_k` is not positive.
         """
-        lacking = [part for part in _FILLING_PARTS if part not in self.params]
-        if lacking:
+        missing = [part for part in _FILLING_PARTS if part not in self.params]
+        if missing:
             raise UserError(
-                f"{self.path} has no {lacking[0]}, only {', '.join(self.params)}; it "
+                f"{self.path} has no {missing[0]}, only {', '.join(self.params)}; it "
                 "takes a checkpoint of the pretraining to fill masks"
             )
         refuse("fill_mask", problems(top_k, whole(1), "top_k"))
@@ -288,7 +290,7 @@ class Model:
 def load(
     path: str | PathLike[str], *, kernels: Mapping[str, str] | None = None
 ) -> Model:
-    """Returns the model of a checkpoint, see `amber_jax.load`."""
+    """The model of a checkpoint, see `amber_jax.load`."""
     return Model(load_model(Path(path), kernels=kernels, note=warnings.warn))
 
 
@@ -298,25 +300,20 @@ def _checked_sentences(sentences: Iterable[str]) -> list[str]:
             "encode got one string; wanted a list of sentences, as in encode([text])"
         )
     sentences = _listed(sentences, "encode", "strings")
-    for place, sentence in enumerate(sentences):
+    for index, sentence in enumerate(sentences):
         if not isinstance(sentence, str):
             raise UserError(
-                f"encode got a {type(sentence).__name__} as sentence {place}, from 0; "
+                f"encode got a {type(sentence).__name__} as sentence {index}, from 0; "
                 "wanted strings"
             )
     return sentences
 
 
 def _listed(items: Any, method: str, wanted: str) -> list[Any]:
-    """Returns the items; raises UserError for None, a number, bytes or a dict."""
+    """The items; raises UserError for None, a number, bytes or a dict."""
     if isinstance(items, bytes | Mapping) or not isinstance(items, Iterable):
         raise UserError(f"{method} got {items!r:.80}; wanted a list of {wanted}")
     return list(items)
-
-
-def _unit_length(vectors: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(norms > 0, norms, 1)
 
 
 def _pairs_of_words(
@@ -334,7 +331,7 @@ def _pairs_of_words(
 
 
 def _words(sentence: Sentence) -> tuple[str, ...]:
-    """Returns the words; only U+0020 ends one, as in amber align."""
+    """The words; only U+0020 ends one, as in amber align."""
     if isinstance(sentence, str):
         return tuple(filter(None, sentence.split(" ")))
     words = _listed(sentence, "align, as a sentence,", "words")

@@ -1,5 +1,6 @@
 """Which words of a pair translate each other, from what their pieces choose."""
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -7,16 +8,16 @@ import numpy as np
 
 from amber_jax.inference.alignment import Directions, build_aligner, fitted
 from amber_jax.model.encoder import EncoderConfig
-from amber_jax.search.symmetrization import symmetrise
+from amber_jax.search.symmetrization import symmetrize
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.types import Params
 
 Words = Sequence[str]
 WordPair = tuple[Words, Words]
 Links = frozenset[tuple[int, int]]
-"""(place of the source word, place of the target word), both from 0."""
+"""(index of the source word, index of the target word), both from 0."""
 
-# More than words have; fewer than a sentence written without spaces, taken for one.
+# More than a word has; fewer than a sentence written without spaces has.
 _PIECES_OF_A_WORD = 16
 
 
@@ -25,32 +26,45 @@ class Alignment(NamedTuple):
 
     method: str  # "attention" or "similarity", see `alignment.build_aligner`
     layer: int  # of the similarity; -1: the last; 0: embeddings; n: output of layer n
-    symmetrisation: str  # see `symmetrization.symmetrise`
+    symmetrization: str  # see `symmetrization.symmetrize`
     threshold: float  # see `word_links`
 
 
 class WordPieces(NamedTuple):
-    """A sentence's pieces, and in which word each one stands."""
+    """A sentence's pieces, and the word of each piece."""
 
     ids: list[int]
-    words: list[int]  # as long as `ids`, never falling
+    words: list[int]  # the word index of each piece, never falling
 
 
 class WordLinks(NamedTuple):
-    """The links of several pairs, and what was odd about them."""
+    """The links of several pairs, and counts of pairs to warn about."""
 
     links: list[Links]
     cut: int  # pairs that were longer than the model's positions
     unspaced: int  # pairs with a side that is one word of very many pieces
+
+    def warnings(self, max_positions: int) -> Iterator[str]:
+        """Yields the counts as sentences, none for zero."""
+        if self.cut:
+            yield (
+                f"{self.cut:,} pairs are longer than the model's {max_positions} "
+                "positions and were cut; words beyond have no link"
+            )
+        if self.unspaced:
+            yield (
+                f"{self.unspaced:,} pairs have a side that is one very long word; text "
+                "of a language written without spaces has to be split by spaces first"
+            )
 
 
 WordAligner = Callable[[Params, Sequence[WordPair]], WordLinks]
 
 
 def split_words(tokenizer: Tokenizer, sentences: Sequence[Words]) -> list[WordPieces]:
-    """Returns the pieces of sentences whose words are given.
+    """The pieces of sentences whose words are given.
 
-    Every word is tokenised alone, so that no piece stands in two words. Both kinds of
+    Every word is tokenized alone, so that no piece stands in two words. Both kinds of
     tokenizer never join what a space separates: the pieces are those of the words
     with spaces between them. They are not those of the running text: `Moon 's` has
     other pieces than `Moon's` where a vocabulary marks the beginnings of words. A
@@ -61,7 +75,7 @@ def split_words(tokenizer: Tokenizer, sentences: Sequence[Words]) -> list[WordPi
     return [
         WordPieces(
             [piece for word in words for piece in pieces[word]],
-            [place for place, word in enumerate(words) for _ in pieces[word]],
+            [index for index, word in enumerate(words) for _ in pieces[word]],
         )
         for words in sentences
     ]
@@ -70,7 +84,7 @@ def split_words(tokenizer: Tokenizer, sentences: Sequence[Words]) -> list[WordPi
 def build_word_aligner(
     config: EncoderConfig, tokenizer: Tokenizer, alignment: Alignment
 ) -> WordAligner:
-    """Returns a function `(params, pairs) -> WordLinks` of pairs of words.
+    """A function `(params, pairs) -> WordLinks` of pairs of words.
 
     A side without words has no links. A pair longer than the model's positions is cut
     as `alignment.fitted` does it: the words beyond have no link.
@@ -83,22 +97,22 @@ def build_word_aligner(
         sides = split_words(tokenizer, [words for pair in pairs for words in pair])
         pieces = list(zip(sides[::2], sides[1::2], strict=True))
         usable = [i for i, (src, tgt) in enumerate(pieces) if src.ids and tgt.ids]
-        whole = [(pieces[i][0].ids, pieces[i][1].ids) for i in usable]
-        placed = [
+        uncut = [(pieces[i][0].ids, pieces[i][1].ids) for i in usable]
+        cut = [
             fitted(pair, config.max_positions, method=alignment.method)
-            for pair in whole
+            for pair in uncut
         ]
         links: list[Links] = [frozenset()] * len(pairs)
-        for i, directions in zip(usable, aligner(params, placed), strict=True):
+        for i, directions in zip(usable, aligner(params, cut), strict=True):
             links[i] = word_links(
                 directions,
                 *(side.words for side in pieces[i]),
-                symmetrisation=alignment.symmetrisation,
+                symmetrization=alignment.symmetrization,
                 threshold=alignment.threshold,
             )
         return WordLinks(
             links,
-            cut=sum(now != before for now, before in zip(placed, whole, strict=True)),
+            cut=sum(map(operator.ne, cut, uncut)),
             unspaced=sum(any(map(_is_unspaced, pair)) for pair in pieces),
         )
 
@@ -114,20 +128,20 @@ def word_links(
     src_words: Sequence[int],
     tgt_words: Sequence[int],
     *,
-    symmetrisation: str,
+    symmetrization: str,
     threshold: float,
 ) -> Links:
-    """Returns the links of one pair.
+    """The links of one pair.
 
     In each direction a piece is linked to the pieces that it chooses with more than
     `threshold`, or, if that is 0, to the one it chooses most; two words are linked if
-    any of their pieces are. Then both directions are made one.
+    any of their pieces are. Then both directions are combined.
 
     Args:
         directions: X source and Y target pieces.
-        src_words: in which word each source piece stands; those beyond X are cut off.
+        src_words: the word index of each source piece; those beyond X are cut off.
         tgt_words: the same of the target.
-        symmetrisation: as in `symmetrization.symmetrise`.
+        symmetrization: as in `symmetrization.symmetrize`.
         threshold: probability below 1, or 0.
     """
     forward = _chosen(directions.src_to_tgt, threshold)
@@ -136,8 +150,8 @@ def word_links(
         np.asarray(words[:count])
         for words, count in zip((src_words, tgt_words), forward.shape, strict=True)
     )
-    linked = symmetrise(
-        _merged(forward, src, tgt), _merged(backward, src, tgt), symmetrisation
+    linked = symmetrize(
+        _merged(forward, src, tgt), _merged(backward, src, tgt), symmetrization
     )
     return frozenset((int(i), int(j)) for i, j in np.argwhere(linked))
 
@@ -150,7 +164,7 @@ def _chosen(probabilities: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _merged(pieces: np.ndarray, src: np.ndarray, tgt: np.ndarray) -> np.ndarray:
-    """Returns [words, words] bool: whether any pieces of two words are linked."""
+    """Whether any pieces of two words are linked, [words, words] bool."""
     words = np.zeros((src.max() + 1, tgt.max() + 1), bool)
     i, j = np.nonzero(pieces)
     words[src[i], tgt[j]] = True
@@ -158,23 +172,9 @@ def _merged(pieces: np.ndarray, src: np.ndarray, tgt: np.ndarray) -> np.ndarray:
 
 
 def diagonal_links(src: Words, tgt: Words) -> Links:
-    """Returns the links of a guess that knows nothing but places, the baseline.
+    """The links of a guess from word order alone, the baseline.
 
     Source word i of n is linked to target word round(i * m / n) of m, halves to even.
     """
     n, m = len(src), len(tgt)
     return frozenset((i, min(m - 1, round(i * m / n))) for i in range(n) if m)
-
-
-def oddities(cut: int, unspaced: int, max_positions: int) -> Iterator[str]:
-    """Yields the counts of a `WordLinks` as sentences, none for nothing."""
-    if cut:
-        yield (
-            f"{cut:,} pairs are longer than the model's {max_positions} positions and "
-            "were cut; words beyond have no link"
-        )
-    if unspaced:
-        yield (
-            f"{unspaced:,} pairs have a side that is one very long word; text of a "
-            "language written without spaces has to be split by spaces first"
-        )

@@ -1,4 +1,4 @@
-"""Masked language modelling, on one language (MLM) or on a pair (TLM)."""
+"""Masked language modeling, on one language (MLM) or on a pair (TLM)."""
 
 import functools
 from collections.abc import Callable
@@ -12,21 +12,21 @@ from jax.nn import logsumexp
 from amber_jax.types import Array, WeightedSum
 
 LOGIT_BYTES = 1 << 30
-"""Logits that exist at once, on one device; more of them are made part by part."""
+"""Logits that exist at once, on one device; more are computed part by part."""
 _LANES = 128  # matrix units like sizes that this divides
-_NO_WORD = -1e9
+_PADDING_LOGIT = -1e9
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
-    """Returns the negative log-likelihood of `labels`, [...] float32, in nats.
+    """The negative log-likelihood of `labels`, [...] float32, in nats.
 
     Args:
-        logits: [..., C], unnormalised.
+        logits: [..., C], unnormalized.
         labels: [...] int32 in [0, C).
     """
     logits = logits.astype(jnp.float32)
-    picked = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
-    return logsumexp(logits, axis=-1) - picked
+    target = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    return logsumexp(logits, axis=-1) - target
 
 
 def masked_lm(
@@ -38,18 +38,18 @@ def masked_lm(
     *,
     parts: int = 1,
 ) -> tuple[WeightedSum, WeightedSum]:
-    """Cross entropy of the hidden tokens given what is left of the row, and hits.
+    """Cross entropy of the masked tokens given the rest of the row, and hits.
 
     The gradient is computed together with the loss, from the same logits: they are
-    neither kept nor computed again. A hit is a token to which no other is preferred.
+    neither kept nor computed again. A hit is a target whose logit is the highest.
 
     Args:
-        features: [B, P, D], what the head compares with the words.
+        features: [B, P, D], the head's, to compare with the words.
         words: [V, D] float32, the word embeddings.
         bias: [V] float32.
         mlm_targets: [B, P] int32.
         mlm_weights: [B, P] float32, 0 on filler slots.
-        parts: into how many parts the rows are cut, see `num_parts`.
+        parts: how many parts the rows are cut into, see `num_parts`.
 
     Returns:
         (loss, hits): WeightedSums in nats and in tokens; the weight of both is the
@@ -65,7 +65,7 @@ def masked_lm(
 
 
 def num_parts(rows: int, slots: int, vocab_size: int) -> int:
-    """Returns the fewest equal parts of `rows` whose logits fit into `LOGIT_BYTES`.
+    """The fewest equal parts of `rows` whose logits fit into `LOGIT_BYTES`.
 
     Args:
         rows: rows of one device.
@@ -77,7 +77,7 @@ def num_parts(rows: int, slots: int, vocab_size: int) -> int:
 
 
 class _Part(NamedTuple):
-    """What some rows add to the loss; gradients that nobody asked for are None."""
+    """The contribution of some rows to the loss; gradients not asked for are None."""
 
     loss: Array  # []
     hits: Array  # []
@@ -96,8 +96,8 @@ def _masked_lm(
     parts: int,
 ) -> tuple[Array, Array]:
     rows = (features, targets, weights)
-    whole = _over_parts(rows, words, bias, parts, with_gradient=False)
-    return whole.loss, whole.hits
+    total = _over_parts(rows, words, bias, parts, with_gradient=False)
+    return total.loss, total.hits
 
 
 def _forward(
@@ -109,8 +109,8 @@ def _forward(
     parts: int,
 ) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
     rows = (features, targets, weights)
-    whole = _over_parts(rows, words, bias, parts, with_gradient=True)
-    return (whole.loss, whole.hits), (whole.by_features, whole.by_words, whole.by_bias)
+    total = _over_parts(rows, words, bias, parts, with_gradient=True)
+    return (total.loss, total.hits), (total.by_features, total.by_words, total.by_bias)
 
 
 def _backward(
@@ -134,75 +134,77 @@ def _over_parts(
     with_gradient: bool,
 ) -> _Part:
     features, size = rows[0], len(bias)
-    table, level = _padded(words, bias, features.dtype)
-    one_part = functools.partial(
-        _one_part, table=table, bias=level, with_gradient=with_gradient
+    table, padded_bias = _padded(words, bias, features.dtype)
+    part_of = functools.partial(
+        _part_of, table=table, bias=padded_bias, with_gradient=with_gradient
     )
-    whole = one_part(rows) if parts == 1 else _scan(one_part, rows, parts)
+    total = part_of(rows) if parts == 1 else _scan(part_of, rows, parts)
     if not with_gradient:
-        return whole
-    return whole._replace(
-        by_features=whole.by_features.reshape(features.shape),
-        by_words=whole.by_words[:size],
-        by_bias=whole.by_bias[:size],
+        return total
+    return total._replace(
+        by_features=total.by_features.reshape(features.shape),
+        by_words=total.by_words[:size],
+        by_bias=total.by_bias[:size],
     )
 
 
-def _scan(one_part: Callable[[Any], _Part], rows: Any, parts: int) -> _Part:
-    """Returns the sum of the parts; their gradients by features stay apart."""
-    # Every part takes every `parts`-th row, so that each device has rows of all.
-    cut = jax.tree.map(
+def _scan(part_of: Callable[[Any], _Part], rows: Any, parts: int) -> _Part:
+    """The sum of the parts; their gradients by features are concatenated."""
+    # Every part takes every `parts`-th row, so that each device has rows of all:
+    # [B, ...] -> [parts, B / parts, ...]
+    split_rows = jax.tree.map(
         lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), rows
     )
-    shapes = jax.eval_shape(one_part, jax.tree.map(lambda x: x[0], cut))
-    nothing = jax.tree.map(
+    shapes = jax.eval_shape(part_of, jax.tree.map(lambda x: x[0], split_rows))
+    zeros = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), shapes._replace(by_features=None)
     )
 
-    def add(total: _Part, part: Any) -> tuple[_Part, Array | None]:
-        found = one_part(part)
-        own = found.by_features
-        return jax.tree.map(jnp.add, total, found._replace(by_features=None)), own
+    def add(total: _Part, rows: Any) -> tuple[_Part, Array | None]:
+        part = part_of(rows)
+        summed = jax.tree.map(jnp.add, total, part._replace(by_features=None))
+        return summed, part.by_features
 
-    total, own = jax.lax.scan(add, nothing, cut)
-    if own is None:
+    total, by_features = jax.lax.scan(add, zeros, split_rows)
+    if by_features is None:
         return total
-    return total._replace(by_features=own.swapaxes(0, 1))
+    return total._replace(by_features=by_features.swapaxes(0, 1))
 
 
 def _padded(words: Array, bias: Array, dtype: Any) -> tuple[Array, Array]:
-    """Returns the words in `dtype`, up to a round number with words nobody prefers.
+    """The words in `dtype`, up to a round number by padding entries with logit -1e9.
 
-    Only where a copy is made anyway: float32 words are taken as they are.
+    Only where a copy is made anyway: float32 words are not padded.
     """
     if dtype == words.dtype:
         return words, bias
     missing = -len(bias) % _LANES
     return (
         jnp.pad(words.astype(dtype), ((0, missing), (0, 0))),
-        jnp.pad(bias, (0, missing), constant_values=_NO_WORD),
+        jnp.pad(bias, (0, missing), constant_values=_PADDING_LOGIT),
     )
 
 
 @jax.named_scope("masked_lm")
-def _one_part(
+def _part_of(
     rows: tuple[Array, Array, Array],
     *,
     table: Array,
     bias: Array,
     with_gradient: bool,
 ) -> _Part:
-    x, targets, weights = (y.reshape(-1, *y.shape[2:]) for y in rows)  # T = B * P
+    # [B, P, D], [B, P], [B, P] -> [T, D], [T], [T]
+    x, targets, weights = (y.reshape(-1, *y.shape[2:]) for y in rows)
     exact = {"preferred_element_type": jnp.float32}
     logits = jnp.matmul(x, table.T, **exact) + bias[None]  # [T, V]
     highest = logits.max(-1)
-    normaliser = jnp.log(jnp.exp(logits - highest[:, None]).sum(-1)) + highest
-    picked = jnp.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
-    loss = ((normaliser - picked) * weights).sum()
-    hits = ((picked >= highest) * weights).sum()
+    log_total = jnp.log(jnp.exp(logits - highest[:, None]).sum(-1)) + highest
+    target_logits = jnp.take_along_axis(logits, targets[:, None], axis=1)[:, 0]  # [T]
+    loss = ((log_total - target_logits) * weights).sum()
+    hits = ((target_logits >= highest) * weights).sum()
     if not with_gradient:
         return _Part(loss, hits, None, None, None)
-    by_logits = jnp.exp(logits - normaliser[:, None]) * weights[:, None]
+    by_logits = jnp.exp(logits - log_total[:, None]) * weights[:, None]
     # Compared, not scattered: a TPU would lay all logits out anew, there and back.
     is_target = jnp.arange(table.shape[0])[None] == targets[:, None]
     by_logits -= jnp.where(is_target, weights[:, None], 0)

@@ -6,14 +6,14 @@ from jax.nn import logsumexp
 
 from amber_jax.types import Array, WeightedSum
 
-_NO_CANDIDATE = -1e9
+_EMPTY_SCORE = -1e9
 
 
 def similarity(
-    queries: Array, candidates: Array, *, normalise: bool, scale: float
+    queries: Array, candidates: Array, *, normalize: bool, scale: float
 ) -> Array:
-    """Returns [Q, C] float32 dot products, or cosines if `normalise`, times `scale`."""
-    if normalise:
+    """[Q, C] float32 dot products, or cosines if `normalize`, times `scale`."""
+    if normalize:
         queries, candidates = _unit(queries), _unit(candidates)
     return scale * jnp.einsum("qd,cd->qc", queries, candidates)
 
@@ -25,22 +25,22 @@ def rank_translations(
     *,
     query_weights: Array,
     candidate_weights: Array,
-    normalise: bool,
+    normalize: bool,
     scale: float,
     margin: float,
 ) -> tuple[WeightedSum, WeightedSum]:
     """Loss and accuracy of ranking each query's translation first.
 
-    The paper's form is `normalise=False, scale=1, margin=0`: a softmax over plain dot
-    products with every candidate of the batch, the right one included.
+    The paper's form is `normalize=False, scale=1, margin=0`: a softmax over plain dot
+    products with every candidate of the batch, the positive included.
 
     Args:
         queries: [Q, D] float32, sentence embeddings of this device.
         candidates: [C, D] float32, of every device, C >= Q.
-        positives: [Q] int32, the candidate that translates query q.
+        positives: [Q] int32, the index of the candidate that translates query q.
         query_weights: [Q] float32, 0 on empty slots.
         candidate_weights: [C] float32, 0 on empty slots, which never compete.
-        normalise: whether vectors are scaled to length one.
+        normalize: whether vectors are scaled to length one.
         scale: multiplies the similarities; dimensionless (1 / temperature).
         margin: taken off the positive's similarity before scaling.
 
@@ -51,12 +51,12 @@ def rank_translations(
     Source: Hu et al. 2021, L_SA; margin as in Yang et al. 2019, arXiv 1902.08564.
     """
     chex.assert_equal_shape_suffix([queries, candidates], 1)
-    scores = similarity(queries, candidates, normalise=normalise, scale=scale)
-    right = jnp.arange(candidates.shape[0])[None, :] == positives[:, None]  # [Q, C]
-    scores = jnp.where(right, scores - scale * margin, scores)
-    scores = jnp.where(candidate_weights[None, :] > 0, scores, _NO_CANDIDATE)
-    picked = jnp.take_along_axis(scores, positives[:, None], axis=1)[:, 0]
-    losses = logsumexp(scores, axis=-1) - picked
+    scores = similarity(queries, candidates, normalize=normalize, scale=scale)
+    is_positive = jnp.arange(candidates.shape[0])[None, :] == positives[:, None]
+    scores = jnp.where(is_positive, scores - scale * margin, scores)  # [Q, C]
+    scores = jnp.where(candidate_weights[None, :] > 0, scores, _EMPTY_SCORE)
+    positive_scores = jnp.take_along_axis(scores, positives[:, None], axis=1)[:, 0]
+    losses = logsumexp(scores, axis=-1) - positive_scores  # [Q]
     hits = (scores.argmax(-1) == positives) * query_weights
     return (
         WeightedSum((losses * query_weights).sum(), query_weights.sum()),

@@ -9,11 +9,11 @@ from amber_jax.types import Array, WeightedSum
 
 
 class Agreement(NamedTuple):
-    """The word-alignment loss and what it is made of."""
+    """The word-alignment loss, and shares that reveal its trivial minima."""
 
     loss: WeightedSum  # per pair, in [0, 1]
     column_share: WeightedSum  # of a pair's trace, on its heaviest source token
-    diagonal_share: WeightedSum  # of a pair's trace, on tokens at most one place apart
+    diagonal_share: WeightedSum  # of a pair's trace, on ranks at most one apart
 
 
 def word_alignment(
@@ -22,25 +22,25 @@ def word_alignment(
     src_members: Array,
     tgt_members: Array,
     *,
-    renormalise: bool,
+    renormalize: bool,
 ) -> Agreement:
-    """One minus the normalised agreement of the two attention directions.
+    """One minus the normalized agreement of the two attention directions.
 
-    For a pair with contents x and y and head h, with both matrices over the places of
+    For a pair with contents x and y and head h, with both matrices over the tokens of
     the row, `T_h = sum_ij A_{y->x}[j, i] A_{x->y}[i, j]`; the loss of the pair is
     `1 - mean_h T_h / min(|x|, |y|)`.
 
-    The two shares tell what the loss is doing, for it has trivial minima: all target
+    The two shares show what the loss has learned, for it has trivial minima: all target
     tokens attending one source token that attends them (column), and position i
     attending position i (diagonal).
 
     Args:
         tgt_to_src: [B, H, L, L], rows are queries; only y -> x entries are used.
-        src_to_tgt: [B, H, L, L], rows are queries; only x -> y entries are used, in
-            the same places of the row as `tgt_to_src`.
+        src_to_tgt: [B, H, L, L], rows are queries; only x -> y entries are used, with
+            tokens in the same order as in `tgt_to_src`.
         src_members: [B, N, L] bool, the tokens of pair n's x that count.
         tgt_members: [B, N, L] bool, the same for y.
-        renormalise: whether each token's attention to the other side's counted tokens
+        renormalize: whether each token's attention to the other side's counted tokens
             is scaled to sum to one first.
 
     Returns:
@@ -52,15 +52,18 @@ def word_alignment(
     chex.assert_equal_shape([src_members, tgt_members])
     src = src_members.astype(jnp.float32)
     tgt = tgt_members.astype(jnp.float32)
-    crossing = jnp.einsum("bnq,bns->bqs", tgt, src)  # 1 where y_j, x_i are one pair's
+    # [B, N, L], [B, N, L] -> [B, L, L], 1 where y_j and x_i are of the same pair
+    crossing = jnp.einsum("bnq,bns->bqs", tgt, src)
     backward = tgt_to_src * crossing[:, None]
     forward = src_to_tgt * crossing.swapaxes(1, 2)[:, None]
-    if renormalise:
+    if renormalize:
         backward = _rows_sum_to_one(backward)
         forward = _rows_sum_to_one(forward)
+    # [B, H, L, L], [B, H, L, L] -> [B, L, L], the mean over heads
     agreed = jnp.einsum("bhqs,bhsq->bqs", backward, forward) / backward.shape[1]
 
-    per_source = jnp.einsum("bnq,bqs->bns", tgt, agreed)  # other pairs' entries are 0
+    # [B, N, L], [B, L, L] -> [B, N, L]; other pairs' entries are 0
+    per_source = jnp.einsum("bnq,bqs->bns", tgt, agreed)
     trace = per_source.sum(-1)  # [B, N]
     shorter = jnp.minimum(src.sum(-1), tgt.sum(-1))
     present = (shorter > 0).astype(jnp.float32)
@@ -82,7 +85,7 @@ def _share(part: Array, trace: Array, present: Array) -> WeightedSum:
 
 
 def _near_diagonal(agreed: Array, src: Array, tgt: Array) -> Array:
-    """Returns [B, N]: agreement of tokens at most one place apart in their sides."""
+    """Agreement of tokens whose ranks in their sides differ by at most one, [B, N]."""
     src_rank = (src.cumsum(-1) * src).sum(1)  # [B, L], 1 for the first counted token
     tgt_rank = (tgt.cumsum(-1) * tgt).sum(1)
     near = jnp.abs(tgt_rank[:, :, None] - src_rank[:, None, :]) <= 1

@@ -15,18 +15,18 @@ _DENSITY_AT_ZERO = np.float32(1 / np.sqrt(2 * np.pi))  # of the normal distribut
 
 
 def once_there(x: Array, grad: Array) -> Array:
-    """Returns `x` as it is, but not before `grad`, which has its shape or ones in it.
+    """`x` unchanged, but not before `grad`, whose shape broadcasts to that of `x`.
 
-    What a backward pass computes again, XLA would else take from the forward pass, or
-    compute long before it is wanted, and in both cases keep. It may not leave this
-    product out, because what is not finite would not give 0.
+    A value that the backward pass computes again, XLA would otherwise take from the
+    forward pass, or compute long before its use, and keep in either case. It cannot
+    leave this product out, because infinities and NaN would not give 0.
     """
     return x + (0 * grad).astype(x.dtype)
 
 
 @jax.custom_vjp
 def gelu(x: Array) -> Array:
-    """Returns x times the normal distribution's share below x, of any shape.
+    """x times the normal distribution's share below x, of any shape.
 
     Source: Hendrycks and Gimpel 2016, arXiv 1606.08415; exact, as BERT has it.
     """
@@ -59,18 +59,18 @@ class LayerNorm(nn.Module):
         self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
 
     def __call__(self, x: Array) -> Array:
-        """Returns [..., D] from [..., D]."""
+        """[..., D] -> [..., D]."""
         return layer_norm(x, self.scale, self.bias, self.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def layer_norm(x: Array, scale: Array, bias: Array, dtype: str) -> Array:
-    """Returns x [..., D], normalised in float32, in `dtype`.
+    """x [..., D], normalized in float32, in `dtype`.
 
     Args:
         x: [..., D].
         scale: [D] float32, as is the next.
-        bias: what is added.
+        bias: the shift.
         dtype: of the result.
 
     Source: Ba et al. 2016, arXiv 1607.06450.
@@ -85,8 +85,8 @@ def _layer_norm_forward(
     mean = wide.mean(-1, keepdims=True)
     variance = jnp.maximum((wide * wide).mean(-1, keepdims=True) - mean * mean, 0)
     rate = jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)
-    each = (1,) * (x.ndim - 1)
-    y = (wide - mean) * rate * scale.reshape(*each, -1) + bias.reshape(*each, -1)
+    ones = (1,) * (x.ndim - 1)
+    y = (wide - mean) * rate * scale.reshape(*ones, -1) + bias.reshape(*ones, -1)
     return y.astype(dtype), (x, scale, mean, rate)
 
 

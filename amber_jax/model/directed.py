@@ -3,10 +3,10 @@
     pass 2   [x; y]   x sees x; y_i sees x and y_<i
     pass 3   [y; x]   the same, sides exchanged
 
-Of the last layer only two things are read: the first side of either pass, and what the
-second side attends. So the two passes are one batch up to there; then the first sides
-come together in one row of the batch's own length, which alone goes through the rest
-of the layer.
+Of the last layer only two things are read: the first side of either pass, and the
+attention of the second side. So the two passes are one batch up to there; then the
+first sides come together in one row of the batch's own length, which alone goes
+through the rest of the layer.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from amber_jax.model.encoder import (
     Layer,
     apply,
     layer_seeds,
-    without_last_layer,
+    lowest_layers,
 )
 from amber_jax.model.kernels.dropout import row_seeds
 from amber_jax.types import Array, Params
@@ -33,11 +33,11 @@ class Directed(NamedTuple):
     Of M tokens: the L of the row and, if both [CLS] were wanted, N of the second sides.
     """
 
-    place: rows.Layout  # each [B, M]
+    layout: rows.Layout  # each [B, M]
     token_ids: Array  # [B, M]
     hidden_states: Array  # [B, M, D], each side as the encoder reads it alone
     tgt_to_src: Array  # A_{y->x} of the last layer, [B, H, L, L] of the same dtype
-    src_to_tgt: Array  # A_{x->y}, in the places of pass 2 as well; rows are queries
+    src_to_tgt: Array  # A_{x->y}, in the token order of pass 2 too; rows are queries
 
 
 def directed_passes(
@@ -49,7 +49,7 @@ def directed_passes(
     dropout_key: Array | None,
     both_cls: bool,
 ) -> Directed:
-    """Returns what passes 2 and 3 make of packed pairs.
+    """The result of passes 2 and 3 over packed pairs.
 
     The last layer writes its probabilities to memory whether they are read or not.
 
@@ -63,54 +63,59 @@ def directed_passes(
     """
     token_ids, spans = pair["token_ids"], pair["span_lengths"]
     length = token_ids.shape[1]
+
+    # Both passes are one batch, each row beside its swapped self, so that they are one
+    # program and every device keeps its own rows: [B, L], [B, L] -> [2 B, L].
     order, swapped_spans = rows.swap_order(spans, length)
-    # Both passes are one batch [2 B, ...], each row beside its swapped self, so that
-    # they are one program and every device keeps its own rows.
-    ids = _side_by_side(token_ids, jnp.take_along_axis(token_ids, order, axis=1))
-    place = rows.layout(_side_by_side(spans, swapped_spans), length)
-    moved = _second_side(_side_by_side(offsets, offsets), place)
-    below, params_below, params_last = without_last_layer(config, encoder_params)
-    straight_seeds, seeds = _seeds(dropout_key, pair)
+    both_ids = _interleave(token_ids, _take(token_ids, order))
+    layout = rows.layout(_interleave(spans, swapped_spans), length)
+    shift = _on_second_sides(_interleave(offsets, offsets), layout)  # [2 B, L]
+    lower, lower_params = lowest_layers(config, encoder_params, config.num_layers - 1)
+    row_dropout, both_dropout = _seeds(dropout_key, pair)
     x = apply(
-        below,
-        params_below,
-        ids,
-        place.sides,
-        place.position_ids + moved,
-        rows.directed_attention(place),
-        seeds=seeds,
-    ).hidden_states
+        lower,
+        lower_params,
+        both_ids,
+        layout.sides,
+        layout.position_ids + shift,
+        rows.directed_attention(layout),
+        seeds=both_dropout,
+    ).hidden_states  # [2 B, L, D]
 
-    # Pass 3 returns to the places of pass 2; what a token attends does not mind.
-    straight = jnp.broadcast_to(jnp.arange(length), order.shape)
-    back = _side_by_side(straight, rows.invert_order(order))
-    place = rows.Layout(*(_take(one, back) for one in place))
-    x = _take(x, back)
+    # Pass 3's tokens return to pass 2's order, on which attention does not depend.
+    unchanged = jnp.broadcast_to(jnp.arange(length), order.shape)
+    restored = _interleave(unchanged, rows.invert_order(order))
+    layout = rows.Layout(*(_take(field, restored) for field in layout))
+    x = _take(x, restored)
 
-    chosen, pair_ids = _first_sides(spans, length, both_cls=both_cls)
+    first_sides, pair_ids = _first_sides(spans, length, both_cls=both_cls)
 
-    def choose(x: Array) -> Array:
-        """Returns [B, M, ...] from [2 B, L, ...]."""
-        return _take(x.reshape(-1, 2 * length, *x.shape[2:]), chosen)
+    def select(x: Array) -> Array:
+        """The first sides: [2 B, L, ...] -> [B, 2 L, ...] -> [B, M, ...]."""
+        return _take(x.reshape(-1, 2 * length, *x.shape[2:]), first_sides)
 
     def last_layer(params: Params, x: Array) -> tuple[Array, Array]:
         return apply(
             Layer(config),
             params,
             x,
-            rows.directed_attention(place),
-            choose,
-            layer_seeds(seeds, config.num_layers),
-            layer_seeds(straight_seeds, config.num_layers),
-            method=Layer.chosen_with_probs,
+            rows.directed_attention(layout),
+            select,
+            layer_seeds(both_dropout, config.num_layers),
+            layer_seeds(row_dropout, config.num_layers),
+            method=Layer.selected_with_probs,
         )
 
     if config.remat:
         last_layer = jax.checkpoint(last_layer)
-    hidden_states, probs = last_layer(params_last, x)
+    last_params = jax.tree.map(lambda x: x[-1], encoder_params["layers"]["layer"])
+    # [2 B, L, D] -> [B, M, D], [2 B, H, L, L]
+    hidden_states, probs = last_layer(last_params, x)
     return Directed(
-        place=rows.Layout(pair_ids, chosen // length, choose(place.position_ids)),
-        token_ids=_take(token_ids, chosen % length),
+        layout=rows.Layout(
+            pair_ids, first_sides // length, select(layout.position_ids)
+        ),
+        token_ids=_take(token_ids, first_sides % length),
         hidden_states=hidden_states,
         tgt_to_src=probs[0::2],
         src_to_tgt=probs[1::2],
@@ -120,42 +125,43 @@ def directed_passes(
 def _seeds(
     key: Array | None, pair: Mapping[str, Array]
 ) -> tuple[Array | None, Array | None]:
-    """Returns the seeds of pass 2's rows, [B, 2], and of both passes', [2 B, 2]."""
+    """The seeds of pass 2's rows, [B, 2], and of both passes', [2 B, 2]."""
     if key is None:
         return None, None
-    one, other = (row_seeds(k, pair["row_ids"]) for k in jax.random.split(key))
-    return one, _side_by_side(one, other)
+    second, third = (row_seeds(k, pair["row_ids"]) for k in jax.random.split(key))
+    return second, _interleave(second, third)
 
 
 def _first_sides(spans: Array, length: int, *, both_cls: bool) -> tuple[Array, Array]:
-    """Returns where the first sides stand in a row and, behind it, its swapped self.
+    """Where the first sides stand in a row of 2 L tokens: pass 2's, then pass 3's.
 
-    Places and the pairs they belong to (0: none), both [B, M] int32.
+    Token indices and the pairs they belong to (0: none), both [B, M] int32.
     """
-    own = rows.layout(spans, length)
-    chosen = jnp.arange(length)[None] + length * own.sides
+    layout = rows.layout(spans, length)
+    # An x stands in the row, a y in its swapped self behind it.
+    tokens = jnp.arange(length)[None] + length * layout.sides  # [B, L]
     if not both_cls:
-        return chosen, own.pair_ids
+        return tokens, layout.pair_ids
     sizes = spans.sum(-1)
     starts = jnp.minimum(jnp.cumsum(sizes, axis=-1) - sizes, length - 1)  # [B, N]
-    numbers = jnp.arange(1, spans.shape[1] + 1)[None] * (spans[..., 1] > 0)
+    pair_ids = jnp.arange(1, spans.shape[1] + 1)[None] * (spans[..., 1] > 0)  # [B, N]
     return (
-        jnp.concatenate([chosen, length + starts], axis=1),
-        jnp.concatenate([own.pair_ids, numbers], axis=1),
+        jnp.concatenate([tokens, length + starts], axis=1),
+        jnp.concatenate([layout.pair_ids, pair_ids], axis=1),
     )
 
 
 def _take(x: Array, index: Array) -> Array:
-    """Returns x [B, L, ...] at the places `index` [B, M], [B, M, ...]."""
+    """The tokens `index` [B, M] of x: [B, L, ...] -> [B, M, ...]."""
     return jnp.take_along_axis(x, index.reshape(*index.shape, *[1] * (x.ndim - 2)), 1)
 
 
-def _side_by_side(one: Array, other: Array) -> Array:
-    """Returns the rows of both, [2 B, ...], in turns."""
-    return jnp.stack([one, other], axis=1).reshape(-1, *one.shape[1:])
+def _interleave(even: Array, odd: Array) -> Array:
+    """The rows of both arrays in turns: [B, ...], [B, ...] -> [2 B, ...]."""
+    return jnp.stack([even, odd], axis=1).reshape(-1, *even.shape[1:])
 
 
-def _second_side(offsets: Array, place: rows.Layout) -> Array:
-    """Returns `offsets` [B, N] at the tokens of each pair's second side, [B, L]."""
-    index = jnp.maximum(place.pair_ids - 1, 0)
-    return jnp.take_along_axis(offsets, index, axis=1) * place.sides
+def _on_second_sides(offsets: Array, layout: rows.Layout) -> Array:
+    """`offsets` at the tokens of each pair's second side: [B, N] -> [B, L]."""
+    index = jnp.maximum(layout.pair_ids - 1, 0)
+    return jnp.take_along_axis(offsets, index, axis=1) * layout.sides

@@ -45,21 +45,21 @@ class EncoderConfig:
     kernels: Kernels = Kernels()  # how it is computed, which is no part of the model
 
     def recorded(self) -> dict[str, Any]:
-        """Returns what a checkpoint says of its model: all but the kernels."""
+        """The fields that a checkpoint records of its model: all but the kernels."""
         fields = dataclasses.asdict(self)
         del fields["kernels"]
         return fields
 
 
 class EncoderOutput(NamedTuple):
-    """What one pass of the encoder gives."""
+    """The result of one pass of the encoder."""
 
-    hidden_states: Array  # [B, L, D] of the last layer
-    all_hidden_states: Array | None  # [N + 1, B, L, D], embeddings first, if asked
+    hidden_states: Array  # [B, L, D], the last layer's
+    readouts: Array | None  # [N + 1, ...], of the embeddings and of every layer
 
 
 def dense(config: EncoderConfig, inputs: int, features: int) -> Dense:
-    """Returns a dense layer of an encoder, or of a head that stands on it."""
+    """A dense layer of an encoder, or of a head that stands on it."""
     return Dense(
         inputs,
         features,
@@ -70,16 +70,12 @@ def dense(config: EncoderConfig, inputs: int, features: int) -> Dense:
 
 
 def _embed(config: EncoderConfig, entries: int, name: str) -> nn.Embed:
-    return nn.Embed(
-        entries,
-        config.hidden_size,
-        embedding_init=nn.initializers.truncated_normal(config.initializer_range),
-        name=name,
-    )
+    init = nn.initializers.truncated_normal(config.initializer_range)
+    return nn.Embed(entries, config.hidden_size, embedding_init=init, name=name)
 
 
 class Embeddings(nn.Module):
-    """Sum of word, position and segment embeddings, normalised."""
+    """Sum of word, position and segment embeddings, normalized."""
 
     config: EncoderConfig
 
@@ -93,14 +89,14 @@ class Embeddings(nn.Module):
     ) -> Array:
         """Returns [B, L, D] from three [B, L] int32 arrays and `Encoder`'s seeds."""
         config = self.config
-        x = _embed(config, config.vocab_size, "word")(token_ids)
+        x = _embed(config, config.vocab_size, "word")(token_ids)  # [B, L] -> [B, L, D]
         x += _embed(config, config.max_positions, "position")(position_ids)
         segments = _embed(config, config.num_segments, "segment").embedding
         # A product: a lookup's gradient would be a scatter into these few rows.
-        chosen = jax.nn.one_hot(segment_ids, config.num_segments, dtype=x.dtype)
-        x += jnp.matmul(chosen, segments, precision=jax.lax.Precision.HIGHEST)
+        one_hot = jax.nn.one_hot(segment_ids, config.num_segments, dtype=x.dtype)
+        x += jnp.matmul(one_hot, segments, precision=jax.lax.Precision.HIGHEST)
         x = LayerNorm(config.hidden_size, config.dtype, name="norm")(x)
-        return drop(x, _part(seeds, _EMBEDDINGS), config.hidden_dropout)
+        return drop(x, _derived(seeds, _EMBEDDINGS), config.hidden_dropout)
 
 
 class SelfAttention(nn.Module):
@@ -116,32 +112,38 @@ class SelfAttention(nn.Module):
         self.value = dense(self.config, width, width)
         self.output = dense(self.config, width, width)
 
-    def mixed(self, x: Array, mask: Mask, seeds: Array | None) -> Array:
-        """Returns what `output` takes, [B, L, D]; arguments as `Layer.__call__`."""
-        form = self.config.kernels.attention
-        mixed = attend(*self._heads(x), mask, **self._dropout(seeds), form=form)
-        return mixed.reshape(x.shape)
+    def context(self, x: Array, mask: Mask, seeds: Array | None) -> Array:
+        """The attention context before the output projection, [B, L, D].
 
-    def mixed_with_probs(
+        Arguments are those of `Layer.__call__`.
+        """
+        form = self.config.kernels.attention
+        # 3 x [B, L, H, K] -> [B, L, H, K] -> [B, L, D]
+        context = attend(*self._heads(x), mask, **self._dropout(seeds), form=form)
+        return context.reshape(x.shape)
+
+    def context_with_probs(
         self, x: Array, mask: Mask, seeds: Array | None
     ) -> tuple[Array, Array]:
-        """Returns that, and the probabilities before dropout, [B, H, L, L]."""
-        mixed, probs = attend_with_probs(*self._heads(x), mask, **self._dropout(seeds))
-        return mixed.reshape(x.shape), probs
+        """The same, and the probabilities before dropout, [B, H, L, L]."""
+        heads, dropout = self._heads(x), self._dropout(seeds)
+        context, probs = attend_with_probs(*heads, mask, **dropout)
+        return context.reshape(x.shape), probs
 
     def _heads(self, x: Array) -> tuple[Array, Array, Array]:
-        # [B, L, D] -> three of [B, L, H, K]
-        layers = self.query, self.key, self.value
+        """Queries, keys and values: [B, L, D] -> 3 x [B, L, H, K]."""
+        projections = self.query, self.key, self.value
         if self.config.kernels.heads == "together":
-            parts = jnp.split(side_by_side(layers, x), len(layers), axis=-1)
+            joined = side_by_side(projections, x)  # [B, L, D] -> [B, L, 3 D]
+            projected = jnp.split(joined, len(projections), axis=-1)
         else:
-            parts = [layer(x) for layer in layers]
-        query, key, value = (split_heads(y, self.config.num_heads) for y in parts)
+            projected = [projection(x) for projection in projections]
+        query, key, value = (split_heads(y, self.config.num_heads) for y in projected)
         return query, key, value
 
     def _dropout(self, seeds: Array | None) -> dict[str, Any]:
         rate = self.config.attention_dropout
-        return {"seeds": _part(seeds, _PROBABILITIES), "rate": rate}
+        return {"seeds": _derived(seeds, _PROBABILITIES), "rate": rate}
 
 
 class Layer(nn.Module):
@@ -163,56 +165,56 @@ class Layer(nn.Module):
         """Returns [B, L, D] from x [B, L, D].
 
         Args:
-            x: what the layer below gives.
+            x: the output of the layer below.
             mask: who may attend whom.
             seeds: [B, 2] uint32, of this layer's dropouts; None for none.
         """
-        return self._finish(x, self.attention.mixed(x, mask, seeds), seeds)
+        return self._finish(x, self.attention.context(x, mask, seeds), seeds)
 
-    def chosen_with_probs(
+    def selected_with_probs(
         self,
         x: Array,
         mask: Mask,
-        choose: Callable[[Array], Array],
+        select: Callable[[Array], Array],
         seeds: Array | None = None,
-        chosen_seeds: Array | None = None,
+        selected_seeds: Array | None = None,
     ) -> tuple[Array, Array]:
-        """Returns the layer's output at chosen tokens alone, and what all attend.
+        """The layer's output at selected tokens alone, and every token's attention.
 
         Args:
             x: [B, L, D].
             mask: who may attend whom.
-            choose: of what belongs to tokens, [B, L, D], what is wanted, [C, M, D].
+            select: [B, L, D] -> [C, M, D], from the vectors of all tokens to those of
+                the selected ones.
             seeds: [B, 2] uint32, as of `__call__`.
-            chosen_seeds: [C, 2] uint32, the same of the rows of chosen tokens.
+            selected_seeds: [C, 2] uint32, the same of the rows of selected tokens.
 
         Returns:
             [C, M, D], and probabilities [B, H, L, L] in the activations' dtype.
         """
-        mixed, probs = self.attention.mixed_with_probs(x, mask, seeds)
-        return self._finish(choose(x), choose(mixed), chosen_seeds), probs
+        context, probs = self.attention.context_with_probs(x, mask, seeds)
+        return self._finish(select(x), select(context), selected_seeds), probs
 
-    def _finish(self, x: Array, mixed: Array, seeds: Array | None) -> Array:
+    def _finish(self, x: Array, context: Array, seeds: Array | None) -> Array:
+        """The layer behind its attention: two [B, L, D] -> [B, L, D]."""
         rate = self.config.hidden_dropout
-        attended = self.attention.output(mixed)
-        x = self.attention_norm(x + drop(attended, _part(seeds, _ATTENDED), rate))
+        attended = self.attention.output(context)
+        x = self.attention_norm(x + drop(attended, _derived(seeds, _ATTENDED), rate))
         # [B, L, D] -> [B, L, F] -> [B, L, D]
         narrow = self.output(gelu(self.intermediate(x)))
-        return self.output_norm(x + drop(narrow, _part(seeds, _NARROW), rate))
+        return self.output_norm(x + drop(narrow, _derived(seeds, _NARROW), rate))
 
 
 class _ScannedLayer(nn.Module):
     """A layer in the shape `nn.scan` wants."""
 
     config: EncoderConfig
-    keep_hidden_states: bool
+    readout: Callable[[Array], Array] | None
 
     @nn.compact
-    def __call__(
-        self, x: Array, seeds: Array | None, mask: Mask
-    ) -> tuple[Array, Array | None]:
+    def __call__(self, x: Array, seeds: Array | None, mask: Mask) -> tuple[Array, Any]:
         y = Layer(self.config, name="layer")(x, mask, seeds)
-        return y, (y if self.keep_hidden_states else None)
+        return y, None if self.readout is None else self.readout(y)
 
 
 class Encoder(nn.Module):
@@ -229,9 +231,9 @@ class Encoder(nn.Module):
         mask: Mask,
         *,
         seeds: Array | None = None,
-        keep_hidden_states: bool = False,
+        readout: Callable[[Array], Array] | None = None,
     ) -> EncoderOutput:
-        """Encodes rows.
+        """Encodes rows, [B, L] -> [B, L, D].
 
         Args:
             token_ids: [B, L] int32.
@@ -239,7 +241,8 @@ class Encoder(nn.Module):
             position_ids: [B, L] int32.
             mask: who may attend whom.
             seeds: [B, 2] uint32, `dropout.row_seeds` in training, None for no dropout.
-            keep_hidden_states: whether to return every layer's output.
+            readout: of every layer's output [B, L, D], what is handed out: one array
+                a layer, such as its pooled vectors. The states themselves are not kept.
         """
         config = self.config
         x = Embeddings(config, name="embeddings")(
@@ -255,44 +258,44 @@ class Encoder(nn.Module):
             split_rngs={"params": True},
             in_axes=(0, nn.broadcast),
             length=config.num_layers,
-            unroll=1 if loop else config.num_layers,
-        )(config, keep_hidden_states, name="layers")
-        last, kept = layers(x, _seeds_of_layers(seeds, config.num_layers), mask)
-        if kept is not None:
-            kept = jnp.concatenate([x[None], kept])
-        return EncoderOutput(last, kept)
+            unroll=1 if loop else max(1, config.num_layers),
+        )(config, readout, name="layers")
+        last, readouts = layers(x, _seeds_of_layers(seeds, config.num_layers), mask)
+        if readout is not None:
+            readouts = jnp.concatenate([readout(x)[None], readouts])
+        return EncoderOutput(last, readouts)
 
 
 def apply(module: nn.Module, params: Params, *arguments: Any, **options: Any) -> Any:
-    """Returns what a module, which keeps nothing but parameters, makes of arguments."""
+    """The output of a module that has no variables but its parameters."""
     return module.apply({"params": params}, *arguments, **options)
 
 
-def _part(seeds: Array | None, number: Array | int) -> Array | None:
+def _derived(seeds: Array | None, number: Array | int) -> Array | None:
     return None if seeds is None else derived(seeds, number)
 
 
-def layer_seeds(seeds: Array | None, layer: Array | int) -> Array | None:
-    """Returns the seeds of a layer's dropouts, [B, 2] uint32, from an encoder's.
+def layer_seeds(seeds: Array | None, layer: int) -> Array | None:
+    """The seeds of a layer's dropouts, [B, 2] uint32, from an encoder's.
 
-    Layers count from 1; what stands on the encoder is the one above the last.
+    Layers count from 1; a head on the encoder counts as the layer above the last.
     """
-    return _part(seeds, layer)
+    return _derived(seeds, layer)
 
 
 def _seeds_of_layers(seeds: Array | None, num_layers: int) -> Array | None:
-    """Returns [N, B, 2] uint32."""
+    """The seeds of all layers, [B, 2] -> [N, B, 2] uint32."""
     if seeds is None:
         return None
     return jax.vmap(derived, (None, 0))(seeds, jnp.arange(1, num_layers + 1))
 
 
 def at_or_above(params: Params, lowest: int) -> Any:
-    """Returns whether a parameter is of layer `lowest` or above it.
+    """Whether a parameter is of layer `lowest` or above it.
 
     A tree like `params`, of arrays of bools that broadcast to them. Layers count as in
-    `EncoderOutput.all_hidden_states`: 0 is the embeddings, n the nth layer. What is
-    not of the encoder is above it.
+    `EncoderOutput.readouts`: 0 is the embeddings, n the nth layer. Heads are above the
+    encoder.
 
     Args:
         params: a model's parameters, the encoder's as `params["encoder"]`.
@@ -305,23 +308,23 @@ def at_or_above(params: Params, lowest: int) -> Any:
             return jnp.array(True)
         if rest[0] == "embeddings":
             return jnp.array(lowest <= 0)
-        numbers = 1 + jnp.arange(len(param))  # the first axis is the layers
-        return (numbers >= lowest).reshape(-1, *[1] * (param.ndim - 1))
+        layers = 1 + jnp.arange(len(param))  # the first axis is the layers
+        return (layers >= lowest).reshape(-1, *[1] * (param.ndim - 1))
 
     return jax.tree_util.tree_map_with_path(above, params)
 
 
 def without_gradient_below(params: Params, lowest: int) -> Params:
-    """Returns `params`, through which no gradient goes to layers below `lowest`.
+    """`params`, through which no gradient goes to layers below `lowest`.
 
     Layers count as in `at_or_above`, and `params` are as there.
     """
     if lowest <= 0:
         return params
     encoder = params["encoder"]
-    kept = lowest - 1  # layers
+    frozen = lowest - 1  # layers
     layers = jax.tree.map(
-        lambda x: jnp.concatenate([jax.lax.stop_gradient(x[:kept]), x[kept:]]),
+        lambda x: jnp.concatenate([jax.lax.stop_gradient(x[:frozen]), x[frozen:]]),
         encoder["layers"],
     )
     embeddings = jax.lax.stop_gradient(encoder["embeddings"])
@@ -329,16 +332,16 @@ def without_gradient_below(params: Params, lowest: int) -> Params:
     return {**params, "encoder": {**encoder, **below}}
 
 
-def without_last_layer(
-    config: EncoderConfig, params: Params
-) -> tuple[Encoder, Params, Params]:
-    """Returns the encoder below its last layer, its parameters, and that `Layer`'s.
+def lowest_layers(
+    config: EncoderConfig, params: Params, count: int
+) -> tuple[Encoder, Params]:
+    """The encoder up to a layer, and its parameters.
 
     Args:
-        config: the encoder's sizes; at least one layer.
-        params: the encoder's parameters (`params["encoder"]`).
+        config: the whole encoder's sizes.
+        params: its parameters (`params["encoder"]`).
+        count: how many of its layers; 0 leaves the embeddings.
     """
-    lower = dataclasses.replace(config, num_layers=config.num_layers - 1)
-    below = jax.tree.map(lambda x: x[:-1], params["layers"])
-    last = jax.tree.map(lambda x: x[-1], params["layers"]["layer"])
-    return Encoder(lower), {**params, "layers": below}, last
+    layers = jax.tree.map(lambda x: x[:count], params["layers"])
+    lowest = Encoder(dataclasses.replace(config, num_layers=count))
+    return lowest, {**params, "layers": layers}

@@ -26,7 +26,7 @@ def masked_lm(
     row_length: int,
     masking_rate: float,
 ) -> int:
-    """Returns the training FLOPs of pass 1 and its head.
+    """The training FLOPs of pass 1 and its head.
 
     Args:
         config: the encoder's sizes.
@@ -44,7 +44,7 @@ def masked_lm(
 def directed(
     config: EncoderConfig, span_lengths: np.ndarray, *, sentences: bool, words: bool
 ) -> int:
-    """Returns the training FLOPs of passes 2 and 3, as far as a loss reads them.
+    """The training FLOPs of passes 2 and 3, as far as a loss reads them.
 
     The sentence loss reads the last layer of the first sides alone. The word loss
     reads all but the last layer of both sides, and of the last the scores of the
@@ -68,7 +68,7 @@ def directed(
     return _TRAINING * forward
 
 
-def labelling(
+def labeling(
     config: EncoderConfig,
     span_lengths: np.ndarray,
     *,
@@ -77,7 +77,7 @@ def labelling(
     pooled: bool,
     train_from_layer: int,
 ) -> int:
-    """Returns the training FLOPs of fine-tuning with a label head.
+    """The training FLOPs of fine-tuning with a label head.
 
     Layers that do not learn need the forward pass alone, and the lowest part that does
     no gradient of its input.
@@ -107,7 +107,7 @@ def labelling(
 def predicted_tokens(
     span_lengths: np.ndarray, row_length: int, masking_rate: float
 ) -> int:
-    """Returns how many tokens `masking.mask_rows` chooses in these rows.
+    """How many tokens `masking.mask_rows` chooses in these rows.
 
     All but [CLS] and the [SEP]s may be chosen; arguments as in `masked_lm`.
     """
@@ -119,7 +119,7 @@ def predicted_tokens(
 
 
 def _full_pass(config: EncoderConfig, span_lengths: np.ndarray) -> int:
-    """Returns forward FLOPs when every token sees its pair."""
+    """Forward FLOPs when every token sees its pair."""
     tokens = span_lengths.sum(-1, dtype=np.int64)
     layer = _layer(config, tokens=int(tokens.sum()), seen=int((tokens**2).sum()))
     return config.num_layers * layer
@@ -133,7 +133,7 @@ def _directed_pass(
     sentences: bool,
     words: bool,
 ) -> int:
-    """Returns forward FLOPs; `first` and `second` are the sides' lengths [M]."""
+    """Forward FLOPs; `first` and `second` are the sides' lengths [M]."""
     width = config.hidden_size
     tokens, seen = int(first.sum()), int((first**2).sum())
     crossing = int((first * second).sum())
@@ -149,7 +149,7 @@ def _directed_pass(
 
 
 def _layer(config: EncoderConfig, *, tokens: int, seen: int) -> int:
-    """Returns forward FLOPs of a layer; `seen` are the pairs of query and key."""
+    """Forward FLOPs of a layer; `seen` are the pairs of query and key."""
     width = config.hidden_size
     dense = 4 * width**2 + 2 * width * config.intermediate_size
     attention = 2 * width  # scores, and the mean of the values

@@ -1,4 +1,4 @@
-"""What stands on top of the encoder: MLM head, label head, mean pooling."""
+"""The heads on top of the encoder: masked LM, labels, mean pooling."""
 
 from typing import Any
 
@@ -31,11 +31,11 @@ class MaskedLMHead(nn.Module):
         self.bias = self.param("bias", nn.initializers.zeros, (config.vocab_size,))
 
     def features(self, hidden_states: Array) -> Array:
-        """Returns what is compared with the words, [B, P, D] from [B, P, D]."""
+        """The features to compare with the word embeddings, [B, P, D] -> [B, P, D]."""
         return self.norm(gelu(self.transform(hidden_states)))
 
     def __call__(self, hidden_states: Array, word_embeddings: Array) -> Array:
-        """Returns mlm_logits [B, P, V] float32.
+        """The logits of the vocabulary, [B, P, D] -> [B, P, V] float32.
 
         Args:
             hidden_states: [B, P, D], already gathered at the prediction slots, so
@@ -68,26 +68,26 @@ class PretrainingModel(nn.Module):
         *,
         seeds: Array | None = None,
     ) -> tuple[EncoderOutput, Array]:
-        """Returns the encoder's output and mlm_logits [B, P, V] float32."""
+        """The encoder's output and the head's logits [B, P, V] float32."""
         output = self.encoder(token_ids, segment_ids, position_ids, mask, seeds=seeds)
         words = self.encoder.variables["params"]["embeddings"]["word"]["embedding"]
-        return output, self.mlm_head(_at(output, mlm_positions), words)
+        return output, self.mlm_head(_slots_of(output, mlm_positions), words)
 
     def mlm_features(self, *args: Any, mlm_positions: Array, **options: Any) -> Array:
-        """Returns the head's features at the prediction slots, [B, P, D].
+        """The head's features at the prediction slots, [B, L] -> [B, P, D].
 
         With them `losses.masked_lm` makes the logits and their gradient at once.
         """
         output = self.encoder(*args, **options)
-        return self.mlm_head.features(_at(output, mlm_positions))
+        return self.mlm_head.features(_slots_of(output, mlm_positions))
 
 
-def _at(output: EncoderOutput, slots: Array) -> Array:
-    """Returns the last layer's vectors at `slots` [B, P], [B, P, D]."""
+def _slots_of(output: EncoderOutput, slots: Array) -> Array:
+    """The last layer's vectors at `slots` [B, P]: [B, L, D] -> [B, P, D]."""
     return jnp.take_along_axis(output.hidden_states, slots[..., None], axis=1)
 
 
-class LabellingModel(nn.Module):
+class LabelingModel(nn.Module):
     """The encoder and a linear layer that gives chosen tokens one of a few labels.
 
     On `[CLS]` it classifies sentences, on the first pieces of words it tags them.
@@ -115,7 +115,7 @@ class LabellingModel(nn.Module):
         *,
         seeds: Array | None = None,
     ) -> Array:
-        """Returns label logits at `slots`, [B, S, C] float32.
+        """The label logits at `slots`, [B, L] -> [B, S, C] float32.
 
         Args:
             token_ids: [B, L] int32, as are the next two.
@@ -126,16 +126,16 @@ class LabellingModel(nn.Module):
             seeds: [B, 2] uint32, as `Encoder` takes them.
         """
         output = self.encoder(token_ids, segment_ids, position_ids, mask, seeds=seeds)
-        x = _at(output, slots)
+        x = _slots_of(output, slots)  # [B, S, D]
         if self.pooled:
             x = jnp.tanh(self.pooler(x))
-        own = layer_seeds(seeds, self.config.num_layers + 1)
-        x = drop(x, own, self.config.hidden_dropout)
+        head_seeds = layer_seeds(seeds, self.config.num_layers + 1)
+        x = drop(x, head_seeds, self.config.hidden_dropout)
         return self.head(x).astype(jnp.float32)
 
 
 def mean_pool(hidden_states: Array, members: Array) -> Array:
-    """Returns the mean vector of each group of tokens, [B, N, D] float32.
+    """The mean vector of each group of tokens, [B, L, D] -> [B, N, D] float32.
 
     Args:
         hidden_states: [B, L, D].

@@ -20,7 +20,7 @@ Source: Devlin et al. 2019, section 3.1.
 
 
 class MaskedRows(NamedTuple):
-    """What the masked language model sees and what it is asked for."""
+    """The input of the masked language model, and its prediction slots."""
 
     token_ids: Array  # [B, L] int32, after masking
     mlm_positions: Array  # [B, P] int32
@@ -29,12 +29,12 @@ class MaskedRows(NamedTuple):
 
 
 def num_slots(row_length: int, rate: float) -> int:
-    """Returns P, the prediction slots that hold any row's share of `rate`."""
+    """P, the prediction slots that hold any row's share of `rate`."""
     return max(1, math.ceil(row_length * rate))
 
 
 def row_keys(key: Array, row_ids: Array) -> Array:
-    """Returns one key per row, [B] keys, from `row_ids` [B, 3] uint32.
+    """One key per row, [B] keys, from `row_ids` [B, 3] uint32.
 
     The three numbers are the row's stream, its epoch and its index, so a row is
     masked anew in every epoch and alike on any number of devices.
@@ -59,7 +59,7 @@ def mask_rows(
     first_word_id: int,
     vocab_size: int,
 ) -> MaskedRows:
-    """Returns the rows with 80/10/10 masking and their prediction slots.
+    """The rows with 80/10/10 masking and their prediction slots.
 
     Exactly `round(rate * maskable tokens)` tokens of a row are chosen (at least one
     where any token may be), so the static number of slots never overflows.
@@ -75,13 +75,14 @@ def mask_rows(
     """
     slots = num_slots(token_ids.shape[1], rate)
 
-    def one_row(ids: Array, may: Array, key: Array) -> MaskedRows:
-        choose_key, kind_key, word_key = jax.random.split(key, 3)
-        score = jnp.where(may, jax.random.uniform(choose_key, ids.shape), 2.0)
-        _, positions = jax.lax.top_k(-score, slots)  # [P], smallest scores first
-        count = may.sum()
-        wanted = jnp.clip(jnp.round(rate * count).astype(jnp.int32), 1, slots)
-        chosen = jnp.arange(slots) < jnp.minimum(wanted, count)
+    def mask_row(ids: Array, maskable: Array, key: Array) -> MaskedRows:
+        """[L], [L] -> [L], 3 x [P]."""
+        order_key, kind_key, word_key = jax.random.split(key, 3)
+        draw = jnp.where(maskable, jax.random.uniform(order_key, ids.shape), 2.0)
+        _, positions = jax.lax.top_k(-draw, slots)  # [P], smallest draws first
+        count = maskable.sum()
+        predicted = jnp.clip(jnp.round(rate * count).astype(jnp.int32), 1, slots)
+        is_real = jnp.arange(slots) < jnp.minimum(predicted, count)
         targets = ids[positions]
         kind = jax.random.uniform(kind_key, (slots,))
         word = jax.random.randint(word_key, (slots,), first_word_id, vocab_size)
@@ -90,12 +91,12 @@ def mask_rows(
             mask_id,
             jnp.where(kind < MASK_SHARE + RANDOM_SHARE, word, targets),
         )
-        masked = ids.at[positions].set(jnp.where(chosen, hidden, targets))
+        masked = ids.at[positions].set(jnp.where(is_real, hidden, targets))
         return MaskedRows(
             token_ids=masked,
-            mlm_positions=jnp.where(chosen, positions, 0),
-            mlm_targets=jnp.where(chosen, targets, 0),
-            mlm_weights=chosen.astype(jnp.float32),
+            mlm_positions=jnp.where(is_real, positions, 0),
+            mlm_targets=jnp.where(is_real, targets, 0),
+            mlm_weights=is_real.astype(jnp.float32),
         )
 
-    return jax.vmap(one_row)(token_ids, maskable, keys)
+    return jax.vmap(mask_row)(token_ids, maskable, keys)

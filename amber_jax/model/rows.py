@@ -22,7 +22,7 @@ from amber_jax.types import Array
 
 
 class Layout(NamedTuple):
-    """Where every token of a packed row stands, each [B, L] int32."""
+    """The pair, side and position of every token, each [B, L] int32."""
 
     pair_ids: Array  # 1..N inside pairs, 0 on padding
     sides: Array  # 0 for [CLS] x [SEP], 1 for y [SEP], 0 on padding
@@ -30,13 +30,13 @@ class Layout(NamedTuple):
 
 
 def layout(span_lengths: Array, row_length: int) -> Layout:
-    """Returns the layout that `span_lengths` [B, N, 2] int32 describe."""
+    """The layout of rows with `span_lengths`: [B, N, 2] int32 -> [B, L]."""
     ends = jnp.cumsum(span_lengths.sum(-1), axis=-1)  # [B, N]
     starts = ends - span_lengths.sum(-1)
     middles = starts + span_lengths[..., 0]
     index = jnp.arange(row_length)[None, :]  # [1, L]
-    here = index[..., None]
-    inside = (here >= starts[:, None, :]) & (here < ends[:, None, :])  # [B, L, N]
+    token = index[..., None]  # [1, L, 1]
+    inside = (token >= starts[:, None, :]) & (token < ends[:, None, :])  # [B, L, N]
     real = inside.any(-1)
     start = (inside * starts[:, None, :]).sum(-1)
     middle = (inside * middles[:, None, :]).sum(-1)
@@ -47,8 +47,14 @@ def layout(span_lengths: Array, row_length: int) -> Layout:
     )
 
 
+def lone_layout(lengths: Array, row_length: int) -> Layout:
+    """The layout of rows of one text each, `lengths` [B] int32 tokens with specials."""
+    spans = jnp.stack([lengths, jnp.zeros_like(lengths)], axis=-1)  # [B, 2]
+    return layout(spans[:, None], row_length)
+
+
 def swap_order(span_lengths: Array, row_length: int) -> tuple[Array, Array]:
-    """Returns the rows' order with the sides of every pair exchanged.
+    """The order of the rows' tokens with the sides of every pair exchanged.
 
     `[CLS] x [SEP] y [SEP]` becomes `[CLS] y [SEP] x [SEP]`: the first token stays
     where it is and the two blocks after it change places.
@@ -57,27 +63,27 @@ def swap_order(span_lengths: Array, row_length: int) -> tuple[Array, Array]:
         order: [B, L] int32, `swapped = take_along_axis(row, order, 1)`.
         swapped_spans: [B, N, 2] int32, the span lengths of the swapped rows.
     """
-    place = layout(span_lengths, row_length)
-    spans = _per_token(span_lengths, place.pair_ids)  # [B, L, 2]
+    tokens = layout(span_lengths, row_length)
+    spans = _per_token(span_lengths, tokens.pair_ids)  # [B, L, 2]
     src_block = jnp.maximum(spans[..., 0] - 1, 0)  # x [SEP], without [CLS]
     tgt_block = spans[..., 1]  # y [SEP]
     index = jnp.arange(row_length)[None, :]
-    offset = place.position_ids - 1  # place behind [CLS]
-    moved = jnp.where(offset < tgt_block, src_block, -tgt_block)
-    stays = (place.pair_ids == 0) | (place.position_ids == 0)
-    order = jnp.where(stays, index, index + moved)
+    behind_cls = tokens.position_ids - 1  # from 0 at the token after [CLS]
+    shift = jnp.where(behind_cls < tgt_block, src_block, -tgt_block)
+    stays = (tokens.pair_ids == 0) | (tokens.position_ids == 0)
+    order = jnp.where(stays, index, index + shift)
     has_tgt = span_lengths[..., 1] > 0
     swapped = jnp.stack([span_lengths[..., 1] + 1, span_lengths[..., 0] - 1], axis=-1)
     return order, jnp.where(has_tgt[..., None], swapped, span_lengths)
 
 
 def invert_order(order: Array) -> Array:
-    """Returns the permutation [B, L] that undoes `order` [B, L]."""
+    """The permutation [B, L] that undoes `order` [B, L]."""
     return jnp.argsort(order, axis=-1)
 
 
 def one_hot_pairs(pair_ids: Array, max_pairs: int) -> Array:
-    """Returns [B, N, L] bool: whether token l belongs to pair n of its row."""
+    """Whether token l belongs to pair n of its row: [B, L] -> [B, N, L] bool."""
     return pair_ids[:, None, :] == jnp.arange(1, max_pairs + 1)[None, :, None]
 
 
@@ -88,18 +94,18 @@ def one_hot_pairs(pair_ids: Array, max_pairs: int) -> Array:
 )
 @dataclasses.dataclass(frozen=True)
 class Mask:
-    """Which tokens a token may attend, told of every token and not of every two.
+    """Which tokens a token may attend, by three numbers a token, not one for every two.
 
-    Only tokens of its own pair, and padding none.
+    A token attends tokens of its own pair alone, and nothing attends padding.
     """
 
     pair_ids: Array  # [B, L] int32, as are the next two; see `Layout`
     sides: Array
     position_ids: Array
-    directed: bool  # whether not all of them, see `directed_attention`
+    directed: bool  # whether only some of them, see `directed_attention`
 
     def dense(self) -> Array:
-        """Returns [B, L, L] bool, whether query token q may attend key token s."""
+        """Whether query token q may attend key token s, [B, L, L] bool."""
         pair_ids = self.pair_ids
         same = pair_ids[:, :, None] == pair_ids[:, None, :]
         allowed = same & (pair_ids > 0)[:, None, :]
@@ -112,26 +118,26 @@ class Mask:
         return allowed & (first[:, None, :] | before)
 
 
-def full_attention(place: Layout) -> Mask:
-    """Returns the mask of passes over a whole pair.
+def full_attention(layout: Layout) -> Mask:
+    """The mask of passes over a whole pair.
 
     Every token attends every token of its own pair. Padding attends nothing.
     """
-    return Mask(*place, directed=False)
+    return Mask(*layout, directed=False)
 
 
-def directed_attention(place: Layout) -> Mask:
-    """Returns the mask of the word-alignment passes.
+def directed_attention(layout: Layout) -> Mask:
+    """The mask of the word-alignment passes.
 
     Side 0 attends side 0. Token i of side 1 attends side 0 and the tokens of side 1
     strictly before it; its own identity reaches it through the residual stream.
 
     Source: Hu et al. 2021, Figure 1(b).
     """
-    return Mask(*place, directed=True)
+    return Mask(*layout, directed=True)
 
 
 def _per_token(per_pair: Array, pair_ids: Array) -> Array:
-    """Spreads [B, N, 2] over the tokens of each pair: [B, L, 2]."""
+    """The numbers of each token's pair, 0 on padding: [B, N, 2] -> [B, L, 2]."""
     index = jnp.maximum(pair_ids - 1, 0)[..., None]
     return jnp.take_along_axis(per_pair, index, axis=1) * (pair_ids > 0)[..., None]

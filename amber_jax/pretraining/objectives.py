@@ -34,7 +34,7 @@ from amber_jax.types import Array, Batch, Objective, Params, WeightedSum
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """What the losses need to know of the tokenizer."""
+    """The tokenizer's ids that the losses depend on."""
 
     special: tuple[int, ...]  # [PAD] [CLS] [SEP] [MASK]; [UNK] stands for a word
     mask_id: int
@@ -47,7 +47,7 @@ class SentenceAlignment:
     """Options of the sentence-alignment loss; the paper's form is the default."""
 
     symmetric: bool  # also y -> x, averaged
-    normalise: bool
+    normalize: bool
     scale: float
     margin: float
     special_tokens: bool  # whether [CLS] and [SEP] count in the mean
@@ -57,7 +57,7 @@ class SentenceAlignment:
 class WordAlignment:
     """Options of the word-alignment loss."""
 
-    renormalise: bool  # over the other side
+    renormalize: bool  # over the other side
     special_tokens: bool  # whether [CLS] and [SEP] count
     punctuation: bool  # whether punctuation counts
     max_position_offset: int  # positions of the second side move by 0..this, at random
@@ -82,7 +82,7 @@ def pretraining_objective(
     word_alignment: WordAlignment,
     shards: int = 1,
 ) -> Objective:
-    """Returns the objective of a stage.
+    """The objective of a stage.
 
     Args:
         config: the encoder's sizes.
@@ -97,8 +97,8 @@ def pretraining_objective(
             `jit`); it decides how many logits are made at once.
 
     Returns:
-        Its terms are WeightedSums named as the losses, and what is worth
-        watching: `mlm` and `tlm` apart, accuracies, and the shares of word alignment.
+        Its terms are WeightedSums: the losses by name, `mlm` and `tlm` apart,
+        accuracies, and the shares of word alignment.
     """
     model = PretrainingModel(config)
     directed = bool(losses & {SENTENCES, WORDS})
@@ -137,16 +137,16 @@ def pretraining_objective(
                 }
             )
         if directed and "pair" in batch:
-            found, embeddings = alignment(params, batch["pair"], directed_key)
-            terms |= found
+            word_terms, embeddings = alignment(params, batch["pair"], directed_key)
+            terms |= word_terms
         return terms, embeddings
 
     def together(
-        found: Embeddings | tuple[()], *, axis_name: str | None
+        embeddings: Embeddings | tuple[()], *, axis_name: str | None
     ) -> dict[str, WeightedSum]:
-        if not found:
+        if not embeddings:
             return {}
-        return _sentence_terms(found, sentence_alignment, axis_name=axis_name)
+        return _sentence_terms(embeddings, sentence_alignment, axis_name=axis_name)
 
     return Objective(apart, together)
 
@@ -163,31 +163,34 @@ def _masked_pass(
     mask_key: Array,
     shards: int,
 ) -> tuple[WeightedSum, WeightedSum]:
-    """Returns the masked-LM loss and hits of one kind of rows."""
-    token_ids = batch["token_ids"]
-    place = rows.layout(batch["span_lengths"], token_ids.shape[1])
+    """The masked-LM loss and hits of one kind of rows."""
+    token_ids = batch["token_ids"]  # [B, L]
+    layout = rows.layout(batch["span_lengths"], token_ids.shape[1])
+    # [B, L] -> [B, L] ids, and targets and weights of the slots, [B, P]
     masked = masking.mask_rows(
         token_ids,
-        (place.pair_ids > 0) & ~_is_special(token_ids, vocabulary),
+        (layout.pair_ids > 0) & ~_is_special(token_ids, vocabulary),
         masking.row_keys(mask_key, batch["row_ids"]),
         rate=rate,
         mask_id=vocabulary.mask_id,
         first_word_id=max(vocabulary.special) + 1,
         vocab_size=vocabulary.size,
     )
+    # [B, L] -> [B, P, D]
     features = apply(
         model,
         params,
         masked.token_ids,
-        place.sides,
-        place.position_ids,
-        rows.full_attention(place),
+        layout.sides,
+        layout.position_ids,
+        rows.full_attention(layout),
         mlm_positions=masked.mlm_positions,
         seeds=(
             None if dropout_key is None else row_seeds(dropout_key, batch["row_ids"])
         ),
         method=PretrainingModel.mlm_features,
     )
+    # [B, P, D] -> two WeightedSums
     return masked_lm_loss.masked_lm(
         features,
         params["encoder"]["embeddings"]["word"]["embedding"],
@@ -214,8 +217,9 @@ def _alignment(
     sentences: SentenceAlignment,
     words: WordAlignment,
 ) -> tuple[dict[str, WeightedSum], Embeddings | tuple[()]]:
-    """Returns word alignment's terms, and what the sentence loss compares."""
+    """Word alignment's terms, and the embeddings that the sentence loss compares."""
     with jax.named_scope("passes_2_and_3_directed"):
+        # [B, L] -> [B, M, D] of the sides alone, 2 x [B, H, L, L] between them
         directed = directed_passes(
             model.config,
             params["encoder"],
@@ -250,11 +254,11 @@ def _masked_lm_terms(
 def _position_offsets(
     pair: Mapping[str, Array], mask_key: Array, options: WordAlignment
 ) -> Array:
-    """Returns by how much the second side of each pair moves, [B, N] int32."""
+    """The positions by which the second side of each pair moves, [B, N] int32."""
     shape = pair["span_lengths"].shape[:2]
     if not options.max_position_offset:
         return jnp.zeros(shape, jnp.int32)
-    # Folding in a number that no stream has keeps these apart from the masks.
+    # No stream has this number, so that offsets are independent of the masks.
     offset_key = jax.random.fold_in(mask_key, 2**32 - 1)
     keys = masking.row_keys(offset_key, pair["row_ids"])
     draw = jax.vmap(
@@ -271,37 +275,42 @@ def _embeddings(
     paired: Array,
     options: SentenceAlignment,
 ) -> Embeddings:
-    """Returns what the sentence loss compares; `paired` [B, N] marks real pairs."""
-    vectors, found = [], paired.reshape(-1)
+    """The sentences' mean vectors, [B, M, D] -> [S, D] with S = B N.
+
+    `paired` [B, N] marks real pairs.
+    """
+    vectors, present = [], paired.reshape(-1)
     for side in (0, 1):
-        counted = directed.place.sides == side
+        counted = directed.layout.sides == side  # [B, M]
         if not options.special_tokens:
             counted &= ~_is_special(directed.token_ids, vocabulary)
-        members = _members(directed.place.pair_ids, paired.shape[1], counted)
-        pooled = mean_pool(directed.hidden_states, members)  # [B, N, D]
+        members = _members(directed.layout.pair_ids, paired.shape[1], counted)
+        pooled = mean_pool(directed.hidden_states, members)  # [B, M, D] -> [B, N, D]
         vectors.append(pooled.reshape(-1, pooled.shape[-1]))
-        found &= members.any(-1).reshape(-1)
+        present &= members.any(-1).reshape(-1)
     src, tgt = vectors
-    return Embeddings(src, tgt, found.astype(jnp.float32))
+    return Embeddings(src, tgt, present.astype(jnp.float32))
 
 
 @jax.named_scope("sentence_alignment")
 def _sentence_terms(
     embeddings: Embeddings, options: SentenceAlignment, *, axis_name: str | None
 ) -> dict[str, WeightedSum]:
-    """Returns the loss and its accuracy, among the pairs of all devices."""
-    src, tgt, present = embeddings
-    everyones = reductions.gather_batch(present, axis_name)
-    own = jnp.arange(len(present)) + reductions.row_offset(len(present), axis_name)
+    """The loss and its accuracy, among the pairs of all devices."""
+    src, tgt, present = embeddings  # [S, D], [S, D], [S]
+    # [S] -> [C], C the slots of all devices
+    candidate_weights = reductions.gather_batch(present, axis_name)
+    first = reductions.row_offset(len(present), axis_name)
+    positives = jnp.arange(len(present)) + first
 
     def rank(queries: Array, candidates: Array) -> tuple[WeightedSum, WeightedSum]:
         return sentence_loss.rank_translations(
             queries,
-            reductions.gather_batch(candidates, axis_name),
-            own,
+            reductions.gather_batch(candidates, axis_name),  # [S, D] -> [C, D]
+            positives,
             query_weights=present,
-            candidate_weights=everyones,
-            normalise=options.normalise,
+            candidate_weights=candidate_weights,
+            normalize=options.normalize,
             scale=options.scale,
             margin=options.margin,
         )
@@ -309,7 +318,9 @@ def _sentence_terms(
     loss, hits = rank(src, tgt)
     if options.symmetric:
         loss, hits = jax.tree.map(
-            lambda one, other: (one + other) / 2, (loss, hits), rank(tgt, src)
+            lambda forward, backward: (forward + backward) / 2,
+            (loss, hits),
+            rank(tgt, src),
         )
     return {SENTENCES: loss, "sentence_alignment_accuracy": hits}
 
@@ -322,11 +333,12 @@ def _word_terms(
     *,
     options: WordAlignment,
 ) -> dict[str, WeightedSum]:
+    """The loss and its shares: 2 x [B, H, L, L] of attention -> WeightedSums."""
     token_ids, spans = pair["token_ids"], pair["span_lengths"]
-    place = rows.layout(spans, token_ids.shape[1])
+    layout = rows.layout(spans, token_ids.shape[1])
     counted = _counted_words(token_ids, vocabulary, options)
-    src, tgt = (
-        _members(place.pair_ids, spans.shape[1], counted & (place.sides == side))
+    src, tgt = (  # [B, L] -> [B, N, L]
+        _members(layout.pair_ids, spans.shape[1], counted & (layout.sides == side))
         for side in (0, 1)
     )
     agreement = word_loss.word_alignment(
@@ -334,7 +346,7 @@ def _word_terms(
         directed.src_to_tgt,
         src,
         tgt,
-        renormalise=options.renormalise,
+        renormalize=options.renormalize,
     )
     return {
         WORDS: agreement.loss,
@@ -346,7 +358,7 @@ def _word_terms(
 def _counted_words(
     token_ids: Array, vocabulary: Vocabulary, options: WordAlignment
 ) -> Array:
-    """Returns [B, L] bool: the tokens that take part in word alignment."""
+    """The tokens that take part in word alignment, [B, L] bool."""
     counted = jnp.ones(token_ids.shape, bool)
     if not options.special_tokens:
         counted &= ~_is_special(token_ids, vocabulary)
@@ -355,9 +367,9 @@ def _counted_words(
     return counted
 
 
-def _members(pair_ids: Array, max_pairs: int, chosen: Array) -> Array:
-    """Returns [B, N, L] bool: the `chosen` [B, L] tokens of every pair."""
-    return rows.one_hot_pairs(pair_ids, max_pairs) & chosen[:, None]
+def _members(pair_ids: Array, max_pairs: int, counted: Array) -> Array:
+    """The `counted` tokens of every pair, [B, L] -> [B, N, L] bool."""
+    return rows.one_hot_pairs(pair_ids, max_pairs) & counted[:, None]
 
 
 def _is_special(token_ids: Array, vocabulary: Vocabulary) -> Array:

@@ -13,6 +13,7 @@ import jax
 from ml_collections import ConfigDict
 
 from amber_jax import config as settings
+from amber_jax.config.renamed import migrated
 from amber_jax.data.pipeline import BatchPlan, HostBatch, batches, import_ahead
 from amber_jax.evaluation.retrieve import RetrievalEvaluation, build_retrieval
 from amber_jax.inference.loading import TOKENIZER_FOLDER
@@ -97,7 +98,7 @@ def _check_same(run: Run, found: Checkpoint) -> None:
     }
     defaults = settings.as_json(settings.pretraining()) | lists
     before, now = (
-        with_defaults(found.run["config"], defaults),
+        with_defaults(migrated(found.run["config"]), defaults),
         settings.as_json(run.config),
     )
     check_dropout(found, max(run.encoder.hidden_dropout, run.encoder.attention_dropout))

@@ -208,7 +208,7 @@ def _retrieval_page(runs: Sequence[Run], scores: Scores) -> Page:
     lines = "".join(f"; {text}" for style, text in still.items() if style in styles)
     return Page(
         "Retrieval while training",
-        "How often a sentence's nearest neighbour is its translation: mean over both "
+        "How often a sentence's nearest neighbor is its translation: mean over both "
         f"directions and all languages, while training{lines}.",
         [
             (
@@ -315,7 +315,7 @@ def _probe_pages(probe: Probe) -> dict[str, Page]:
         ),
         "vectors": Page(
             "Sentences",
-            "Sentence vectors on their two principal components: one colour and star "
+            "Sentence vectors on their two principal components: one color and star "
             "per meaning, one marker per language.",
             [
                 (title, panels.draw_vectors, one, probe.meaning, probe.language)

@@ -58,7 +58,7 @@ class Probe:
 def read_runs(workdirs: Sequence[Path], labels: Sequence[str]) -> list[Run]:
     """Returns one Run per workdir, or per seed where fine-tuning had several.
 
-    It is labelled by its folder's name unless `labels` say otherwise.
+    It is labeled by its folder's name unless `labels` say otherwise.
 
     Raises:
         UserError: if the labels do not match the workdirs, or a file is not readable.

@@ -1,7 +1,7 @@
 """What one pair of axes shows: curves, a heat map, or sentence vectors.
 
 Every function draws into the axes it is given and returns nothing; `figures` arranges
-them on pages. Colours are Okabe & Ito's, told apart by colour-blind readers too.
+them on pages. Colors are Okabe & Ito's, told apart by color-blind readers too.
 """
 
 from collections.abc import Sequence
@@ -40,8 +40,8 @@ def draw_retrieval(
 
     `levels`, such as chance, are horizontal lines.
     """
-    for run, colour in zip(runs, run_colours(runs), strict=True):
-        draw_scores(axes, run, name, colour)
+    for run, color in zip(runs, run_colors(runs), strict=True):
+        draw_scores(axes, run, name, color)
     for level in levels:
         axes.axhline(
             level.share,
@@ -55,7 +55,7 @@ def draw_retrieval(
     _finish_scores(axes)
 
 
-def draw_scores(axes: Axes, run: Run, name: str, colour: str) -> None:
+def draw_scores(axes: Axes, run: Run, name: str, color: str) -> None:
     """Draws the average of evaluation `name` over the steps of one run."""
     points = [
         (record["step"], record["average"])
@@ -65,7 +65,7 @@ def draw_scores(axes: Axes, run: Run, name: str, colour: str) -> None:
     if points:
         steps, averages = zip(*points, strict=True)
         label = drawable(run.label)
-        axes.plot(steps, averages, "o-", color=colour, label=label, ms=3.5)
+        axes.plot(steps, averages, "o-", color=color, label=label, ms=3.5)
 
 
 def draw_dev_scores(axes: Axes, runs: Sequence[Run], name: str) -> None:
@@ -73,8 +73,8 @@ def draw_dev_scores(axes: Axes, runs: Sequence[Run], name: str) -> None:
 
     The best is the first of equals, the one that fine-tuning keeps.
     """
-    for run, colour in zip(runs, run_colours(runs), strict=True):
-        draw_scores(axes, run, name, colour)
+    for run, color in zip(runs, run_colors(runs), strict=True):
+        draw_scores(axes, run, name, color)
         points = [
             (-record["average"], record["step"])
             for record in run.evaluations
@@ -82,7 +82,7 @@ def draw_dev_scores(axes: Axes, runs: Sequence[Run], name: str) -> None:
         ]
         if points:
             best, step = min(points)
-            axes.plot(step, -best, "*", color=colour, ms=13, mec="white", mew=0.8)
+            axes.plot(step, -best, "*", color=color, ms=13, mec="white", mew=0.8)
     _finish_scores(axes)
 
 
@@ -105,7 +105,7 @@ def draw_loss(axes: Axes, runs: Sequence[Run], name: str) -> None:
 
     Rings mark the steps at which a run was evaluated.
     """
-    for run, colour in zip(runs, run_colours(runs), strict=True):
+    for run, color in zip(runs, run_colors(runs), strict=True):
         points = [
             (record["step"], record[name])
             for record in run.train
@@ -114,11 +114,11 @@ def draw_loss(axes: Axes, runs: Sequence[Run], name: str) -> None:
         if points:
             steps, values = np.array(points, np.float64).T
             smooth = _running_mean(values)
-            axes.plot(steps, values, color=colour, alpha=0.25, lw=0.8)
-            axes.plot(steps, smooth, color=colour, label=drawable(run.label))
+            axes.plot(steps, values, color=color, alpha=0.25, lw=0.8)
+            axes.plot(steps, smooth, color=color, label=drawable(run.label))
             at = sorted({record["step"] for record in run.evaluations})
             at = [step for step in at if steps[0] <= step <= steps[-1]]
-            ring = {"mfc": "white", "mec": colour, "ms": 4.5}
+            ring = {"mfc": "white", "mec": color, "ms": 4.5}
             axes.plot(at, np.interp(at, steps, smooth), "o", **ring)
     _finish_curve(axes)
 
@@ -141,8 +141,8 @@ def _finish_curve(axes: Axes) -> None:
         axes.legend(loc="best")
 
 
-def run_colours(runs: Sequence[Run]) -> list[str]:
-    """Returns one colour per run, the same in every picture."""
+def run_colors(runs: Sequence[Run]) -> list[str]:
+    """Returns one color per run, the same in every picture."""
     return [PALETTE[index % len(PALETTE)] for index in range(len(runs))]
 
 
@@ -209,7 +209,7 @@ def _glyphs() -> frozenset[int]:
 def draw_vectors(
     axes: Axes, vectors: np.ndarray, meaning: np.ndarray, language: np.ndarray
 ) -> None:
-    """Draws vectors in two dimensions: colour and star = meaning, marker = language.
+    """Draws vectors in two dimensions: color and star = meaning, marker = language.
 
     Args:
         axes: where to draw.
@@ -219,13 +219,13 @@ def draw_vectors(
     """
     points = principal_components(vectors)
     for index, value in enumerate(np.unique(meaning)):
-        colour = PALETTE[index % len(PALETTE)]
+        color = PALETTE[index % len(PALETTE)]
         members = meaning == value
-        centre = points[members].mean(axis=0)
+        center = points[members].mean(axis=0)
         for point, name in zip(points[members], language[members], strict=True):
-            axes.plot(*zip(centre, point, strict=True), color=colour, lw=0.8, alpha=0.4)
+            axes.plot(*zip(center, point, strict=True), color=color, lw=0.8, alpha=0.4)
             marker = language_markers(language)[str(name)]
-            style = {"color": colour, "markeredgecolor": "white", "mew": 0.6}
+            style = {"color": color, "markeredgecolor": "white", "mew": 0.6}
             axes.plot(*point, marker=marker, ms=7, **style)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -252,7 +252,7 @@ def language_markers(language: np.ndarray) -> dict[str, str]:
 
 def principal_components(vectors: np.ndarray) -> np.ndarray:
     """Returns the two directions of largest variance, [M, D] -> [M, 2]."""
-    centred = vectors - vectors.mean(axis=0, keepdims=True)
-    left, scales, _ = np.linalg.svd(centred.astype(np.float64), full_matrices=False)
+    centered = vectors - vectors.mean(axis=0, keepdims=True)
+    left, scales, _ = np.linalg.svd(centered.astype(np.float64), full_matrices=False)
     plane = (left * scales)[:, :2]
     return np.pad(plane, ((0, 0), (0, 2 - plane.shape[1])))

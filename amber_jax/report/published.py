@@ -138,7 +138,7 @@ PUBLISHED = {
         caveats=(
             "F1 is seqeval's, of runs of equal tags, not token accuracy. The paper's "
             "Arabic and Vietnamese are far too low for every model, XLM-R-large "
-            "included, most likely an artefact of its files: compare by language, or "
+            "included, most likely an artifact of its files: compare by language, or "
             "by the average without them. Its POS files came from another pipeline "
             "than XTREME's, so small differences mean nothing; its numbers stand "
             "beside test sets of XTREME's size.",

@@ -178,12 +178,10 @@ def _is_average(column: Column) -> bool:
 def draw_gaps(axes: Axes, found: Sequence[Gap]) -> None:
     """Draws each model's score in English and in the others, and what lies between."""
     for place, gap in enumerate(found):
-        colour = PALETTE[place % len(PALETTE)] if gap.is_measured else INK
-        axes.plot(
-            [gap.others, gap.english], [place] * 2, color=colour, alpha=0.45, lw=3
-        )
-        axes.plot(gap.english, place, "o", color=colour, ms=8)
-        axes.plot(gap.others, place, "o", mfc="white", mec=colour, mew=1.8, ms=8)
+        color = PALETTE[place % len(PALETTE)] if gap.is_measured else INK
+        axes.plot([gap.others, gap.english], [place] * 2, color=color, alpha=0.45, lw=3)
+        axes.plot(gap.english, place, "o", color=color, ms=8)
+        axes.plot(gap.others, place, "o", mfc="white", mec=color, mew=1.8, ms=8)
         axes.annotate(
             f"{100 * (gap.english - gap.others):.1f}",
             ((gap.english + gap.others) / 2, place),
@@ -212,12 +210,12 @@ def draw_layers(axes: Axes, evaluation: EvaluationSet) -> None:
         curve = result.layer_curve
         if not curve:
             continue
-        colour = PALETTE[number % len(PALETTE)]
+        color = PALETTE[number % len(PALETTE)]
         axes.plot(
             list(curve),
             list(curve.values()),
             "o-",
-            color=colour,
+            color=color,
             ms=4,
             label=drawable(entry.label),
         )
@@ -227,7 +225,7 @@ def draw_layers(axes: Axes, evaluation: EvaluationSet) -> None:
                 curve[result.layer],
                 "o",
                 mfc="none",
-                mec=colour,
+                mec=color,
                 mew=1.6,
                 ms=10,
             )

@@ -1,4 +1,4 @@
-"""Nearest neighbours by a faiss index: optional, for a search that need not be exact.
+"""Nearest neighbors by a faiss index: optional, for a search that need not be exact.
 
 `pip install 'amber_jax[faiss]'` brings the library.
 """
@@ -20,22 +20,22 @@ def search(
     k: int,
     *,
     index: str,
-    normalise: bool,
+    normalize: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (inner products [N, k] float32, candidates [N, k] int32), best first.
+    """Inner products [N, k] float32 and candidates [N, k] int32, best first.
 
-    Equal products come by lower candidate, as far as the index found them. Where it
-    found fewer than `k`, the product is -inf and the candidate -1.
+    Equal products are in the order of candidates, as far as the index has them. Where
+    it has fewer than `k`, the product is -inf and the candidate -1.
 
     Args:
         queries: [N, D], read in slices.
         candidates: [M, D], read in slices, all of them held by the index.
         k: at most M.
         index: faiss factory string, "Flat" for the exact one.
-        normalise: whether every vector is scaled to length 1 first: cosines.
+        normalize: whether every vector is scaled to length 1 first: cosines.
 
     Raises:
-        UserError: faiss is not there, or does not know or cannot build the index.
+        UserError: faiss is not installed, or cannot build the index.
     """
     faiss = library()
     try:
@@ -44,10 +44,10 @@ def search(
         )
         if not built.is_trained:
             step = -(-len(candidates) // _TRAINING_ROWS)
-            built.train(_prepared(candidates[::step], normalise))
-        for block in _blocks(candidates, normalise):
+            built.train(_prepared(candidates[::step], normalize))
+        for block in _blocks(candidates, normalize):
             built.add(block)
-        found = [built.search(block, k) for block in _blocks(queries, normalise)]
+        results = [built.search(block, k) for block in _blocks(queries, normalize)]
     except RuntimeError as error:
         reason = str(error).splitlines()[0].split(": ")[-1]
         raise UserError(
@@ -55,7 +55,7 @@ def search(
             f"({reason}); wanted a factory string such as 'Flat' or 'IVF1024,Flat', "
             "with more vectors than lists"
         ) from error
-    scores, indices = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    scores, indices = (np.concatenate(parts) for parts in zip(*results, strict=True))
     scores = np.where(indices < 0, -np.inf, scores).astype(np.float32)
     order = np.lexsort((indices, -scores))
     scores = np.take_along_axis(scores, order, axis=1)
@@ -63,7 +63,7 @@ def search(
 
 
 def library() -> Any:
-    """Returns the faiss module.
+    """The faiss module.
 
     Raises:
         UserError: it cannot be imported.
@@ -73,14 +73,14 @@ def library() -> Any:
     return faiss
 
 
-def _blocks(vectors: np.ndarray, normalise: bool) -> Iterator[np.ndarray]:
+def _blocks(vectors: np.ndarray, normalize: bool) -> Iterator[np.ndarray]:
     for start in range(0, len(vectors), _BLOCK_SIZE):
-        yield _prepared(vectors[start : start + _BLOCK_SIZE], normalise)
+        yield _prepared(vectors[start : start + _BLOCK_SIZE], normalize)
 
 
-def _prepared(vectors: np.ndarray, normalise: bool) -> np.ndarray:
+def _prepared(vectors: np.ndarray, normalize: bool) -> np.ndarray:
     vectors = np.ascontiguousarray(vectors, np.float32)
-    if not normalise:
+    if not normalize:
         return vectors
     # Scaled first, so that no square overflows or vanishes.
     largest = np.abs(vectors).max(axis=1, keepdims=True)

@@ -7,7 +7,7 @@ import numpy as np
 from amber_jax.search.nearest import top_k_both_ways
 
 MARGINS = {"ratio": "margin", "distance": "csls", "absolute": "cosine"}
-"""Names of the paper, and what `nearest` calls them."""
+"""The paper's names of margins, and the similarities of `nearest`."""
 
 
 class Mined(NamedTuple):
@@ -23,10 +23,11 @@ def mutual_best(
     tgt: np.ndarray,
     *,
     margin: str,
-    neighbours: int,
+    neighbors: int,
     threshold: float | None,
+    striped: bool = False,
 ) -> Mined:
-    """Returns the pairs whose sides are each other's best.
+    """The pairs whose sides are each other's best.
 
     With r(x) the mean cosine of x with its nearest vectors of the other side, the
     score is cos(x, y) / ((r(x) + r(y)) / 2) for "ratio", cos(x, y) less the same mean
@@ -36,8 +37,9 @@ def mutual_best(
         src: [N, D], any float type; a memory map is read in blocks, as is `tgt`.
         tgt: [M, D].
         margin: one of `MARGINS`.
-        neighbours: vectors in the mean r.
+        neighbors: vectors in the mean r.
         threshold: least score of a pair; None: all.
+        striped: as in `nearest.top_k`.
 
     Raises:
         UserError: there are no vectors, or one is not finite.
@@ -45,14 +47,19 @@ def mutual_best(
     Source: Artetxe & Schwenk 2019, "Margin-based Parallel Corpus Mining".
     """
     forward, backward = top_k_both_ways(
-        src, tgt, 1, similarity=MARGINS[margin], neighbours=neighbours
+        src,
+        tgt,
+        1,
+        similarity=MARGINS[margin],
+        neighbors=neighbors,
+        striped=striped,
     )
     best = forward.indices[:, 0]
-    # Their "csls" is twice the distance.
+    # "csls" is twice the paper's distance.
     scores = forward.scores[:, 0] / (2 if margin == "distance" else 1)
-    kept = backward.indices[best, 0] == np.arange(len(best))
+    is_mutual = backward.indices[best, 0] == np.arange(len(best))
     if threshold is not None:
-        kept &= scores >= threshold
-    places = np.flatnonzero(kept)
-    places = places[np.argsort(-scores[places], kind="stable")]
-    return Mined(scores[places], places, best[places])
+        is_mutual &= scores >= threshold
+    src_rows = np.flatnonzero(is_mutual)
+    src_rows = src_rows[np.argsort(-scores[src_rows], kind="stable")]
+    return Mined(scores[src_rows], src_rows, best[src_rows])

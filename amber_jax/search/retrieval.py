@@ -1,7 +1,7 @@
-"""Sentence retrieval: how often a sentence's nearest neighbour is its translation.
+"""Sentence retrieval: how often a sentence's nearest neighbor is its translation.
 
 Source: Artetxe & Schwenk 2019, "Massively Multilingual Sentence Embeddings" (the
-Tatoeba test); Hu et al. 2020, "XTREME" (nearest neighbour by cosine).
+Tatoeba test); Hu et al. 2020, "XTREME" (nearest neighbor by cosine).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,23 +16,24 @@ from amber_jax.tasks import BOTH, DIRECTIONS
 
 
 class Search(NamedTuple):
-    """How translations are looked for; the first three as in `search.nearest`."""
+    """How the nearest sentences are searched; fields as in `nearest.top_k`."""
 
     similarity: str = "cosine"
-    neighbours: int = 0
+    neighbors: int = 0
     index: str = EXACT
-    centred: bool = False  # subtract each side's mean vector first
+    centered: bool = False  # subtract each side's mean vector first
+    striped: bool = False
 
 
-class Found(NamedTuple):
-    """The nearest sentence of the other side for each of N, [N] int32."""
+class NearestRows(NamedTuple):
+    """The row index of the nearest sentence of the other side, [N] int32."""
 
     src_to_tgt: np.ndarray
     tgt_to_src: np.ndarray
 
 
-def find_translations(src: np.ndarray, tgt: np.ndarray, search: Search) -> Found:
-    """Returns the row of `tgt` nearest to each of `src`, and the other way round.
+def find_translations(src: np.ndarray, tgt: np.ndarray, search: Search) -> NearestRows:
+    """The row of `tgt` nearest to each of `src`, and the reverse.
 
     Among equally near ones it is the lowest, as in `np.argmax`. A zero vector has
     cosine 0 with everything, so a collapsed encoder scores chance and never NaN.
@@ -51,33 +52,35 @@ def find_translations(src: np.ndarray, tgt: np.ndarray, search: Search) -> Found
             f"{list(tgt.shape)}; wanted two equal shapes [sentences, size], "
             "one row per sentence and its translation"
         )
-    if search.centred:
-        src, tgt = centre(src), centre(tgt)
+    if search.centered:
+        src, tgt = center(src), center(tgt)
     forward, backward = top_k_both_ways(
         src,
         tgt,
         1,
         similarity=search.similarity,
-        neighbours=search.neighbours,
+        neighbors=search.neighbors,
         index=search.index,
+        striped=search.striped,
     )
-    return Found(forward.indices[:, 0], backward.indices[:, 0])
+    return NearestRows(forward.indices[:, 0], backward.indices[:, 0])
 
 
-def accuracy(found: Found) -> dict[str, float]:
-    """Returns {"xx_to_en": share, "en_to_xx": share} of own translations, in [0, 1].
+def accuracy(nearest: NearestRows) -> dict[str, float]:
+    """{"xx_to_en": share, "en_to_xx": share} of sentences nearest to their translation.
 
-    "xx" is the side `src`, "en" the side `tgt`, whatever language it is.
+    Shares are in [0, 1]. "xx" is the side `src`, "en" the side `tgt`, whatever language
+    it is.
     """
-    own = np.arange(len(found.src_to_tgt))
+    translations = np.arange(len(nearest.src_to_tgt))
     return {
-        "xx_to_en": float((found.src_to_tgt == own).mean()),
-        "en_to_xx": float((found.tgt_to_src == own).mean()),
+        "xx_to_en": float((nearest.src_to_tgt == translations).mean()),
+        "en_to_xx": float((nearest.tgt_to_src == translations).mean()),
     }
 
 
 def average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Returns the mean over languages of both directions, and of the two ("both")."""
+    """The mean over languages of each direction, and of the two ("both")."""
     means = {
         direction: float(np.mean([score[direction] for score in scores.values()]))
         for direction in DIRECTIONS
@@ -96,18 +99,18 @@ def embed_pairs(
         embed: sentences -> [M, ...] vectors, called once, with each sentence once:
             many-way tables repeat the pivot's.
     """
-    places: dict[str, int] = {}
+    rows: dict[str, int] = {}
     for sides in pairs.values():
         for sentence in (*sides[0], *sides[1]):
-            places.setdefault(sentence, len(places))
-    everything = embed(list(places))
+            rows.setdefault(sentence, len(rows))
+    vectors = embed(list(rows))
     for language, sides in pairs.items():
-        src, tgt = (everything[[places[text] for text in side]] for side in sides)
+        src, tgt = (vectors[[rows[text] for text in side]] for side in sides)
         yield language, src, tgt
 
 
-def centre(vectors: np.ndarray) -> np.ndarray:
-    """Returns `vectors` [N, D] less their mean, float32."""
+def center(vectors: np.ndarray) -> np.ndarray:
+    """`vectors` [N, D] less their mean, float32."""
     vectors = np.asarray(vectors, np.float32)
     mean = vectors.mean(axis=0, keepdims=True, dtype=np.float64)
     return (vectors - mean).astype(np.float32)

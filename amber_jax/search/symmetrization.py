@@ -1,7 +1,7 @@
-"""Two one-directional word alignments made one.
+"""Two one-directional word alignments combined into one.
 
-`forward` [X, Y] bool holds the links that source words chose, `backward` [X, Y] bool
-those that target words chose, both with source words as rows.
+`forward` [X, Y] bool holds the links chosen by source words, `backward` [X, Y] bool
+those chosen by target words, both with source words as rows.
 """
 
 import numpy as np
@@ -10,25 +10,25 @@ SYMMETRIZATIONS = (
     *("intersection", "union", "grow-diag-final", "grow-diag-final-and"),
     *("src-to-tgt", "tgt-to-src"),
 )
-_NEIGHBOURS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
+_NEIGHBORS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
-def symmetrise(forward: np.ndarray, backward: np.ndarray, how: str) -> np.ndarray:
-    """Returns the links, [X, Y] bool, that `how` makes of both directions.
+def symmetrize(forward: np.ndarray, backward: np.ndarray, how: str) -> np.ndarray:
+    """The links of both directions combined, [X, Y] bool.
 
-    intersection  what both chose; few links, mostly right
-    union         what either chose; many links
+    intersection  links chosen by both; few, mostly right
+    union         links chosen by either; many
     src-to-tgt, tgt-to-src
-                  one direction as it is
+                  one direction unchanged
     grow-diag-final
-                  the intersection; then, again and again, links of the union next to
-                  a link (diagonals count) that give a word its first one; then all
-                  links of `forward`, and of `backward`, that give a word its first one
+                  the intersection; then, repeatedly, links of the union next to a link
+                  (diagonals count) that are the first of a word; then all links of
+                  `forward`, and of `backward`, that are the first of a word
     grow-diag-final-and
-                  as before, but the last step wants both words without a link
+                  as before, but in the last step the first of both words
 
-    Links grow in the order of source words, then of target words, and what has grown
-    stands in the way of others: with its sides exchanged, a pair can grow differently.
+    Links grow in the order of source words, then of target words, and links that have
+    grown block others: with its sides exchanged, a pair can grow differently.
 
     Source: Koehn et al. 2005 (IWSLT), the pseudo-code of the Moses manual.
     """
@@ -48,17 +48,17 @@ def symmetrise(forward: np.ndarray, backward: np.ndarray, how: str) -> np.ndarra
 
 
 def _grow(links: np.ndarray, union: np.ndarray) -> None:
-    """Adds to `links` the neighbours in `union` that give a word its first link."""
+    """Adds to `links` neighbors in `union` that are the first link of a word."""
     linked_src, linked_tgt = links.any(1), links.any(0)
     height, width = links.shape
-    places = np.argwhere(union).tolist()
+    candidates = np.argwhere(union).tolist()
     grown = True
     while grown:
         grown = False
-        for i, j in places:
+        for i, j in candidates:
             if not links[i, j]:
                 continue
-            for down, right in _NEIGHBOURS:
+            for down, right in _NEIGHBORS:
                 y, x = i + down, j + right
                 if not (0 <= y < height and 0 <= x < width and union[y, x]):
                     continue
@@ -67,9 +67,9 @@ def _grow(links: np.ndarray, union: np.ndarray) -> None:
 
 
 def _finish(links: np.ndarray, direction: np.ndarray, *, both: bool) -> None:
-    """Adds the links of `direction` at words without one: either word, or both."""
+    """Adds links of `direction` whose words have none: either word, or both."""
     linked_src, linked_tgt = links.any(1), links.any(0)
     for i, j in np.argwhere(direction):
-        free = (not linked_src[i], not linked_tgt[j])
-        if all(free) if both else any(free):
+        unlinked = (not linked_src[i], not linked_tgt[j])
+        if all(unlinked) if both else any(unlinked):
             links[i, j] = linked_src[i] = linked_tgt[j] = True

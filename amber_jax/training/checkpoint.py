@@ -44,6 +44,7 @@ from amber_jax.files import (
 from amber_jax.training.allocator import give_back_unused
 from amber_jax.training.manifest import MANIFEST, RUN, complete_folder, damage
 from amber_jax.training.state import TrainState
+from amber_jax.types import Params
 
 _ORBAX_ERRORS = (OSError, ValueError)  # how Orbax tells that it could not write
 
@@ -134,7 +135,7 @@ class CheckpointWriter:
                 ),
                 force=True,
             )
-            if jax.default_backend() == "cpu":
+            if _on_cpu(state.params):
                 # Orbax reads the arrays themselves there. Until it has, no step can
                 # work in place: it would take the memory of a second state.
                 self._orbax.wait_until_finished()
@@ -191,6 +192,14 @@ class CheckpointWriter:
             f"({failure(error)}; {free:.1f} GB are free); earlier checkpoints are "
             "intact: make room there and start the command again"
         )
+
+
+def _on_cpu(params: Params) -> bool:
+    return all(
+        device.platform == "cpu"
+        for param in jax.tree.leaves(params)
+        for device in param.devices()
+    )
 
 
 def save_params(

@@ -1,6 +1,6 @@
 """What a person sees of a run: lines, and in a terminal a bar below them.
 
-A view of the metrics records and nothing else; `NO_COLOR` is honoured by `rich`.
+A view of the metrics records and nothing else; `NO_COLOR` is honored by `rich`.
 """
 
 import sys

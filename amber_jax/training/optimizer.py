@@ -131,7 +131,7 @@ def decay_mask(params: Params) -> Any:
     """Returns a tree of bools: whether weight decay acts on a parameter.
 
     Raises:
-        ValueError: a parameter's name is in neither table, so nobody decided.
+        ValueError: no weight-decay rule matches a parameter's name.
     """
 
     def decayed(path: tuple[Any, ...], _: Array) -> bool:

@@ -16,8 +16,8 @@ _INPUT = flags.DEFINE_string("input", None, "lines of source<TAB>target; - is st
 _OUTPUT = flags.DEFINE_string("output", None, "file for the links; - is stdout")
 _METHOD = flags.DEFINE_string("method", "similarity", "or attention, of the last layer")
 _LAYER = flags.DEFINE_integer("layer", -1, "of the similarity; -1 is the last")
-_SYMMETRISATION = flags.DEFINE_string(
-    "symmetrisation",
+_SYMMETRIZATION = flags.DEFINE_string(
+    "symmetrization",
     "intersection",
     "or union, grow-diag-final, grow-diag-final-and, src-to-tgt, tgt-to-src",
 )
@@ -35,6 +35,6 @@ def main(_: list[str]) -> None:
         Path(_CHECKPOINT.value),
         _INPUT.value,
         _OUTPUT.value,
-        Alignment(_METHOD.value, _LAYER.value, _SYMMETRISATION.value, _THRESHOLD.value),
+        Alignment(_METHOD.value, _LAYER.value, _SYMMETRIZATION.value, _THRESHOLD.value),
         note=lambda text: print(text, file=sys.stderr),
     )

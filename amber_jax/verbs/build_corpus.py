@@ -1,4 +1,4 @@
-"""Text in, tokenised shards and a manifest out.
+"""Text in, tokenized shards and a manifest out.
 
 amber build_corpus --config=corpus_sample.py --config.tokenizer=DIR --output=DIR
 """

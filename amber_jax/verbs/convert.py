@@ -34,6 +34,6 @@ def main(_: list[str]) -> None:
             layer=_LAYER.value,
             max_shard_bytes=_SHARD.value,
             results=tuple(map(Path, _RESULTS.value)),
-            licence=_LICENSE.value,
+            license=_LICENSE.value,
         ),
     )

@@ -20,12 +20,14 @@ flags.mark_flags_as_required(["checkpoint", "input", "output"])
 
 
 def main(_: list[str]) -> None:
-    from amber_jax.commands.embed import Wanted, embed_file
+    from amber_jax.commands.embed import embed_file
 
     embed_file(
         Path(_CHECKPOINT.value),
         _INPUT.value,
         _OUTPUT.value,
-        Wanted(_LAYER.value, _POOLING.value, _NORMALIZE.value),
+        layer=_LAYER.value,
+        pooling=_POOLING.value,
+        normalize=_NORMALIZE.value,
         note=print,
     )

@@ -15,8 +15,8 @@ _SRC = flags.DEFINE_string("src", None, "sentences of one language")
 _TGT = flags.DEFINE_string("tgt", None, "sentences of another language")
 _OUTPUT = flags.DEFINE_string("output", None, "the .tsv file")
 _MARGIN = flags.DEFINE_string("margin", "ratio", "or distance, absolute (the cosine)")
-_NEIGHBOURS = flags.DEFINE_integer(
-    "neighbours", 4, "sentences that a score is compared with, on each side"
+_NEIGHBORS = flags.DEFINE_integer(
+    "neighbors", 4, "sentences that a score is compared with, on each side"
 )
 _THRESHOLD = flags.DEFINE_float(
     "threshold", None, "least score of a pair, about 1.05 for ratio; unset: all pairs"
@@ -27,7 +27,6 @@ flags.mark_flags_as_required(["checkpoint", "src", "tgt", "output"])
 
 
 def main(_: list[str]) -> None:
-    from amber_jax.commands.embed import Wanted
     from amber_jax.commands.mine import Search, mine_files
 
     mine_files(
@@ -35,7 +34,8 @@ def main(_: list[str]) -> None:
         _SRC.value,
         _TGT.value,
         _OUTPUT.value,
-        wanted=Wanted(_LAYER.value, _POOLING.value),
-        search=Search(_MARGIN.value, _NEIGHBOURS.value, _THRESHOLD.value),
+        search=Search(_MARGIN.value, _NEIGHBORS.value, _THRESHOLD.value),
+        layer=_LAYER.value,
+        pooling=_POOLING.value,
         note=print,
     )

@@ -85,12 +85,12 @@ def words(tmp_path):
     return tiny_run.save_tokenizer(tmp_path)
 
 
-def test_all_searches_find_the_same_neighbours():
+def test_all_searches_find_the_same_neighbors():
     src, tgt = retrieval.vectors(5, 40, 16)
     assert np.allclose(np.linalg.norm(src, axis=1), 1)
     rows = retrieval.compare(src, tgt, 3, block_size=16, rounds=1)
     assert len(rows) >= 2 and finite(rows)
-    assert {row["the same neighbours, %"] for row in rows} == {100.0}
+    assert {row["the same neighbors, %"] for row in rows} == {100.0}
 
 
 def test_a_checkpoint_is_written_and_read(tmp_path):

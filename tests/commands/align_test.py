@@ -133,7 +133,7 @@ def test_what_is_too_long_or_not_split_is_told(aligned):
         ({"method": "magic"}, "method is 'magic', not one of similarity, attention"),
         ({"layer": 3}, r"layer is 3; the model has 2 \(0: embeddings, -1: the last\)"),
         ({"method": "attention", "layer": 1}, "attention is that of the last layer"),
-        ({"symmetrisation": "mean"}, "symmetrisation is 'mean', not one of inter"),
+        ({"symmetrization": "mean"}, "symmetrization is 'mean', not one of inter"),
         ({"threshold": 1.0}, "threshold is 1.0"),
         ({"threshold": float("nan")}, "threshold is nan"),
     ],
@@ -195,7 +195,7 @@ def test_any_bytes_are_two_sides_of_words_or_have_a_reason(raw):
 def test_the_command_reads_and_writes_pipes(checkpoint):
     done = command(
         *("align", f"--checkpoint={checkpoint}", "--input=-", "--output=-"),
-        *("--method=attention", "--symmetrisation=src-to-tgt", "--threshold=0.001"),
+        *("--method=attention", "--symmetrization=src-to-tgt", "--threshold=0.001"),
         given=b"1 2\t3 4\nbad\n5\t6\n",
     )
     assert done.returncode == 0, done.stderr
@@ -247,7 +247,7 @@ def test_gold_links_may_stand_in_pharaoh_files(checkpoint, tmp_path):
     gold(tmp_path, "de", ["1 2\t3 4", "5 ||| 6"], name="text")
     gold(tmp_path, "de", ["0-0 1?1", "0p0"], name="links")
     config = evaluation(tmp_path, test="{language}/text", gold="{language}/links")
-    config.symmetrisation = "union"
+    config.symmetrization = "union"
     result = word_alignment_result(config, load_model(checkpoint), note=print)
     assert result.sizes == {"de": 2}
     # Two sure or possible links are on the diagonal, beside a sure one.

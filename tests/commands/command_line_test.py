@@ -111,6 +111,11 @@ def test_settings_are_flags(small):
         ("--config.seed=many", "invalid literal for int() with base 10: 'many'"),
         ("--config.model=3", "Failed to parse '3'"),
         ("--misteak=x", "Unknown command line flag 'misteak'. Did you mean: mistake"),
+        (
+            "--config.sentence_alignment.normalise=True",
+            "normalise is called sentence_alignment.normalize now",
+        ),
+        ("--symmetrisation=x", "--symmetrisation is called --symmetrization now"),
         ("seed=1", "unexpected argument 'seed=1'; every setting is a flag"),
         ("--config=none.py", "--config is 'none.py'"),
         ("--mistake=mine", "mine"),

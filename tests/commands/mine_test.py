@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import amber_jax
 from amber_jax.commands import embed
-from amber_jax.commands.embed import Wanted, embed_file
+from amber_jax.commands.embed import embed_file
 from amber_jax.commands.mine import Search, mine_files
 from amber_jax.errors import UserError
 from amber_jax.search.mining import MARGINS, mutual_best
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample" / "parallel_eval.tsv.xz"
 SRC = b"1 2 3\n4 5\r\n\n1  2 3\ncaf\xe9\n6 7 8 9\n10 11\n"
 TGT = b"6 7 8 9 0\n4 5 , 4 5\n30 31 32\n1 2 3 1 2 3\n4 5 , 4 5\n"
-AS_TRAINED, RATIO = Wanted(), Search()
+RATIO = Search()
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def model(checkpoint):
     return amber_jax.load(checkpoint)
 
 
-def naive(src, tgt, margin, neighbours, threshold=None):
+def naive(src, tgt, margin, neighbors, threshold=None):
     """The pairs from the whole matrix of scores, in float64."""
     src, tgt = (
         side / np.linalg.norm(side.astype(float), axis=1, keepdims=True)
@@ -51,7 +51,7 @@ def naive(src, tgt, margin, neighbours, threshold=None):
     )
     cosine = src @ tgt.T
     means = [
-        np.sort(one, axis=1)[:, ::-1][:, :neighbours].mean(1)
+        np.sort(one, axis=1)[:, ::-1][:, :neighbors].mean(1)
         for one in (cosine, cosine.T)
     ]
     mean = (means[0][:, None] + means[1][None]) / 2
@@ -66,16 +66,16 @@ def naive(src, tgt, margin, neighbours, threshold=None):
 
 
 @pytest.mark.parametrize("margin", MARGINS)
-@pytest.mark.parametrize(("sizes", "neighbours"), [((1, 5), 4), ((90, 40), 3)])
+@pytest.mark.parametrize(("sizes", "neighbors"), [((1, 5), 4), ((90, 40), 3)])
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**16))
-def test_pairs_are_those_of_the_whole_matrix(margin, sizes, neighbours, seed):
+def test_pairs_are_those_of_the_whole_matrix(margin, sizes, neighbors, seed):
     random = np.random.default_rng(seed)
     src, tgt = (random.random((size, 8), np.float32) for size in sizes)
     for threshold in (None, 0.9):
-        wanted = naive(src, tgt, margin, neighbours, threshold)
+        wanted = naive(src, tgt, margin, neighbors, threshold)
         found = mutual_best(
-            src, tgt, margin=margin, neighbours=neighbours, threshold=threshold
+            src, tgt, margin=margin, neighbors=neighbors, threshold=threshold
         )
         assert found.src.tolist() == [i for _, i, _ in wanted]
         assert found.tgt.tolist() == [j for _, _, j in wanted]
@@ -89,7 +89,7 @@ def test_planted_translations_are_found_among_sentences_without_one():
     tgt = random.normal(size=(700, 32)).astype(np.float32)
     planted = random.choice(700, 400, replace=False)
     tgt[planted] = src[:400] + random.normal(0, 0.2, (400, 32))
-    found = mutual_best(src, tgt, margin="ratio", neighbours=4, threshold=1.4)
+    found = mutual_best(src, tgt, margin="ratio", neighbors=4, threshold=1.4)
     order = np.argsort(found.src)
     np.testing.assert_array_equal(found.src[order], np.arange(400))
     np.testing.assert_array_equal(found.tgt[order], planted)
@@ -97,7 +97,7 @@ def test_planted_translations_are_found_among_sentences_without_one():
 
 def test_every_sentence_is_in_one_pair_even_if_vectors_are_equal():
     same = np.ones((5, 3), np.float32)
-    found = mutual_best(same, same[:3], margin="ratio", neighbours=4, threshold=None)
+    found = mutual_best(same, same[:3], margin="ratio", neighbors=4, threshold=None)
     assert (found.src.tolist(), found.tgt.tolist()) == ([0], [0])
 
 
@@ -105,14 +105,14 @@ def test_every_sentence_is_in_one_pair_even_if_vectors_are_equal():
 def mined(checkpoint, tmp_path):
     """A function: contents of two files to the lines written and what was told."""
 
-    def run(src, tgt, wanted=AS_TRAINED, search=RATIO):
+    def run(src, tgt, vector=None, search=RATIO):
         told = []
         for name, content in (("src.txt", src), ("tgt.txt", tgt)):
             (tmp_path / name).write_bytes(content)
         paths = [str(tmp_path / name) for name in ("src.txt", "tgt.txt", "out.tsv")]
         try:
             mine_files(
-                checkpoint, *paths, wanted=wanted, search=search, note=told.append
+                checkpoint, *paths, search=search, note=told.append, **(vector or {})
             )
         finally:
             left = {path.name for path in tmp_path.iterdir()}
@@ -125,22 +125,19 @@ def mined(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "search"),
+    ("vector", "search"),
     [
-        (Wanted(), Search()),
-        (Wanted(layer=0), Search("distance", 2)),
-        (Wanted(pooling="first"), Search("absolute", threshold=0.5)),
+        ({}, Search()),
+        ({"layer": 0}, Search("distance", 2)),
+        ({"pooling": "first"}, Search("absolute", threshold=0.5)),
     ],
 )
-def test_two_files_become_pairs_that_fall_by_score(mined, model, wanted, search):
+def test_two_files_become_pairs_that_fall_by_score(mined, model, vector, search):
     src = ["1 2 3", "4 5", "6 7 8 9", "10 11"]
     tgt = ["6 7 8 9 0", "4 5 , 4 5", "30 31 32", "1 2 3 1 2 3"]
-    lines, told = mined(SRC, TGT, wanted, search)
-    vectors = [
-        model.encode(side, layer=wanted.layer, pooling=wanted.pooling)
-        for side in (src, tgt)
-    ]
-    pairs = naive(*vectors, search.margin, search.neighbours, search.threshold)
+    lines, told = mined(SRC, TGT, vector, search)
+    vectors = [model.encode(side, **vector) for side in (src, tgt)]
+    pairs = naive(*vectors, search.margin, search.neighbors, search.threshold)
     assert [(x, y) for _, x, y in lines] == [(src[i], tgt[j]) for _, i, j in pairs]
     np.testing.assert_allclose(
         [float(score) for score, _, _ in lines], [s for s, _, _ in pairs], atol=1e-4
@@ -158,7 +155,7 @@ def test_two_files_become_pairs_that_fall_by_score(mined, model, wanted, search)
     [
         (b"\n \n", Search(), r"src.txt: has no usable line \(2 empty\)"),
         (b"1\n", Search(margin="best"), "--margin is 'best', not one of ratio"),
-        (b"1\n", Search(neighbours=0), "--neighbours is 0"),
+        (b"1\n", Search(neighbors=0), "--neighbors is 0"),
     ],
 )
 def test_what_cannot_be_mined_is_refused_and_leaves_nothing(
@@ -186,8 +183,8 @@ def test_sentences_of_the_sample_find_their_shortened_selves(tmp_path):
     mine_files(
         folder,
         *(str(tmp_path / name) for name in ("a", "b", "out.tsv")),
-        wanted=Wanted(layer=0),
         search=Search(),
+        layer=0,
         note=str,
     )
     found = (tmp_path / "out.tsv").read_text("utf-8").splitlines()
@@ -198,26 +195,27 @@ def test_sentences_of_the_sample_find_their_shortened_selves(tmp_path):
     assert len(pairs & planted) > 0.85 * len(planted)
 
 
-def embedded(checkpoint, source, tmp_path, wanted=AS_TRAINED):
+def embedded(checkpoint, source, tmp_path, **options):
     output, told = tmp_path / "vectors.npy", []
-    embed_file(checkpoint, str(source), str(output), wanted, note=told.append)
+    embed_file(checkpoint, str(source), str(output), note=told.append, **options)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [source.name, output.name]
     )
     return np.load(output), told
 
 
-@pytest.mark.parametrize("wanted", [Wanted(), Wanted(1, "first", normalize=True)])
+@pytest.mark.parametrize(
+    "options", [{}, {"layer": 1, "pooling": "first", "normalize": True}]
+)
 def test_a_file_becomes_a_vector_for_every_line(
-    checkpoint, model, tmp_path, monkeypatch, wanted
+    checkpoint, model, tmp_path, monkeypatch, options
 ):
     monkeypatch.setattr(embed, "_WINDOW", 3)
     source = tmp_path / "lines.txt.gz"
     long = b"1 " * 100 + b"\n"
     source.write_bytes(gzip.compress(SRC + long))
-    vectors, told = embedded(checkpoint, source, tmp_path, wanted)
+    vectors, told = embedded(checkpoint, source, tmp_path, **options)
     lines = ["1 2 3", "4 5", "", "1 2 3", "", "6 7 8 9", "10 11", "1 " * 62]
-    options = wanted._asdict()
     with pytest.warns(UserWarning, match="without any piece: 2"):
         expected = model.encode(lines, **options)
     assert vectors.dtype == np.float32
@@ -250,7 +248,7 @@ def test_an_output_that_cannot_be_written_is_told(checkpoint, tmp_path, output):
     source = tmp_path / "one.txt"
     source.write_bytes(b"1\n")
     with pytest.raises(UserError, match="cannot be written"):
-        embed_file(checkpoint, str(source), str(tmp_path / output), Wanted(), note=str)
+        embed_file(checkpoint, str(source), str(tmp_path / output), note=str)
 
 
 def started(name, *arguments):
@@ -292,7 +290,7 @@ def test_a_signal_leaves_nothing_of_what_was_begun(
 
 def test_vectors_cannot_go_to_a_pipe(checkpoint, tmp_path):
     with pytest.raises(UserError, match="--output is -"):
-        embed_file(checkpoint, "none.txt", "-", Wanted(), note=str)
+        embed_file(checkpoint, "none.txt", "-", note=str)
 
 
 def test_the_commands_do_the_same(checkpoint, model, tmp_path):

@@ -54,7 +54,7 @@ def card_of(folder):
 def test_a_trained_model_says_what_it_was_trained_on_and_how(
     trained, convert, tmp_path
 ):
-    convert(f"amber:{trained}", f"hf:{tmp_path / 'my-amber'}", licence="apache-2.0")
+    convert(f"amber:{trained}", f"hf:{tmp_path / 'my-amber'}", license="apache-2.0")
     header, body = card_of(tmp_path / "my-amber")
     assert header == {
         "language": ["de", "en", "fr"],

@@ -9,9 +9,9 @@ from safetensors.numpy import load_file
 
 import amber_jax
 from amber_jax.convert import sentence_transformers
-from amber_jax.convert.bert import SentenceVector
 from amber_jax.errors import UserError
 from amber_jax.inference.loading import load_model
+from amber_jax.model.sentence_vector import SentenceVector
 
 TEXTS = ["The cats.", "Un chat", "猫坐 AB"]
 
@@ -84,7 +84,7 @@ def test_a_model_without_a_pooler_says_so(wordpiece, convert, tmp_path):
 def test_out_and_in_is_bit_equal_and_keeps_the_pooling(
     vector, wordpiece, convert, tmp_path
 ):
-    wanted = SentenceVector(*vector)
+    wanted = SentenceVector(-1, *vector)
     checkpoint = tiny_checkpoint.write(
         tmp_path / "amber", wordpiece, sentence_vector=wanted._asdict()
     )
@@ -106,7 +106,7 @@ def test_the_pooling_of_training_is_exported(wordpiece, convert, tmp_path):
     convert(f"amber:{checkpoint}", f"sentence-transformers:{tmp_path / 'out'}")
     assert len(content_of(tmp_path / "out" / "modules.json")) == 2
     back = sentence_transformers.read(tmp_path / "out")
-    assert back.sentence_vector == SentenceVector("mean", True)
+    assert back.sentence_vector == SentenceVector(special_tokens=True)
 
 
 def test_a_middle_layer_is_the_last_one_of_a_shallower_model(

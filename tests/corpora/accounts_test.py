@@ -25,7 +25,7 @@ def silent(stage, done, total):
     del stage, done, total
 
 
-def test_a_build_tells_what_to_expect_before_it_tokenises(recipe, tmp_path):
+def test_a_build_tells_what_to_expect_before_it_tokenizes(recipe, tmp_path):
     told = []
     manifest, _ = build_corpus(
         recipe,
@@ -35,7 +35,7 @@ def test_a_build_tells_what_to_expect_before_it_tokenises(recipe, tmp_path):
         note=told.append,
     )
     (line,) = [text for text in told if "en-fr" in text]
-    assert told.index("read") < told.index(line) < told.index("tokenise")
+    assert told.index("read") < told.index(line) < told.index("tokenize")
     wanted = {
         name: facts["rows"]
         for streams in manifest["streams"].values()
@@ -87,7 +87,7 @@ def test_a_stream_without_text_ends_the_build_early_and_says_why(
     for words in (str(path), reason, " fr" if path.suffix == ".txt" else "en-fr"):
         assert words in str(caught.value)
     assert str(recipe.sources[0].path) not in str(caught.value)
-    assert "tokenise" not in stages
+    assert "tokenize" not in stages
     assert not (tmp_path / "c.partial").exists()
 
 

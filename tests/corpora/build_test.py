@@ -323,7 +323,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("stage", ["read", "tokenise", "write"])
+@pytest.mark.parametrize("stage", ["read", "tokenize", "write"])
 def test_a_killed_build_leaves_no_corpus_and_the_next_one_succeeds(
     recipe, tmp_path, stage
 ):

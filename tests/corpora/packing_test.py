@@ -51,7 +51,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("lines", "piece", "pairs"), TEXTS)
-def test_neighbouring_pieces_of_a_document_form_pairs(lines, piece, pairs):
+def test_neighboring_pieces_of_a_document_form_pairs(lines, piece, pairs):
     assert text_pairs(lines, piece) == pairs
 
 

@@ -106,7 +106,7 @@ def test_two_files_stay_aligned_whatever_is_in_their_lines(work):
     assert part.rejects == {"empty_side": 1}
 
 
-def test_running_text_pairs_neighbours_and_stops_at_every_gap(work):
+def test_running_text_pairs_neighbors_and_stops_at_every_gap(work):
     lines = b"#1 #2\n#3\n#4\n\n#5\n\xff\n#6\nHELD out\n#7\n#8"
     streams = work(lines, columns=("en",), pairs=(), held_out=["Held out"])
     pairs, part = streams["mono", "en"]

@@ -9,8 +9,9 @@ from amber_jax.commands import evaluate
 from amber_jax.errors import UserError
 from amber_jax.evaluation.results import read_results
 from amber_jax.evaluation.retrieve import build_retrieval
-from amber_jax.inference.embedding import Pooling, build_embedder, embed_sentences
+from amber_jax.inference.embedding import build_embedder, embed_sentences
 from amber_jax.inference.loading import load_model
+from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.report.terminal import results_as_text
 from amber_jax.search.retrieval import Search, accuracy, find_translations
 from configs import sample_retrieval
@@ -102,7 +103,7 @@ def test_predictions_are_in_xtremes_order_and_score_the_same(
     model = load_model(checkpoint)
     vectors = [
         embed_sentences(
-            build_embedder(model.config, Pooling(-1, "mean", False)),
+            build_embedder(model.config, SentenceVector()),
             model.params["encoder"],
             model.tokenizer,
             side,
@@ -143,7 +144,7 @@ def test_a_run_scores_without_writing(config, checkpoint):
 
 MISTAKES = [
     ("similarity", "cosinus", "'cosinus', not one of cosine, dot, csls, margin"),
-    ("neighbours", -1, "neighbours is -1"),
+    ("neighbors", -1, "neighbors is -1"),
     ("layer", 8, "layer is 8; the model has 2"),
     ("max_length", 512, "max_length is 512, but the model has 40 positions"),
     ("pivot", "de", "they need pivot en, not de"),
@@ -193,8 +194,10 @@ def test_the_configs_are_the_protocols_they_name():
     )
     assert (xtreme.layer, xtreme.special_tokens, xtreme.max_length) == (8, True, 512)
     assert xtreme.similarity == "cosine" and amber.predictions and xtreme.predictions
-    centred = [one.centre for one in sample_retrieval.get_config("centred").retrievals]
-    assert centred == [False, False, True, True]
+    centered = [
+        one.center for one in sample_retrieval.get_config("centered").retrievals
+    ]
+    assert centered == [False, False, True, True]
     for file, name in ((tatoeba_config, "xtrem"), (sample_retrieval, "central")):
         with pytest.raises(UserError, match=f"variant '{name}' is unknown"):
             file.get_config(name)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amber_jax.datasets.examples import AlignedPair, LabelledPair, TaggedSentence
+from amber_jax.datasets.examples import AlignedPair, LabeledPair, TaggedSentence
 from amber_jax.errors import UserError
 from amber_jax.evaluation.scores import (
     accuracy,
@@ -108,13 +108,13 @@ def test_entities_are_counted_over_all_sentences_and_end_with_each():
 def test_a_task_is_scored_by_the_metrics_of_its_record():
     words = [TaggedSentence(("a", "b", "c"), ("NOUN", "NOUN", "VERB"))]
     scores = label_scores(TASKS["udpos"], words, [["NOUN", "VERB", "VERB"]])
-    # XTREME's F1: equal neighbours are one chunk.
+    # XTREME's F1: equal neighbors are one chunk.
     assert scores == {"f1": 0.0, "accuracy": pytest.approx(2 / 3)}
     names = [TaggedSentence(("a", "b", "c"), ("B-PER", "I-PER", "B-LOC"))]
     scores = label_scores(TASKS["panx"], names, [["B-PER", "I-PER", "O"]])
     assert scores == pytest.approx({"f1": 2 / 3, "accuracy": 2 / 3})
     pairs = [
-        LabelledPair(first, "x", label) for first, label in ("a1", "b0", ("NS", "1"))
+        LabeledPair(first, "x", label) for first, label in ("a1", "b0", ("NS", "1"))
     ]
     scores = label_scores(TASKS["pawsx"], pairs, [["1"], ["1"], ["0"]])
     assert scores == pytest.approx({"accuracy": 1 / 3, "translated": 1 / 2})

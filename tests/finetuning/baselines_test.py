@@ -1,6 +1,6 @@
 """What answers without an encoder: by counting, or knowing nothing."""
 
-from amber_jax.datasets.examples import LabelledPair, TaggedSentence
+from amber_jax.datasets.examples import LabeledPair, TaggedSentence
 from amber_jax.finetuning.baselines import baselines
 from amber_jax.finetuning.heads import HEADS
 from amber_jax.tasks import PAIRS, TAGS
@@ -20,6 +20,6 @@ def test_words_have_their_most_frequent_tag_or_that_of_the_test():
 
 
 def test_pairs_have_the_most_frequent_label_of_the_test():
-    pairs = [LabelledPair("", "", label) for label in ("yes", "no", "no", "no")]
+    pairs = [LabeledPair("", "", label) for label in ("yes", "no", "no", "no")]
     counted = HEADS[PAIRS].learned_by_counting(pairs[:1])
     assert baselines(counted, pairs) == {"majority": [["no"]] * 4}

@@ -21,7 +21,7 @@ from amber_jax.evaluation.results import Selection, read_results
 from amber_jax.finetuning import run as finetune
 from amber_jax.finetuning import seed as one_seed
 from amber_jax.finetuning import zero_shot
-from amber_jax.finetuning.labelling import init_labelling
+from amber_jax.finetuning.labeling import init_labeling
 from amber_jax.inference.loading import load_model
 from amber_jax.pretraining import run as pretrain
 from amber_jax.report import tables
@@ -276,7 +276,7 @@ def test_a_pooler_is_kept_and_another_tasks_head_is_not(config_of, finished):
     setup = finetune.prepare(
         config_of("xnli"), workdir / "seed-1" / "best", note=quietly
     )
-    params = init_labelling(setup.model, source.params, jax.random.key(7))
+    params = init_labeling(setup.model, source.params, jax.random.key(7))
     kept, fresh = params["pooler"]["kernel"], params["head"]["kernel"]
     np.testing.assert_array_equal(kept, source.params["pooler"]["kernel"])
     assert np.abs(fresh - source.params["head"]["kernel"]).max() > 1e-2
@@ -532,8 +532,8 @@ def test_what_will_be_done_is_told_with_the_forms_of_the_arithmetic(
 
 def test_packed_prediction_is_prediction_one_by_one(config_of, pretrained):
     setup = finetune.prepare(config_of("udpos"), pretrained, note=quietly)
-    params = init_labelling(setup.model, setup.pretrained.params, jax.random.key(5))
+    params = init_labeling(setup.model, setup.pretrained.params, jax.random.key(5))
     sentences = setup.examples.dev
-    together = setup.labeller.predict(params, sentences)
-    alone = [setup.labeller.predict(params, [one])[0] for one in sentences]
+    together = setup.labeler.predict(params, sentences)
+    alone = [setup.labeler.predict(params, [one])[0] for one in sentences]
     assert together == alone

@@ -8,20 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amber_jax.inference.embedding import (
-    Pooling,
     build_embedder,
     embed_sentences,
     padded_width,
     plan_batches,
 )
+from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.tokenization import load_tokenizer
 
-WORDS = Pooling(-1, "mean", special_tokens=False)
-POOLINGS = [
+WORDS = SentenceVector(-1, "mean", special_tokens=False)
+VECTORS = [
     WORDS,
-    Pooling(0, "mean", special_tokens=True),
-    Pooling(1, "first", special_tokens=False),
-    Pooling(2, "mean", special_tokens=True),
+    SentenceVector(0, "mean", special_tokens=True),
+    SentenceVector(1, "first", special_tokens=False),
+    SentenceVector(2, "mean", special_tokens=True),
 ]
 SENTENCES = ["a b c", "d", "", "e f g h i j k l m n", "zebra b", "c b a", "d"]
 MAX_LENGTH = 36
@@ -39,13 +39,11 @@ def tokenizer(tmp_path_factory):
 @pytest.fixture(scope="module")
 def embed(params, encoder_config, tokenizer):
     """A function: sentences to vectors."""
-    embedders = {
-        pooling: build_embedder(encoder_config, pooling) for pooling in POOLINGS
-    }
+    embedders = {vector: build_embedder(encoder_config, vector) for vector in VECTORS}
 
-    def vectors(sentences, pooling=WORDS, *, max_length=MAX_LENGTH, batch_size=4):
+    def vectors(sentences, vector=WORDS, *, max_length=MAX_LENGTH, batch_size=4):
         return embed_sentences(
-            embedders[pooling],
+            embedders[vector],
             params["encoder"],
             tokenizer,
             sentences,
@@ -60,7 +58,7 @@ def embed(params, encoder_config, tokenizer):
 def directly(numpy_bert, tokenizer):
     """A function: one sentence's vector, in NumPy."""
 
-    def vector(sentence, pooling):
+    def pooled(sentence, vector):
         ids = [
             tokenizer.special.cls,
             *tokenizer.encode(sentence),
@@ -68,20 +66,20 @@ def directly(numpy_bert, tokenizer):
         ]
         everything = np.ones((len(ids), len(ids)), bool)
         states, _ = numpy_bert(ids, [0] * len(ids), range(len(ids)), everything)
-        chosen = states[pooling.layer]
-        if pooling.kind == "first":
+        chosen = states[vector.layer]
+        if vector.pooling == "first":
             return chosen[0]
-        return (chosen if pooling.special_tokens else chosen[1:-1]).mean(0)
+        return (chosen if vector.special_tokens else chosen[1:-1]).mean(0)
 
-    return vector
+    return pooled
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_vectors_are_those_of_the_layer_and_pooling_asked_for(embed, directly, pooling):
+@pytest.mark.parametrize("vector", VECTORS)
+def test_vectors_are_those_of_the_layer_and_pooling_asked_for(embed, directly, vector):
     sentences = [sentence for sentence in SENTENCES if sentence]
-    vectors = embed(sentences, pooling)
+    vectors = embed(sentences, vector)
     assert vectors.dtype == np.float32
-    expected = [directly(sentence, pooling) for sentence in sentences]
+    expected = [directly(sentence, vector) for sentence in sentences]
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
@@ -95,7 +93,7 @@ def test_vectors_come_in_the_order_of_the_sentences(embed):
     assert len(np.unique(vectors.round(4), axis=0)) == len(SENTENCES) - 1
 
 
-def test_neither_batch_size_nor_longer_neighbours_change_a_vector(embed):
+def test_neither_batch_size_nor_longer_neighbors_change_a_vector(embed):
     vectors = embed(SENTENCES)
     long = " ".join(string.ascii_lowercase + string.ascii_lowercase[:8])  # 36 tokens
     for batch_size in (1, 16):
@@ -117,17 +115,17 @@ def test_a_sentence_without_words_is_a_zero_vector(embed):
     assert vectors[1].any()
 
 
-@pytest.mark.parametrize("pooling", POOLINGS[1:])
-def test_special_tokens_stand_for_a_sentence_without_words(embed, directly, pooling):
-    vectors = embed(["", "a"], pooling)
-    np.testing.assert_allclose(vectors[0], directly("", pooling), atol=1e-5)
+@pytest.mark.parametrize("vector", VECTORS[1:])
+def test_special_tokens_stand_for_a_sentence_without_words(embed, directly, vector):
+    vectors = embed(["", "a"], vector)
+    np.testing.assert_allclose(vectors[0], directly("", vector), atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS[::2])
+@pytest.mark.parametrize("vector", VECTORS[::2])
 def test_one_pass_gives_the_vectors_of_every_layer(
-    embed, params, encoder_config, tokenizer, directly, pooling
+    embed, params, encoder_config, tokenizer, directly, vector
 ):
-    embedder = build_embedder(encoder_config, pooling, every_layer=True)
+    embedder = build_embedder(encoder_config, vector, every_layer=True)
     vectors = embed_sentences(
         embedder,
         params["encoder"],
@@ -138,10 +136,10 @@ def test_one_pass_gives_the_vectors_of_every_layer(
     )
     assert vectors.shape == (len(SENTENCES), 3, 16) and vectors.dtype == np.float32
     for layer in range(3):
-        expected = [directly(s, pooling._replace(layer=layer)) for s in SENTENCES if s]
+        expected = [directly(s, vector._replace(layer=layer)) for s in SENTENCES if s]
         found = [one[layer] for one, s in zip(vectors, SENTENCES, strict=True) if s]
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    np.testing.assert_allclose(vectors[:, pooling.layer], embed(SENTENCES, pooling))
+    np.testing.assert_allclose(vectors[:, vector.layer], embed(SENTENCES, vector))
 
 
 def test_states_of_one_layer_at_a_time_are_held(params, encoder_config):
@@ -215,13 +213,13 @@ def test_few_shapes_are_compiled_and_progress_is_told(params, tokenizer):
 )
 def test_batches_hold_every_sentence_once_within_their_tokens(lengths, tokens):
     batches = plan_batches(lengths, tokens)
-    chosen = [place for batch in batches for place in batch.chosen]
+    chosen = [place for batch in batches for place in batch.indices]
     assert sorted(chosen) == list(range(len(lengths)))
     for batch in batches:
         rows, width = batch.shape
-        assert len(batch.chosen) <= rows
+        assert len(batch.indices) <= rows
         assert rows == 1 or rows * width <= tokens
-        assert max(lengths[place] for place in batch.chosen) <= width
+        assert max(lengths[place] for place in batch.indices) <= width
     full = {batch.shape for batch in batches[:-1]}
     assert len(full) == len({width for _, width in full})  # one shape a width
 

@@ -26,6 +26,7 @@ from amber_jax.inference.word_links import Alignment, build_word_aligner
 from amber_jax.model import rows
 from amber_jax.model.encoder import Encoder
 from amber_jax.model.heads import PretrainingModel
+from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.tokenization import load_tokenizer, sentencepiece
 
 ROOT = Path(__file__).parents[2]
@@ -69,8 +70,8 @@ def directly(loaded):
         inputs = (*inputs, rows.full_attention(place))
         states = (
             Encoder(loaded.config)
-            .apply({"params": params["encoder"]}, *inputs, keep_hidden_states=True)
-            .all_hidden_states
+            .apply({"params": params["encoder"]}, *inputs, readout=lambda x: x)
+            .readouts
         )
         slots = np.arange(length)[None]
         _, logits = whole.apply({"params": params}, *inputs, slots)
@@ -114,9 +115,9 @@ def test_a_model_says_how_its_vectors_were_made_in_training(loaded, model):
     converted = with_run(
         loaded, sentence_vector={"pooling": "first", "special_tokens": True}
     )
-    assert (model.pooling.kind, model.pooling.special_tokens) == ("mean", False)
-    assert (trained.pooling.kind, trained.pooling.special_tokens) == ("mean", True)
-    assert converted.pooling.kind == "first"
+    assert model.sentence_vector == SentenceVector(2, "mean", False)
+    assert trained.sentence_vector == SentenceVector(2, "mean", True)
+    assert converted.sentence_vector == SentenceVector(2, "first", True)
     for one, options in [
         (trained, {"special_tokens": True}),
         (converted, {"pooling": "first"}),
@@ -167,7 +168,7 @@ def test_long_sentences_are_cut_and_counted_once(model):
     np.testing.assert_allclose(found[2], found[1], atol=1e-5)
 
 
-def test_normalised_vectors_have_length_one(model):
+def test_normalized_vectors_have_length_one(model):
     vectors = model.encode(SENTENCES, normalize=True)
     plain = model.encode(SENTENCES)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
@@ -181,15 +182,15 @@ def test_an_embedder_is_compiled_once_for_each_way_of_pooling(
     built = []
     build = library.build_embedder
 
-    def counting(config, pooling):
-        built.append(pooling)
-        return build(config, pooling)
+    def counting(config, vector):
+        built.append(vector)
+        return build(config, vector)
 
     monkeypatch.setattr(library, "build_embedder", counting)
     fresh = Model(loaded)
     for layer in (None, -1, 2, 1, 1):
         fresh.encode(["1"], layer=layer)
-    assert [one.layer for one in built] == [2, 1]
+    assert [vector.layer for vector in built] == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -238,13 +239,13 @@ def test_words_are_linked_as_by_the_aligner(model, loaded):
     wanted = [sorted(one) for one in links(loaded.params, pairs).links]
     sides = list(zip(*pairs, strict=True))
     texts = [[" ".join(words) for words in side] for side in sides]
-    options = {"layer": 1, "symmetrisation": "union"}
+    options = {"layer": 1, "symmetrization": "union"}
     assert model.align(*texts, **options) == wanted
     assert model.align(*sides, **options) == wanted
     assert model.align("1  2 3", " 4 5 6 7", **options) == wanted[0]
     assert model.align("", "1") == []
     assert model.align([], []) == []
-    assert model.align("1 2", "1 2", method="attention", symmetrisation="union")
+    assert model.align("1 2", "1 2", method="attention", symmetrization="union")
 
 
 def test_generators_are_read_as_lists_are(model):
@@ -343,7 +344,7 @@ def test_a_converted_model_with_a_pooler_is_used_as_any(tmp_path, tokenizer):
         sentence_vector={"pooling": "first", "special_tokens": True},
     )
     model = amber_jax.load(folder)
-    assert model.pooling.kind == "first"
+    assert model.sentence_vector.pooling == "first"
     assert "pooler" in model.params
     assert model.fill_mask("1 [MASK]", 1)
 

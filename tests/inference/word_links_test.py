@@ -47,8 +47,8 @@ def align(params, encoder_config, wordpiece):
     """A function: pairs of words to their links, by a model with random weights."""
     aligners = {}
 
-    def links(pairs, way=WAYS[1], symmetrisation="intersection", *, model=params):
-        how = Alignment(*way, symmetrisation, 0.0)
+    def links(pairs, way=WAYS[1], symmetrization="intersection", *, model=params):
+        how = Alignment(*way, symmetrization, 0.0)
         if how not in aligners:
             aligners[how] = build_word_aligner(encoder_config, wordpiece, how)
         return aligners[how](model, pairs)
@@ -66,7 +66,7 @@ def certain(matrix):
 
 def linked(directions, src_words, tgt_words, how="intersection", threshold=0.0):
     return word_links(
-        directions, src_words, tgt_words, symmetrisation=how, threshold=threshold
+        directions, src_words, tgt_words, symmetrization=how, threshold=threshold
     )
 
 
@@ -128,15 +128,15 @@ def test_a_threshold_takes_all_that_is_above_it_and_may_take_nothing():
 
 @settings(max_examples=30, deadline=None)
 @given(order=st.permutations(range(6)), threshold=st.sampled_from([0.0, 0.001, 0.9]))
-def test_a_permutation_is_recovered_by_every_symmetrisation(order, threshold):
+def test_a_permutation_is_recovered_by_every_symmetrization(order, threshold):
     directions = certain(np.eye(6)[list(order)])
     for how in SYMMETRIZATIONS:
         found = linked(directions, range(6), range(6), how, threshold)
         assert found == set(enumerate(order))
 
 
-@pytest.mark.parametrize("symmetrisation", SYMMETRIZATIONS)
-def test_a_model_finds_the_words_of_a_shuffled_sentence(align, params, symmetrisation):
+@pytest.mark.parametrize("symmetrization", SYMMETRIZATIONS)
+def test_a_model_finds_the_words_of_a_shuffled_sentence(align, params, symmetrization):
     # Without positions, layer 0 knows a word by itself alone.
     tables = params["encoder"]["embeddings"]
     position = jax.tree.map(np.zeros_like, tables["position"])
@@ -144,7 +144,7 @@ def test_a_model_finds_the_words_of_a_shuffled_sentence(align, params, symmetris
     words = list("abcdefgh")
     order = np.random.default_rng(0).permutation(8)
     pair = words, [words[i] for i in order]
-    found = align([pair], WAYS[2], symmetrisation, model={"encoder": encoder})
+    found = align([pair], WAYS[2], symmetrization, model={"encoder": encoder})
     assert found.links == [{(int(i), j) for j, i in enumerate(order)}]
 
 

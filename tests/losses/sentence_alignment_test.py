@@ -8,15 +8,15 @@ import pytest
 from amber_jax.losses.sentence_alignment import rank_translations, similarity
 from amber_jax.reductions import AXIS, gather_batch, reduce_sum, row_offset
 
-PAPER = {"normalise": False, "scale": 1.0, "margin": 0.0}
+PAPER = {"normalize": False, "scale": 1.0, "margin": 0.0}
 OPTIONS = [
     PAPER,
-    {"normalise": True, "scale": 1.0, "margin": 0.0},
-    {"normalise": True, "scale": 20.0, "margin": 0.0},
-    {"normalise": False, "scale": 0.5, "margin": 0.3},
-    {"normalise": True, "scale": 10.0, "margin": 0.3},
+    {"normalize": True, "scale": 1.0, "margin": 0.0},
+    {"normalize": True, "scale": 20.0, "margin": 0.0},
+    {"normalize": False, "scale": 0.5, "margin": 0.3},
+    {"normalize": True, "scale": 10.0, "margin": 0.3},
 ]
-rank = jax.jit(rank_translations, static_argnames=("normalise", "scale", "margin"))
+rank = jax.jit(rank_translations, static_argnames=("normalize", "scale", "margin"))
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +40,10 @@ def rank_all(src, tgt, present, options):
     )
 
 
-def reference(src, tgt, present, *, normalise, scale, margin):
+def reference(src, tgt, present, *, normalize, scale, margin):
     """Loops over the formula: (loss, hits) summed over the sentences present."""
     src, tgt = np.float64(src), np.float64(tgt)
-    if normalise:
+    if normalize:
         src = [x / np.linalg.norm(x) if x.any() else x for x in src]
         tgt = [y / np.linalg.norm(y) if y.any() else y for y in tgt]
     candidates = np.flatnonzero(present)
@@ -124,15 +124,15 @@ def test_the_positive_may_stand_anywhere_among_the_candidates(sentences):
 
 def test_similarity_is_a_scaled_dot_product_or_cosine():
     queries, candidates = np.array([[3.0, 4.0]]), np.array([[4.0, 3.0], [0.0, 2.0]])
-    dot = similarity(queries, candidates, normalise=False, scale=2.0)
-    cosine = similarity(queries, candidates, normalise=True, scale=1.0)
+    dot = similarity(queries, candidates, normalize=False, scale=2.0)
+    cosine = similarity(queries, candidates, normalize=True, scale=1.0)
     np.testing.assert_allclose(dot, [[48, 16]])
     np.testing.assert_allclose(cosine, [[0.96, 0.8]], rtol=1e-6)
 
 
 def test_cosines_do_not_depend_on_length(sentences):
     src, tgt, present = sentences
-    options = {"normalise": True, "scale": 5.0, "margin": 0.1}
+    options = {"normalize": True, "scale": 5.0, "margin": 0.1}
     plain, _ = rank_all(src, tgt, present, options)
     stretched, _ = rank_all(100 * src, 0.01 * tgt, present, options)
     np.testing.assert_allclose(stretched.total, plain.total, rtol=1e-5)

@@ -4,7 +4,7 @@ import pytest
 
 from amber_jax.losses.word_alignment import word_alignment
 
-alignment = jax.jit(word_alignment, static_argnames="renormalise")
+alignment = jax.jit(word_alignment, static_argnames="renormalize")
 
 
 def in_rows(pairs, *, length=None, heads=1):
@@ -29,13 +29,13 @@ def in_rows(pairs, *, length=None, heads=1):
     return backward, forward, src, tgt
 
 
-def loss_of(*pairs, heads=1, renormalise=False):
-    terms = alignment(*in_rows(pairs, heads=heads), renormalise=renormalise)
+def loss_of(*pairs, heads=1, renormalize=False):
+    terms = alignment(*in_rows(pairs, heads=heads), renormalize=renormalize)
     return float(terms.loss.total) / float(terms.loss.weight)
 
 
-def shares_of(pair, renormalise=False):
-    terms = alignment(*in_rows([pair]), renormalise=renormalise)
+def shares_of(pair, renormalize=False):
+    terms = alignment(*in_rows([pair]), renormalize=renormalize)
     return float(terms.column_share.total), float(terms.diagonal_share.total)
 
 
@@ -108,7 +108,7 @@ def test_no_attention_to_the_other_side_costs_one():
 def test_random_attention_agrees_with_the_loops():
     rng = np.random.default_rng(0)
     pair = random_pair(rng, 3, 5, heads=4)
-    terms = alignment(*in_rows([pair], heads=4), renormalise=False)
+    terms = alignment(*in_rows([pair], heads=4), renormalize=False)
     np.testing.assert_allclose([term.total for term in terms], reference(*pair), 1e-5)
     assert [term.weight for term in terms] == [1, 1, 1]
 
@@ -125,15 +125,15 @@ def test_heads_are_averaged_after_the_product():
 def test_packed_pairs_cost_what_they_cost_alone():
     rng = np.random.default_rng(1)
     pairs = [random_pair(rng, m, n, heads=2) for m, n in [(3, 4), (1, 2), (5, 2)]]
-    together = alignment(*in_rows(pairs, length=20, heads=2), renormalise=False)
+    together = alignment(*in_rows(pairs, length=20, heads=2), renormalize=False)
     alone = [reference(*pair) for pair in pairs]
     for term, values in zip(together, zip(*alone, strict=True), strict=True):
         np.testing.assert_allclose(term.total, sum(values), rtol=1e-5)
         assert term.weight == 3
 
 
-@pytest.mark.parametrize("renormalise", [False, True])
-def test_attention_outside_a_pairs_counted_words_never_counts(renormalise):
+@pytest.mark.parametrize("renormalize", [False, True])
+def test_attention_outside_a_pairs_counted_words_never_counts(renormalize):
     rng = np.random.default_rng(2)
     pairs = [random_pair(rng, 3, 4), random_pair(rng, 2, 2)]
     clean = in_rows(pairs, length=14)
@@ -147,8 +147,8 @@ def test_attention_outside_a_pairs_counted_words_never_counts(renormalise):
         tgt,
     )
     for one, other in zip(
-        alignment(*clean, renormalise=renormalise),
-        alignment(*leaky, renormalise=renormalise),
+        alignment(*clean, renormalize=renormalize),
+        alignment(*leaky, renormalize=renormalize),
         strict=True,
     ):
         np.testing.assert_allclose(one.total, other.total, rtol=1e-6)
@@ -159,20 +159,20 @@ def test_uncounted_words_shorten_their_side():
     """Of five words with uniform attention, the last two of x do not count."""
     backward, forward, src, tgt = in_rows([uniform(5, 5)])
     src[0, 0, 3:5] = False
-    terms = alignment(backward, forward, src, tgt, renormalise=False)
+    terms = alignment(backward, forward, src, tgt, renormalize=False)
     # Three columns of 1/5 . 1/5 against five rows, over the three that count.
     assert float(terms.loss.total) == pytest.approx(1 - 15 / 25 / 3, abs=1e-6)
-    terms = alignment(backward, forward, src, tgt, renormalise=True)
+    terms = alignment(backward, forward, src, tgt, renormalize=True)
     # Now 1/3 one way, still 1/5 the other.
     assert float(terms.loss.total) == pytest.approx(1 - 1 / 3, abs=1e-6)
 
 
-def test_renormalised_rows_sum_to_one():
+def test_renormalized_rows_sum_to_one():
     rng = np.random.default_rng(3)
     y_to_x, x_to_y = random_pair(rng, 3, 5, heads=2)
     whole = [a / a.sum(-1, keepdims=True) for a in (y_to_x, x_to_y)]
     expected = reference(*whole)
-    terms = alignment(*in_rows([(y_to_x, x_to_y)], heads=2), renormalise=True)
+    terms = alignment(*in_rows([(y_to_x, x_to_y)], heads=2), renormalize=True)
     np.testing.assert_allclose([term.total for term in terms], expected, rtol=1e-5)
     assert abs(expected[0] - reference(y_to_x, x_to_y)[0]) > 0.1
 
@@ -204,17 +204,17 @@ def test_places_on_the_diagonal_are_counted_without_uncounted_words():
     backward[0, 0, y, x], forward[0, 0, x, y] = 1, 1
     src, tgt = np.zeros((2, 1, 1, length), bool)
     src[0, 0, x], tgt[0, 0, y] = True, True
-    terms = alignment(backward, forward, src, tgt, renormalise=False)
+    terms = alignment(backward, forward, src, tgt, renormalize=False)
     assert float(terms.diagonal_share.total) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("renormalise", [False, True])
-def test_pairs_that_lack_a_side_do_not_count(renormalise):
+@pytest.mark.parametrize("renormalize", [False, True])
+def test_pairs_that_lack_a_side_do_not_count(renormalize):
     backward, forward, src, tgt = in_rows([uniform(3, 3), uniform(2, 2), uniform(2, 3)])
     tgt[0, 1], src[0, 2] = False, False
 
     def total(backward, forward):
-        return alignment(backward, forward, src, tgt, renormalise=renormalise)
+        return alignment(backward, forward, src, tgt, renormalize=renormalize)
 
     for term in total(backward, forward):
         assert term.weight == 1
@@ -229,7 +229,7 @@ def test_a_row_without_pairs_weighs_nothing_and_has_finite_gradients():
     zeros, nobody = np.zeros((1, 2, 4, 4), np.float32), np.zeros((1, 3, 4), bool)
 
     def total(x):
-        return alignment(x, zeros, nobody, nobody, renormalise=True)
+        return alignment(x, zeros, nobody, nobody, renormalize=True)
 
     assert all(term == (0, 0) for term in total(zeros))
     assert not jax.grad(lambda x: total(x).loss.total)(zeros).any()

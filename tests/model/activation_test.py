@@ -47,7 +47,7 @@ def test_layer_norm_and_its_gradients_are_those_of_flax(shape):
     )
 
 
-def test_narrow_activations_are_normalised_in_float32():
+def test_narrow_activations_are_normalized_in_float32():
     x = jnp.asarray(np.random.default_rng(0).normal(300, 1, (4, 64)), jnp.bfloat16)
     scale, bias = jnp.ones(64), jnp.zeros(64)
     found = layer_norm(x, scale, bias, "bfloat16")

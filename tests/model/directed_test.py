@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from packed_rows import CLS, LENGTH, PAD, PAIR_ROWS, PAIRS, SEP, build_batch
 
-from amber_jax.inference.embedding import Pooling, build_embedder
+from amber_jax.inference.embedding import build_embedder
 from amber_jax.model.directed import directed_passes
+from amber_jax.model.sentence_vector import SentenceVector
 
 N = 3  # pairs that a row may hold
 
@@ -55,13 +56,13 @@ def test_the_tokens_of_a_literal_row(directed):
     assert directed.token_ids[2, :13].tolist() == [
         *[CLS, 30, SEP, CLS, 31, 32, 52, SEP, 33, 34, SEP, PAD, PAD]
     ]
-    assert [part[2, :13].tolist() for part in directed.place] == [
+    assert [part[2, :13].tolist() for part in directed.layout] == [
         [1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 0, 0],
         [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0],
         [0, 1, 2, 0, 1, 2, 3, 4, 1, 2, 3, 0, 0],  # where each stood as a first side
     ]
     assert directed.token_ids[2, LENGTH + 1] == CLS  # of [CLS] 33 34 [SEP]
-    behind = [part[2, LENGTH:].tolist() for part in directed.place]
+    behind = [part[2, LENGTH:].tolist() for part in directed.layout]
     assert behind[:2] == [[0, 2, 0], [1, 1, 1]] and behind[2][1] == 0
 
 
@@ -78,8 +79,8 @@ def test_each_side_is_encoded_as_if_alone(
             places = [cls, *words, words[-1] + 1]
             ids = directed.token_ids[row, places]
             assert ids[0] == CLS and ids[-1] == SEP
-            assert (directed.place.sides[row, places] == side).all()
-            assert (directed.place.pair_ids[row, places] == number + 1).all()
+            assert (directed.layout.sides[row, places] == side).all()
+            assert (directed.layout.pair_ids[row, places] == number + 1).all()
             everything = np.ones((len(ids), len(ids)), bool)
             states, _ = numpy_bert(ids, [0] * len(ids), range(len(ids)), everything)
             np.testing.assert_allclose(
@@ -88,7 +89,7 @@ def test_each_side_is_encoded_as_if_alone(
 
 
 def test_sentence_vectors_are_those_of_retrieval(params, encoder_config, directed):
-    embed = build_embedder(encoder_config, Pooling(-1, "mean", special_tokens=False))
+    embed = build_embedder(encoder_config, SentenceVector())
     for side in (0, 1):
         token_ids = np.zeros((len(PAIRS), 8), np.int32)
         for row, pair in enumerate(PAIRS):

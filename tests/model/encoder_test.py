@@ -13,8 +13,8 @@ from amber_jax.model.encoder import (
     Encoder,
     Layer,
     at_or_above,
+    lowest_layers,
     without_gradient_below,
-    without_last_layer,
 )
 from amber_jax.model.heads import PretrainingModel
 from amber_jax.model.kernels.dropout import row_seeds
@@ -36,22 +36,23 @@ def encode(params, config, *arrays, key=None):
         {"params": params},
         *arrays,
         seeds=seeds_of(key, len(arrays[0])),
-        keep_hidden_states=True,
+        readout=lambda states: states,
     )
-    return output.all_hidden_states, output.hidden_states
+    return output.readouts, output.hidden_states
 
 
 @functools.partial(jax.jit, static_argnames="config")
 def in_two_parts(params, config, *arrays):
     """The last layer's output at every second token, and its probabilities."""
-    below, params_below, params_last = without_last_layer(config, params)
-    states = below.apply({"params": params_below}, *arrays).hidden_states
+    lower, lower_params = lowest_layers(config, params, config.num_layers - 1)
+    states = lower.apply({"params": lower_params}, *arrays).hidden_states
+    last = jax.tree.map(lambda x: x[-1], params["layers"]["layer"])
     return Layer(config).apply(
-        {"params": params_last},
+        {"params": last},
         states,
         arrays[-1],
         lambda x: x[:, ::2],
-        method=Layer.chosen_with_probs,
+        method=Layer.selected_with_probs,
     )
 
 
@@ -161,11 +162,11 @@ def test_masked_tokens_get_no_attention_and_rows_sum_to_one(outcome, anything):
     np.testing.assert_allclose(outcome.probs.sum(-1), 1, atol=1e-6)
 
 
-def test_hidden_states_are_kept_only_when_asked(params, encoder_config, anything):
+def test_layers_are_read_out_only_when_asked(params, encoder_config, anything):
     output = jax.eval_shape(
         lambda: Encoder(encoder_config).apply({"params": params["encoder"]}, *anything)
     )
-    assert output.all_hidden_states is None
+    assert output.readouts is None
     assert output.hidden_states.shape == (3, LENGTH, 16)
 
 

@@ -74,7 +74,7 @@ def test_attention_counts_what_the_masks_allow():
     layers = dataclasses.replace(TOY, num_layers=1)
     tokens = int((place.pair_ids > 0).sum())
     seen = int(rows.full_attention(place).dense().sum())
-    slots = flops.labelling(
+    slots = flops.labeling(
         layers, spans, num_slots=0, num_labels=9, pooled=False, train_from_layer=0
     )
     assert slots == 3 * (tokens * DENSE + seen * SEEN)
@@ -125,7 +125,7 @@ def test_labels_cost_the_encoder_and_a_small_head():
     layer = 7 * DENSE + 49 * SEEN
 
     def found(lowest, *, slots=5, labels=9, pooled=False):
-        return flops.labelling(
+        return flops.labeling(
             TOY,
             spans,
             num_slots=slots,

@@ -88,7 +88,7 @@ def test_only_the_passes_that_a_loss_needs_are_run(
         functools.partial(intercepted, watch, objective), params, part
     )
     assert methods.count("mlm_features") == masked
-    assert methods.count("chosen_with_probs") == directed
+    assert methods.count("selected_with_probs") == directed
     beside = {
         "mlm": {MASKED_LM, "masked_lm_accuracy"},
         "tlm": {MASKED_LM, "masked_lm_accuracy"},

@@ -49,7 +49,7 @@ def test_retrieval_has_chance_then_the_given_order_and_percent(tables_of):
         "| chance | 0.3 | 0.3 | 0.3 | 0.3 |",
         "| untrained | **13.0** | **13.0** | **14.0** | **12.0** |",
         "| MLM | 0.4 | 0.4 | 0.4 | 0.4 |",
-        "| MLM centred | 10.0 | 10.0 | 10.0 | 10.0 |",
+        "| MLM centered | 10.0 | 10.0 | 10.0 | 10.0 |",
     ]
 
 

@@ -42,21 +42,21 @@ def names_in(folder):
 
 
 def test_the_command_writes_pictures_and_pages_and_prints_the_table(tmp_path):
-    untrained, centred = retrieval("untrained", step=0), retrieval("MLM", centred=True)
+    untrained, centered = retrieval("untrained", step=0), retrieval("MLM", centred=True)
     done = run_command(
         f"--workdir={write_pretraining(tmp_path / 'mlm', losses=('mlm',))}",
         f"--workdir={write_pretraining(tmp_path / 'amber')}",
         "--label=MLM",
         "--label=AMBER",
         f"--results={write_results(tmp_path / 'a.json', untrained)}",
-        f"--results={write_results(tmp_path / 'b.json', centred)}",
+        f"--results={write_results(tmp_path / 'b.json', centered)}",
         f"--probe={write_probe(tmp_path / 'probe.npz')}",
         f"--output={tmp_path / 'out'}",
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
     assert ["es", "ru", "average", "xx→en", "en→xx"] in lines
-    assert ["MLM", "centred", "75.0", "35.0", "55.0", "50.0", "60.0"] in lines
+    assert ["MLM", "centered", "75.0", "35.0", "55.0", "50.0", "60.0"] in lines
     assert ["written:", str(tmp_path / "out/report.html")] in lines
     pictures = {"retrieval.png", "languages_retrieval_heldout.png"}
     pages = ("losses", "alignment", "vectors")

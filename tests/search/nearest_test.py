@@ -1,4 +1,5 @@
 import builtins
+import functools
 
 import jax
 import jax.extend
@@ -11,7 +12,7 @@ from amber_jax.errors import UserError
 from amber_jax.search import nearest, score_blocks
 from amber_jax.search.nearest import SIMILARITIES, top_k, top_k_both_ways
 
-NEIGHBOURS = {"cosine": 0, "dot": 0, "csls": 10, "margin": 4}
+NEIGHBORS = {"cosine": 0, "dot": 0, "csls": 10, "margin": 4}
 
 
 def unit(vectors):
@@ -19,14 +20,14 @@ def unit(vectors):
     return vectors / np.where(norms > 0, norms, 1)
 
 
-def all_scores(queries, candidates, similarity, neighbours=0):
+def all_scores(queries, candidates, similarity, neighbors=0):
     """Every score, [N, M], by the papers' formulas."""
     if similarity == "dot":
         return queries @ candidates.T
     cosines = unit(queries) @ unit(candidates).T
     if similarity == "cosine":
         return cosines
-    k = neighbours or NEIGHBOURS[similarity]
+    k = neighbors or NEIGHBORS[similarity]
     of_query = -np.sort(-cosines, axis=1)[:, :k].mean(axis=1, keepdims=True)
     of_candidate = -np.sort(-cosines, axis=0)[:k].mean(axis=0, keepdims=True)
     if similarity == "csls":
@@ -88,13 +89,13 @@ def test_equal_scores_go_to_the_lowest_index(rows, others, k, block_size, seed):
 
 
 @pytest.mark.parametrize("similarity", ["csls", "margin"])
-def test_how_many_neighbours_lower_a_score_is_an_option(similarity):
+def test_how_many_neighbors_lower_a_score_is_an_option(similarity):
     src, tgt = random_sides(40, 50, 8)
     defaults = top_k(src, tgt, 1, similarity=similarity)
-    same = top_k(src, tgt, 1, similarity=similarity, neighbours=NEIGHBOURS[similarity])
+    same = top_k(src, tgt, 1, similarity=similarity, neighbors=NEIGHBORS[similarity])
     np.testing.assert_array_equal(defaults.scores, same.scores)
-    two = top_k(src, tgt, 1, similarity=similarity, neighbours=2)
-    expected, order = best(all_scores(src, tgt, similarity, neighbours=2), 1)
+    two = top_k(src, tgt, 1, similarity=similarity, neighbors=2)
+    expected, order = best(all_scores(src, tgt, similarity, neighbors=2), 1)
     np.testing.assert_allclose(two.scores, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(two.indices, order)
 
@@ -105,7 +106,7 @@ def test_a_hub_is_nearest_by_cosine_and_not_by_csls_or_margin():
     hub, own = [1, 0.24, 0.24], [[0.4, 0.6, 0], [0.4, 0, 0.6]]
     tgt = np.array([hub, *own], np.float32)
     chosen = {
-        name: top_k(src, tgt, 1, similarity=name, neighbours=2).indices[:, 0].tolist()
+        name: top_k(src, tgt, 1, similarity=name, neighbors=2).indices[:, 0].tolist()
         for name in ("cosine", "csls", "margin")
     }
     assert chosen == {"cosine": [0, 0], "csls": [1, 2], "margin": [1, 2]}
@@ -121,7 +122,7 @@ def test_zero_vectors_score_zero_and_never_nan(similarity):
 
 
 def test_opposite_vectors_still_rank_by_cosine_under_margin():
-    # With so few vectors the mean over the neighbours is not positive.
+    # With so few vectors the mean over the neighbors is not positive.
     vectors = np.array([[1, 0], [-1, 0]], np.float32)
     assert top_k(vectors, vectors, 1, similarity="margin").indices.tolist() == [
         [0],
@@ -172,10 +173,12 @@ def test_a_million_by_a_million_needs_a_block_of_scores():
         jax.ShapeDtypeStruct((size,), np.float32),
         *(jax.ShapeDtypeStruct((), np.int32),) * 2,
     )
-    state = jax.eval_shape(lambda: score_blocks.nothing_yet(size, k))
+    state = jax.eval_shape(lambda: score_blocks.initial_nearest(size, k))
     for similarity in SIMILARITIES:
         traced = jax.make_jaxpr(
-            lambda *args, name=similarity: score_blocks.meet(*args, similarity=name)
+            functools.partial(
+                score_blocks.merge_blocks, similarity=similarity, striped=False
+            )
         )(block, block, state, state)
         assert max(sizes_in(traced.jaxpr)) == size * size
 
@@ -199,7 +202,7 @@ MISTAKES = [
     ({"queries": np.ones(4)}, r"\[4\] and \[3, 4\]"),
     ({"queries": np.full((3, 4), np.nan)}, "NaN"),
     ({"k": 0}, "k is 0"),
-    ({"neighbours": -1}, "neighbours is -1"),
+    ({"neighbors": -1}, "neighbors is -1"),
     ({"block_size": 0}, "block_size is 0"),
     ({"similarity": "euclid"}, "'euclid', not one of cosine, dot, csls, margin"),
 ]
@@ -227,7 +230,9 @@ def test_a_missing_faiss_is_told_with_the_extra(monkeypatch):
 
 @pytest.mark.parametrize("similarity", ["csls", "margin"])
 def test_an_index_is_refused_for_what_is_no_inner_product(similarity):
-    with pytest.raises(UserError, match=f"{similarity!r} is none; use index 'exact'"):
+    with pytest.raises(
+        UserError, match=f"{similarity!r} is not one; use index 'exact'"
+    ):
         top_k(VECTORS, VECTORS, 1, similarity=similarity, index="Flat")
 
 
@@ -270,3 +275,17 @@ def test_pairs_have_the_same_score_in_both_directions():
     np.put_along_axis(scores[0], there.indices, there.scores, axis=1)
     np.put_along_axis(scores[1], back.indices, back.scores, axis=1)
     np.testing.assert_array_equal(scores[0], scores[1].T)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_stripes_give_the_scores_of_the_whole(both):
+    random = np.random.default_rng(4)
+    src, tgt = random.normal(size=(2, 1100, 8)).astype(np.float32)
+    search = top_k_both_ways if both else lambda *args, **kw: (top_k(*args, **kw),)
+    striped, whole = (
+        search(src, tgt, 3, similarity="margin", block_size=2048, striped=striped)
+        for striped in (True, False)
+    )
+    for ours, theirs in zip(striped, whole, strict=True):
+        np.testing.assert_array_equal(ours.indices, theirs.indices)
+        np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-5)

@@ -8,7 +8,7 @@ from amber_jax.search.retrieval import (
     Search,
     accuracy,
     average,
-    centre,
+    center,
     embed_pairs,
     find_translations,
 )
@@ -96,23 +96,23 @@ def test_broken_vectors_are_refused_instead_of_scored(bad):
         find_translations(vectors, broken, COSINE)
 
 
-def test_centring_removes_what_all_vectors_share():
+def test_centering_removes_what_all_vectors_share():
     random = np.random.default_rng(2)
     vectors = random.normal(size=(40, 8)).astype(np.float32)
-    centred = centre(vectors + 100)
-    assert centred.dtype == np.float32
-    np.testing.assert_allclose(centred.mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(centred, centre(vectors), atol=1e-4)
+    centered = center(vectors + 100)
+    assert centered.dtype == np.float32
+    np.testing.assert_allclose(centered.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(centered, center(vectors), atol=1e-4)
 
 
-def test_centring_brings_a_narrow_cone_apart():
+def test_centering_brings_a_narrow_cone_apart():
     random = np.random.default_rng(3)
     src = random.normal(size=(40, 8)).astype(np.float32)
     tgt = src + 0.1 * random.normal(size=(40, 8)).astype(np.float32)
     cone = np.float32([0, 1e4] * 4)
     shares = [
         average({"xx": accuracy(find_translations(src + cone, tgt + cone, search))})
-        for search in (COSINE, Search(centred=True))
+        for search in (COSINE, Search(centered=True))
     ]
     assert shares[0]["both"] < 0.8 < shares[1]["both"]
 

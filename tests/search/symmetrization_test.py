@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from amber_jax.search.symmetrization import symmetrise
+from amber_jax.search.symmetrization import symmetrize
 
 # Drawn by hand: source words are rows, target words are columns.
 GROWING = {  # links grow along the diagonal, and never between two linked words
@@ -95,7 +95,7 @@ def published(forward, backward, *, last_and):
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("how", MADE_OF_BOTH)
 def test_links_are_those_worked_out_by_hand(case, how):
-    links = symmetrise(drawn(case["forward"]), drawn(case["backward"]), how)
+    links = symmetrize(drawn(case["forward"]), drawn(case["backward"]), how)
     np.testing.assert_array_equal(links, drawn(case[how]))
 
 
@@ -103,7 +103,7 @@ def test_links_are_those_worked_out_by_hand(case, how):
 @hypothesis.settings(max_examples=50, deadline=None)
 def test_growing_is_the_published_one(both):
     for how in GROWN:
-        links = symmetrise(*both, how)
+        links = symmetrize(*both, how)
         expected = published(*both, last_and=how.endswith("-and"))
         assert {tuple(link) for link in np.argwhere(links)} == expected
 
@@ -112,9 +112,9 @@ def test_growing_is_the_published_one(both):
 @hypothesis.settings(max_examples=50, deadline=None)
 def test_what_grows_holds_the_intersection_and_stays_in_the_union(both):
     given = [direction.copy() for direction in both]
-    least, most = (symmetrise(*both, how) for how in ("intersection", "union"))
+    least, most = (symmetrize(*both, how) for how in ("intersection", "union"))
     for how in GROWN:
-        links = symmetrise(*both, how)
+        links = symmetrize(*both, how)
         assert not (least & ~links).any() and not (links & ~most).any()
     np.testing.assert_array_equal(both, given)  # nothing is changed in place
 
@@ -122,11 +122,11 @@ def test_what_grows_holds_the_intersection_and_stays_in_the_union(both):
 @hypothesis.given(two_directions())
 @hypothesis.settings(max_examples=50, deadline=None)
 def test_the_last_step_leaves_no_word_that_could_have_a_link(both):
-    union = symmetrise(*both, "union")
-    any_word = symmetrise(*both, "grow-diag-final")
+    union = symmetrize(*both, "union")
+    any_word = symmetrize(*both, "grow-diag-final")
     for axis in (0, 1):
         np.testing.assert_array_equal(any_word.any(axis), union.any(axis))
-    both_words = symmetrise(*both, "grow-diag-final-and")
+    both_words = symmetrize(*both, "grow-diag-final-and")
     linked = both_words.any(1)[:, None] | both_words.any(0)
     assert not (union & ~linked).any()
 
@@ -142,13 +142,13 @@ def test_exchanged_sides_give_exchanged_links(both):
         ("src-to-tgt", "tgt-to-src"),
         ("tgt-to-src", "src-to-tgt"),
     ):
-        links = symmetrise(*swapped, other)
-        np.testing.assert_array_equal(links.T, symmetrise(*both, how))
+        links = symmetrize(*swapped, other)
+        np.testing.assert_array_equal(links.T, symmetrize(*both, how))
 
 
 def test_growing_from_the_other_side_may_stop_elsewhere():
     forward, backward = drawn(FINISHING["forward"]), drawn(FINISHING["backward"])
-    links = symmetrise(backward.T, forward.T, "grow-diag-final").T
+    links = symmetrize(backward.T, forward.T, "grow-diag-final").T
     np.testing.assert_array_equal(links, drawn(["#...", "...#", "...#", "..#."]))
 
 
@@ -157,4 +157,4 @@ def test_growing_from_the_other_side_may_stop_elsewhere():
 def test_directions_that_agree_are_kept_by_all(order):
     matrix = np.eye(6, dtype=bool)[list(order)]
     for how in (*MADE_OF_BOTH, "src-to-tgt", "tgt-to-src"):
-        np.testing.assert_array_equal(symmetrise(matrix, matrix, how), matrix)
+        np.testing.assert_array_equal(symmetrize(matrix, matrix, how), matrix)

@@ -48,7 +48,7 @@ def test_text_that_spells_a_byte_piece_is_not_that_byte(fallback):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(text=st.text())
-def test_decoding_returns_the_normalised_text(fallback, text):
+def test_decoding_returns_the_normalized_text(fallback, text):
     assert fallback.decode(fallback.encode(text)) == fallback.normalize(text)
 
 
@@ -68,7 +68,7 @@ def test_decoding_returns_the_training_text(text, covering):
         ("\x07", ""),
     ],
 )
-def test_normalisation_is_nfkc_without_controls(fallback, written, normal):
+def test_normalization_is_nfkc_without_controls(fallback, written, normal):
     assert fallback.normalize(written) == normal
     assert fallback.decode(fallback.encode(written)) == normal
 

@@ -11,7 +11,7 @@ from amber_jax.training.compilation import compiled_for_each_shape
 
 def batch(rows):
     ids = np.arange(rows, dtype=np.uint32)[:, None]
-    return {"labelled": {"row_ids": ids, "x": np.ones((rows, 50), np.float32)}}
+    return {"labeled": {"row_ids": ids, "x": np.ones((rows, 50), np.float32)}}
 
 
 def test_a_step_is_compiled_once_for_each_number_of_rows():
@@ -19,7 +19,7 @@ def test_a_step_is_compiled_once_for_each_number_of_rows():
 
     @jax.jit
     def step(state, batch, key):
-        x = batch["labelled"]["x"]
+        x = batch["labeled"]["x"]
         traced.append(len(x))
         return state + jnp.sort(x @ x.T).sum(), {}
 

@@ -144,13 +144,13 @@ def test_the_cursor_comes_back_when_a_run_fails(terminal):
     assert codes.rindex("\x1b[?25h") > codes.rindex("\x1b[?25l")
 
 
-@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
-def test_no_color_is_honoured(terminal, monkeypatch, no_color, coloured):
+@pytest.mark.parametrize(("no_color", "colored"), [("", True), ("1", False)])
+def test_no_color_is_honored(terminal, monkeypatch, no_color, colored):
     monkeypatch.setenv("NO_COLOR", no_color)
     with Console(600, stream=terminal) as console:
         console.train(train_record(300))
         console.evaluation(EVALUATION)
-    assert bool(re.search(r"\x1b\[3[0-9]", terminal.getvalue())) == coloured
+    assert bool(re.search(r"\x1b\[3[0-9]", terminal.getvalue())) == colored
 
 
 def test_a_dumb_terminal_gets_plain_lines(terminal, monkeypatch):

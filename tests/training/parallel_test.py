@@ -109,13 +109,13 @@ def pretraining(losses, *, dropout=0.0):
         mask_key=jax.random.key(1),
         sentence_alignment=objectives.SentenceAlignment(
             symmetric=False,
-            normalise=False,
+            normalize=False,
             scale=1.0,
             margin=0.0,
             special_tokens=False,
         ),
         word_alignment=objectives.WordAlignment(
-            renormalise=False,
+            renormalize=False,
             special_tokens=False,
             punctuation=True,
             max_position_offset=0,

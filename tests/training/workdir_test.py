@@ -141,7 +141,7 @@ def test_a_run_that_drew_dropout_in_another_way_is_finished_elsewhere(
             assert int(pretrain.pretrain(config, workdir).step) == 3
 
 
-def test_a_run_from_before_a_setting_was_there_has_its_default(
+def test_a_run_from_before_a_setting_was_there_or_renamed_goes_on(
     config_of, monkeypatch, tmp_path
 ):
     whole = pretrain._run_json
@@ -151,6 +151,8 @@ def test_a_run_from_before_a_setting_was_there_has_its_default(
         for one in run_json["config"]["stages"]:
             del one["schedule"], one["decay_steps"]
         del run_json["config"]["peak_tflops"]
+        sentences = run_json["config"]["sentence_alignment"]  # as it was called
+        sentences["normalise"] = sentences.pop("normalize")
         return run_json
 
     with monkeypatch.context() as patch:

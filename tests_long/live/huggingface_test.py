@@ -261,7 +261,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
 
 def test_the_card_says_what_is_in_the_folder(random_small, convert, tmp_path):
     random_small(tmp_path / "in", **SHAPES["narrow"])
-    convert(f"hf:{tmp_path / 'in'}", f"hf:{tmp_path / 'out'}", licence="apache-2.0")
+    convert(f"hf:{tmp_path / 'in'}", f"hf:{tmp_path / 'out'}", license="apache-2.0")
     card = huggingface_hub.ModelCard.load(tmp_path / "out" / "README.md")
     assert card.data.license == "apache-2.0"
     assert card.data.library_name == "transformers"

@@ -1,7 +1,7 @@
-"""Which of several forms of the same arithmetic an encoder runs, and where.
+"""Which of several forms of the same arithmetic runs, and where.
 
-All forms give the same numbers up to rounding. The plain ones run everywhere; what
-suits a machine is decided in `inference/devices.py` and handed down as a value.
+All forms give the same numbers up to rounding. The plain ones run everywhere; which
+ones suit a machine is decided in `inference/devices.py` and handed down as a value.
 """
 
 import dataclasses
@@ -11,26 +11,30 @@ FORMS = {
     "layers": ("side_by_side", "loop"),
     "heads": ("apart", "together"),
     "tall_gradients": ("straight", "turned"),
+    "scores": ("whole", "striped"),
 }
-"""What every field of `Kernels` may be; the first is the plain one."""
+"""The forms that a field of `Kernels` may name; the first is the plain one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Kernels:
-    """The forms of an encoder's arithmetic; what is not said is plain."""
+    """The forms of an encoder's arithmetic and of a search's; plain by default."""
 
     attention: str = "written"
-    """Written out, or by cuDNN or Pallas' Mosaic kernel for whatever they take."""
+    """Written out, or by cuDNN or Pallas' Mosaic kernel where they support it."""
     layers: str = "side_by_side"
-    """In the compiled program: a layer after the other, or one that is run in a loop.
-    A loop compiles faster and copies what it keeps for the backward pass."""
+    """In the compiled program: one layer after the other, or one that runs in a loop.
+    A loop compiles faster and copies the residuals of the backward pass."""
     heads: str = "apart"
     """Query, key and value by three products, or by one of the kernels together."""
     tall_gradients: str = "straight"
     """A tall kernel's gradient as it is, or made wide and turned when it is finished:
     XLA on the CPU takes half as long for that."""
+    scores: str = "whole"
+    """Nearest neighbors' scores of two blocks of vectors by one product, or by stripes
+    of rows, which XLA multiplies faster on the CPU."""
 
     def __str__(self) -> str:
-        """What a log says of it."""
+        """The forms as a log names them."""
         fields = dataclasses.asdict(self).items()
         return ", ".join(f"{name} {form}" for name, form in fields)

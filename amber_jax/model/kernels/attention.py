@@ -1,8 +1,8 @@
 """Attention of a row over itself: one definition, and several forms of it.
 
-The written form runs everywhere, knows every mask and dropout, and is what the others
-are measured by. Kernels of accelerators, where they take the work, never write the
-[B, H, L, L] between the two products to memory.
+The written form runs everywhere, with every mask and dropout, and is the reference of
+the others. Kernels of accelerators, where they support the shapes, never write the
+[B, H, L, L] between the two products to memory. Neither kernel supports dropout.
 """
 
 import dataclasses
@@ -21,16 +21,16 @@ from amber_jax.types import Array
 
 _MASKED_SCORE = -1e9  # no real score comes near half of it
 _LEAST_TOTAL = 1e-30  # of a token that attends nothing; it gets zeros
-_FUSED_LENGTH, _FUSED_HEAD = 64, 8  # what cuDNN takes multiples of
+_FUSED_LENGTH, _FUSED_HEAD = 64, 8  # cuDNN takes multiples of them
 _LARGEST_HEAD = 128  # of cuDNN; Pallas takes multiples of it, too
 # In shorter rows attention is a few percent of the arithmetic, and its probabilities
 # fit; where the kernel begins to win was not measured.
 _LONG_ROW = 512  # tokens
-_TPU_BLOCKS = (512, 256, 128)  # tokens, what Pallas' kernel can go by
+_TPU_BLOCKS = (512, 256, 128)  # tokens, the blocks of Pallas' kernel
 
 
 def split_heads(x: Array, num_heads: int) -> Array:
-    """Returns [..., H, K] from [..., D]."""
+    """[..., D] -> [..., H, K]."""
     return x.reshape(*x.shape[:-1], num_heads, -1)
 
 
@@ -44,15 +44,15 @@ def attend(
     rate: float,
     form: str,
 ) -> Array:
-    """Returns the values that each token attends, mixed, [B, L, H, K].
+    """The mean of the values that each token attends, [B, L, H, K].
 
-    Kernels take what is not dropped from: cuDNN's 16-bit rows of round sizes, Pallas'
-    long rows in which tokens see exactly their pair. All else is written out.
+    Without dropout, cuDNN's kernel takes 16-bit rows of round sizes, and Pallas' long
+    rows in which tokens see exactly their pair. All else is written out.
 
     Args:
         query: [B, L, H, K], as are the next two.
-        key: what tokens are attended by.
-        value: what is mixed.
+        key: of the attended tokens, as is the next.
+        value: what the mean is taken of.
         mask: who may attend whom; padding gets anything finite.
         seeds: [B, 2] uint32, of the dropout of probabilities; None for none.
         rate: of that dropout; probability.
@@ -78,24 +78,24 @@ def attend_with_probs(
     seeds: Array | None,
     rate: float,
 ) -> tuple[Array, Array]:
-    """Returns what `attend` does, and the probabilities before dropout.
+    """The result of `attend`, and the probabilities before dropout.
 
     They are [B, H, L, L] in the activations' dtype, rows are queries. Arguments are as
-    of `attend`; kernels keep the probabilities to themselves, so this is written out.
+    of `attend`; kernels do not hand out probabilities, so this is written out.
     """
     return _written(query, key, value, mask, seeds, rate, True)
 
 
-class _Kept(NamedTuple):
-    """What the backward pass of the written form needs."""
+class _Residuals(NamedTuple):
+    """The inputs and results that the written form's backward pass needs."""
 
     query: Array
     key: Array
     value: Array
     mask: Mask
     seeds: Array | None
-    mixed: Array  # [B, L, H, K]
-    normaliser: Array  # [B, H, L, 1] float32, log of the sum of the scores' exp
+    context: Array  # [B, L, H, K]
+    log_total: Array  # [B, H, L, 1] float32, log of the sum of exp(scores)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
@@ -119,38 +119,40 @@ def _forward(
     seeds: Array | None,
     rate: float,
     with_probs: bool,
-) -> tuple[tuple[Array, Any], _Kept]:
+) -> tuple[tuple[Array, Any], _Residuals]:
     scores = _scores(query, key, mask)
     highest = jnp.maximum(scores.max(-1, keepdims=True), _MASKED_SCORE / 2)
     weights = jnp.exp(scores - highest)
     total = jnp.maximum(weights.sum(-1, keepdims=True), _LEAST_TOTAL)  # [B, H, L, 1]
     probs = weights / total
-    staying = _dropped(probs, seeds, rate).astype(value.dtype)
-    mixed = jnp.einsum("bhqs,bshk->bqhk", staying, value)
-    normaliser = highest + jnp.log(total)
-    handed_out = probs.astype(value.dtype) if with_probs else None
-    return (mixed, handed_out), _Kept(query, key, value, mask, seeds, mixed, normaliser)
+    dropped = _drop(probs, seeds, rate).astype(value.dtype)
+    context = jnp.einsum("bhqs,bshk->bqhk", dropped, value)
+    log_total = highest + jnp.log(total)
+    returned_probs = probs.astype(value.dtype) if with_probs else None
+    return (context, returned_probs), _Residuals(
+        query, key, value, mask, seeds, context, log_total
+    )
 
 
 def _backward(
-    rate: float, with_probs: bool, saved: _Kept, grads: tuple[Array, Any]
+    rate: float, with_probs: bool, saved: _Residuals, grads: tuple[Array, Any]
 ) -> tuple[Any, ...]:
-    query, key, value, mask, seeds, mixed, normaliser = saved
+    query, key, value, mask, seeds, context, log_total = saved
     grad, by_probs = grads
     narrow, exact = value.dtype, {"preferred_element_type": jnp.float32}
     query = once_there(query, grad[:, :1, :1, :1])
-    probs = jnp.exp(_scores(query, key, mask) - normaliser)
-    staying = _dropped(probs, seeds, rate)
-    by_value = jnp.einsum("bhqs,bqhk->bshk", staying.astype(narrow), grad)
+    probs = jnp.exp(_scores(query, key, mask) - log_total)
+    dropped = _drop(probs, seeds, rate)
+    by_value = jnp.einsum("bhqs,bqhk->bshk", dropped.astype(narrow), grad)
 
-    by_scores = staying * jnp.einsum("bqhk,bshk->bhqs", grad, value, **exact)
-    # What a token's probabilities gain together they lose again.
-    gained = (grad.astype(jnp.float32) * mixed).sum(-1).swapaxes(1, 2)[..., None]
+    by_scores = dropped * jnp.einsum("bqhk,bshk->bhqs", grad, value, **exact)
+    # A token's probabilities sum to 1, so their gradients lose their weighted mean.
+    weighted = (grad.astype(jnp.float32) * context).sum(-1).swapaxes(1, 2)[..., None]
     if with_probs:
-        more = probs * by_probs.astype(jnp.float32)
-        gained += more.sum(-1, keepdims=True)
-        by_scores += more
-    by_scores = ((by_scores - probs * gained) * _scale(query)).astype(narrow)
+        by_returned = probs * by_probs.astype(jnp.float32)
+        weighted += by_returned.sum(-1, keepdims=True)
+        by_scores += by_returned
+    by_scores = ((by_scores - probs * weighted) * _scale(query)).astype(narrow)
     by_query = jnp.einsum("bhqs,bshk->bqhk", by_scores, key)
     by_key = jnp.einsum("bhqs,bqhk->bshk", by_scores, query)
     return by_query, by_key, by_value, None, None
@@ -160,7 +162,7 @@ _written.defvjp(_forward, _backward)
 
 
 def _scores(query: Array, key: Array, mask: Mask) -> Array:
-    """Returns [B, H, L, L] float32, rows are queries."""
+    """Two [B, L, H, K] -> [B, H, L, L] float32, rows are queries."""
     exact = {"preferred_element_type": jnp.float32}
     scores = jnp.einsum("bqhk,bshk->bhqs", query, key, **exact)
     return jnp.where(mask.dense()[:, None], scores * _scale(query), _MASKED_SCORE)
@@ -170,8 +172,8 @@ def _scale(query: Array) -> float:
     return query.shape[-1] ** -0.5
 
 
-def _dropped(x: Array, seeds: Array | None, rate: float) -> Array:
-    """Returns `x` [B, H, L, L] after dropout, without a backward pass of its own."""
+def _drop(x: Array, seeds: Array | None, rate: float) -> Array:
+    """`x` [B, H, L, L] after dropout, without a backward pass of its own."""
     if not drops(seeds, rate):
         return x
     return jnp.where(kept(seeds, x.shape, rate), x * scale_of_kept(rate), 0)
@@ -189,21 +191,21 @@ def _attend_pairs(query: Array, key: Array, value: Array, pair_ids: Array) -> Ar
 
     # The kernel wants [B, H, L, K].
     heads_first = (x.swapaxes(1, 2) for x in (query, key, value))
-    tokens = next(one for one in _TPU_BLOCKS if not query.shape[1] % one)
+    block = next(size for size in _TPU_BLOCKS if not query.shape[1] % size)
     sizes = [field.name for field in dataclasses.fields(tpu_kernel.BlockSizes)]
-    mixed = tpu_kernel.flash_attention(
+    context = tpu_kernel.flash_attention(
         *heads_first,
         segment_ids=tpu_kernel.SegmentIds(pair_ids, pair_ids),
         sm_scale=query.shape[-1] ** -0.5,
         block_sizes=tpu_kernel.BlockSizes(
-            **dict.fromkeys(sizes, tokens) | {"block_b": 1}
+            **dict.fromkeys(sizes, block) | {"block_b": 1}
         ),
     )
-    return mixed.swapaxes(1, 2)
+    return context.swapaxes(1, 2)
 
 
 def _on_every_device(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Returns `function`, run by every device on its own rows.
+    """`function`, run by every device on its own rows.
 
     The compiler cannot divide a hand-written kernel. Under `jit` over several devices
     the step is traced with their mesh around it; under `pmap` there is nothing to do.

@@ -1,6 +1,6 @@
-"""Dropout that is a function of what is dropped, and keeps no bits.
+"""Dropout as a function of an element's position, which keeps no bits.
 
-Whether an element is dropped is a hash of its place in its row and of two seeds, which
+Whether an element is dropped is a hash of its index in its row and of two seeds, which
 are hashes of the row's key, the layer and which of the layer's dropouts it is. So rows
 may be computed together or apart, on any number of devices and in any number of parts,
 and the backward pass, or a kernel that sees a block, computes the same decisions again.
@@ -22,7 +22,7 @@ _FIRST_FACTOR, _SECOND_FACTOR = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
 
 
 def row_seeds(key: Array, row_ids: Array) -> Array:
-    """Returns the seeds of rows in a pass of a step, [B, 2] uint32.
+    """The seeds of rows in a pass of a step, [B, 2] uint32.
 
     Args:
         key: of the step and the pass.
@@ -32,18 +32,18 @@ def row_seeds(key: Array, row_ids: Array) -> Array:
 
 
 def derived(seeds: Array, number: Array | int) -> Array:
-    """Returns seeds of a layer, or of one of its dropouts, [B, 2] uint32.
+    """The seeds of a layer, or of one of its dropouts, [B, 2] uint32.
 
     Args:
-        seeds: [B, 2] uint32 of what it is a part of.
-        number: [] below 2**31, which part.
+        seeds: [B, 2] uint32 of the encoder, or of the layer.
+        number: [] below 2**31, of the layer, or of the dropout.
     """
     words = 2 * jnp.uint32(number) + jnp.arange(1, 3, dtype=jnp.uint32)
     return _mixed(seeds ^ _mixed(words)[None])
 
 
 def kept(seeds: Array, shape: tuple[int, ...], rate: float) -> Array:
-    """Returns which elements stay, [B, ...] bool of `shape`.
+    """Which elements stay, [B, ...] bool of `shape`.
 
     Args:
         seeds: [B, 2] uint32.
@@ -53,27 +53,27 @@ def kept(seeds: Array, shape: tuple[int, ...], rate: float) -> Array:
     Source: Wellons, "Prospecting for Hash Functions", 2018, lowbias32, with the second
     seed added before its last product.
     """
-    each = (1,) * (len(shape) - 1)
-    first, second = (seeds[:, place].reshape(-1, *each) for place in (0, 1))
-    places = jax.lax.iota(jnp.uint32, math.prod(shape[1:])).reshape(1, *shape[1:])
-    words = _once_mixed(places ^ first)
-    # The last step of lowbias32 changes the lower half alone, which nobody reads.
+    ones = (1,) * (len(shape) - 1)
+    first, second = (seeds[:, column].reshape(-1, *ones) for column in (0, 1))
+    indices = jax.lax.iota(jnp.uint32, math.prod(shape[1:])).reshape(1, *shape[1:])
+    words = _once_mixed(indices ^ first)
+    # The last step of lowbias32 changes the lower half alone, which is not read.
     words = (words ^ second) * _SECOND_FACTOR
     return words >= jnp.uint32(_dropped(rate) << 16)
 
 
 def scale_of_kept(rate: float) -> float:
-    """Returns what is multiplied with what stays, so that means stay."""
+    """The factor of the elements that stay, which preserves the mean."""
     return _STEPS / (_STEPS - _dropped(rate))
 
 
 def drops(seeds: Array | None, rate: float) -> TypeGuard[Array]:
-    """Returns whether anything is dropped at all."""
+    """Whether anything is dropped at all."""
     return seeds is not None and _dropped(rate) > 0
 
 
 def drop(x: Array, seeds: Array | None, rate: float) -> Array:
-    """Returns `x` with elements set to zero at random and the others scaled up.
+    """`x` with elements set to zero at random and the others scaled up.
 
     Args:
         x: [B, ...].
@@ -93,7 +93,7 @@ def _forward(x: Array, seeds: Array, rate: float) -> tuple[Array, Array]:
 
 
 def _backward(rate: float, seeds: Array, grad: Array) -> tuple[Array, None]:
-    # Without the barrier XLA would see that it is the same and keep it after all.
+    # Without the barrier XLA would see that both masks are equal, and keep the first.
     return _drop(grad, jax.lax.optimization_barrier(seeds), rate), None
 
 
@@ -105,7 +105,7 @@ def _dropped(rate: float) -> int:
 
 
 def _mixed(words: Array) -> Array:
-    """Returns lowbias32 of uint32 words; source as of `kept`."""
+    """lowbias32 of uint32 words; source as of `kept`."""
     words = _once_mixed(words) * _SECOND_FACTOR
     return words ^ (words >> 16)
 

@@ -25,18 +25,18 @@ class Dense(nn.Module):
         self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
 
     def __call__(self, x: Array) -> Array:
-        """Returns [..., F] from [..., D]."""
+        """[..., D] -> [..., F]."""
         return side_by_side((self,), x)
 
 
 def side_by_side(layers: tuple[Dense, ...], x: Array) -> Array:
-    """Returns what several layers make of `x` [..., D], next to each other.
+    """The results of several layers for one input, concatenated: [..., D] -> [..., F].
 
-    It is one product with all the kernels, [..., F] with the sum of their features.
+    It is one product with all the kernels; F is the sum of their features.
     """
     first = layers[0]
-    kernel = _joined([one.kernel.astype(first.dtype) for one in layers], axis=1)
-    bias = _joined([one.bias.astype(first.dtype) for one in layers], axis=0)
+    kernel = _joined([layer.kernel.astype(first.dtype) for layer in layers], axis=1)
+    bias = _joined([layer.bias.astype(first.dtype) for layer in layers], axis=0)
     product = project(x.astype(first.dtype), kernel, first.turned)
     return product + bias.reshape(*[1] * (x.ndim - 1), -1)
 
@@ -47,7 +47,7 @@ def _joined(arrays: list[Array], *, axis: int) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def project(x: Array, kernel: Array, turned: bool) -> Array:
-    """Returns `x @ kernel`, [..., F] from [..., D] and [D, F].
+    """`x @ kernel`, [..., D], [D, F] -> [..., F].
 
     The automatic gradient of the kernel comes out transposed and is turned back, which
     sends XLA on the CPU down a path that takes twice as long; here it is written in
@@ -56,8 +56,8 @@ def project(x: Array, kernel: Array, turned: bool) -> Array:
     Args:
         x: [..., D].
         kernel: [D, F].
-        turned: whether the gradient of a tall kernel is made as a wide one, turned
-            when it is finished.
+        turned: whether the gradient of a tall kernel is computed as a wide one and
+            transposed when it is finished.
     """
     return jnp.matmul(x, kernel)
 

@@ -53,7 +53,7 @@ def test_every_row_token_and_feature_is_dropped_at_the_rate():
 
 
 @pytest.mark.parametrize("shift", [(0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (2, 0)])
-def test_neighbours_are_independent(shift):
+def test_neighbors_are_independent(shift):
     mask = gone(seeds_of())
     tokens, features = shift
     one = mask[:, tokens:, features:]

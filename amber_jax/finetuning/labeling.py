@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from amber_jax.data.labelled import Labelled, RowShape, prediction_batches
+from amber_jax.data.labeled import Labeled, RowShape, prediction_batches
 from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model import rows
 from amber_jax.model.encoder import apply, without_gradient_below
-from amber_jax.model.heads import LabellingModel
+from amber_jax.model.heads import LabelingModel
 from amber_jax.model.kernels.dropout import row_seeds
 from amber_jax.types import (
     Array,
@@ -31,19 +31,17 @@ _ROWS_PER_BATCH = 32  # of prediction
 Predictor = Callable[[Params, Batch], Array]
 
 
-def labelling_objective(
-    model: LabellingModel, *, train_from_layer: int = 0
-) -> Objective:
+def labeling_objective(model: LabelingModel, *, train_from_layer: int = 0) -> Objective:
     """Returns the objective of fine-tuning: cross entropy in nats, and accuracy.
 
-    Batches are {"labelled": rows} as `data/labelled.py` makes them. Parameters below
+    Batches are {"labeled": rows} as `data/labeled.py` makes them. Parameters below
     layer `train_from_layer` have no gradient.
     """
 
     def terms(
         params: Params, batch: Batch, key: Array, *, train: bool
     ) -> dict[str, WeightedSum]:
-        one = batch["labelled"]
+        one = batch["labeled"]
         params = without_gradient_below(params, train_from_layer)
         seeds = row_seeds(key, one["row_ids"]) if train else None
         logits = _logits(model, params, one, seeds)
@@ -59,7 +57,7 @@ def labelling_objective(
 
 
 def _logits(
-    model: LabellingModel,
+    model: LabelingModel,
     params: Params,
     batch: dict[str, Array],
     seeds: Array | None,
@@ -78,7 +76,7 @@ def _logits(
     )
 
 
-def build_predictor(model: LabellingModel) -> Predictor:
+def build_predictor(model: LabelingModel) -> Predictor:
     """Returns a compiled `(params, rows) -> labels` [B, S] int32."""
 
     @jax.jit
@@ -91,7 +89,7 @@ def build_predictor(model: LabellingModel) -> Predictor:
 def predict_labels(
     predictor: Predictor,
     params: Params,
-    examples: Sequence[Labelled],
+    examples: Sequence[Labeled],
     shape: RowShape,
 ) -> list[list[int]]:
     """Returns the predicted labels of each example, one for each of its slots."""
@@ -106,7 +104,7 @@ def predict_labels(
     return predicted
 
 
-def init_labelling(model: LabellingModel, pretrained: Params, key: Array) -> Params:
+def init_labeling(model: LabelingModel, pretrained: Params, key: Array) -> Params:
     """Returns parameters to fine-tune: a pretrained encoder under a fresh head.
 
     A pooler that was pretrained too is kept, if the model has one; a head never is.

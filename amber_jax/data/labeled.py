@@ -1,4 +1,4 @@
-"""Labelled sentences and pairs, packed into rows: for fine-tuning and prediction.
+"""Labeled sentences and pairs, packed into rows: for fine-tuning and prediction.
 
 As in pretraining, a batch is a function of (examples, seed, step), and a row holds
 several examples; see `model/rows`.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amber_jax.corpora.packing import best_fit_places, lay_out, spans
+from amber_jax.corpora.packing import best_fit_indices, lay_out, spans
 from amber_jax.data.order import permuted
 from amber_jax.tokenization.tokenizer import SpecialTokens
 
@@ -19,12 +19,12 @@ _WINDOW = 4096  # examples packed together for prediction
 _ORDER_KEY = 2  # apart from pretraining's uses of a seed
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """One example as ids: a pair (x, y), or a lone sentence (x, [])."""
 
     src_ids: list[int]
     tgt_ids: list[int]
-    slots: list[int]  # places in `[CLS] x [SEP] y [SEP]` that have a label
+    slots: list[int]  # token indices in `[CLS] x [SEP] y [SEP]` that have a label
     labels: list[int]  # the label at each of them
 
 
@@ -42,19 +42,21 @@ label_weights [R, S] float32, 0 on filler slots."""
 
 
 def packed(
-    examples: Sequence[Labelled], shape: RowShape, *, multiple: int
+    examples: Sequence[Labeled], shape: RowShape, *, multiple: int
 ) -> tuple[Rows, list[int]]:
-    """Returns the examples as rows, and their numbers in the order of the rows.
+    """The examples as rows, and their indices in the order of the rows.
 
     Empty rows fill up to a multiple of `multiple`. Reading a row's labels slot by slot
     gives those of its examples, one after the other.
     """
     lengths = [sum(spans(example[:2])) for example in examples]
-    places = best_fit_places(lengths, row_length=shape.row_length, max_pairs=MAX_PAIRS)
-    count = -(-max(len(places), 1) // multiple) * multiple
-    places += [[] for _ in range(count - len(places))]
+    contents = best_fit_indices(
+        lengths, row_length=shape.row_length, max_pairs=MAX_PAIRS
+    )
+    count = -(-max(len(contents), 1) // multiple) * multiple
+    contents += [[] for _ in range(count - len(contents))]
     records = lay_out(
-        [[examples[i][:2] for i in row] for row in places],
+        [[examples[i][:2] for i in row] for row in contents],
         shape.special,
         row_length=shape.row_length,
         max_pairs=MAX_PAIRS,
@@ -62,18 +64,17 @@ def packed(
     slots = np.zeros((count, shape.num_slots), np.int32)
     labels = np.zeros((count, shape.num_slots), np.int32)
     weights = np.zeros((count, shape.num_slots), np.float32)
-    for number, row in enumerate(places):
+    for row_index, row in enumerate(contents):
         starts = np.cumsum([0, *(lengths[i] for i in row)])
-        found = [
+        labeled = [
             (start + slot, label)
             for i, start in zip(row, starts[: len(row)], strict=True)
             for slot, label in zip(examples[i].slots, examples[i].labels, strict=True)
         ]
-        if found:
-            slots[number, : len(found)], labels[number, : len(found)] = zip(
-                *found, strict=True
-            )
-            weights[number, : len(found)] = 1.0
+        if labeled:
+            used = slice(len(labeled))
+            slots[row_index, used], labels[row_index, used] = zip(*labeled, strict=True)
+            weights[row_index, used] = 1.0
     rows = {
         "token_ids": records[:, : shape.row_length],
         "span_lengths": records[:, shape.row_length :].reshape(count, MAX_PAIRS, 2),
@@ -81,16 +82,16 @@ def packed(
         "labels": labels,
         "label_weights": weights,
     }
-    return rows, [i for row in places for i in row]
+    return rows, [i for row in contents for i in row]
 
 
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
-    """Returns how many batches hold every example once; the last may be smaller."""
+    """The batches that hold every example once; the last may be smaller."""
     return math.ceil(num_examples / batch_size)
 
 
 def training_batches(
-    examples: Sequence[Labelled],
+    examples: Sequence[Labeled],
     shape: RowShape,
     *,
     batch_size: int,
@@ -102,7 +103,7 @@ def training_batches(
     """Yields the batches of steps start..stop-1.
 
     Every epoch has all examples in an order of its own, `batch_size` a step. Rows are
-    numbered in row_ids [R, 1] uint32, by which dropout tells them apart.
+    numbered in row_ids [R, 1] uint32, from which dropout derives its seeds.
 
     Args:
         examples: all training examples.
@@ -114,21 +115,21 @@ def training_batches(
         multiple: rows of the global batch are a multiple of this, so that devices
             divide them and few programs are compiled.
     """
-    of_epoch = steps_per_epoch(len(examples), batch_size)
+    epoch_steps = steps_per_epoch(len(examples), batch_size)
     for step in range(start, stop):
-        epoch, place = divmod(step, of_epoch)
-        first = place * batch_size
+        epoch, step_of_epoch = divmod(step, epoch_steps)
+        first = step_of_epoch * batch_size
         index = np.arange(first, min(first + batch_size, len(examples)))
         chosen = permuted(index, len(examples), (seed, _ORDER_KEY, epoch))
         rows, _ = packed([examples[i] for i in chosen], shape, multiple=multiple)
         row_ids = np.arange(len(rows["token_ids"]), dtype=np.uint32)[:, None]
-        yield {"labelled": rows | {"row_ids": row_ids}}
+        yield {"labeled": rows | {"row_ids": row_ids}}
 
 
 def prediction_batches(
-    examples: Sequence[Labelled], shape: RowShape, *, rows_per_batch: int
+    examples: Sequence[Labeled], shape: RowShape, *, rows_per_batch: int
 ) -> Iterator[tuple[Rows, list[int]]]:
-    """Yields (rows, numbers of their examples in order), all batches of one shape."""
+    """Yields (rows, indices of their examples in order), all batches of one shape."""
     for begin in range(0, len(examples), _WINDOW):
         window = examples[begin : begin + _WINDOW]
         rows, order = packed(window, shape, multiple=rows_per_batch)
@@ -136,17 +137,17 @@ def prediction_batches(
         ends = np.cumsum(counts)
         for first in range(0, len(counts), rows_per_batch):
             last = first + rows_per_batch
-            numbers = order[ends[first] - counts[first] : ends[last - 1]]
+            indices = order[ends[first] - counts[first] : ends[last - 1]]
             batch = {name: array[first:last] for name, array in rows.items()}
-            yield batch, [begin + number for number in numbers]
+            yield batch, [begin + index for index in indices]
 
 
 def cut_longest(
     first: list[int], second: list[int], room: int
 ) -> tuple[list[int], list[int]]:
-    """Returns both lists with at most `room` elements together.
+    """Both lists cut to at most `room` elements together.
 
-    One by one, the last element of the longer list goes; of the second, if equal.
+    One by one, the last element of the longer list is cut; of the second, if equal.
 
         [1, 2, 3, 4], [5, 6], room 4     [1, 2], [5, 6]
         [1, 2, 3], [4, 5, 6], room 3     [1, 2], [4]

@@ -1,12 +1,12 @@
-"""Labelled examples in packed rows: nothing lost, nothing mixed, any step reachable."""
+"""Labeled examples in packed rows: nothing lost, nothing mixed, any step reachable."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amber_jax.data.labelled import (
-    Labelled,
+from amber_jax.data.labeled import (
+    Labeled,
     RowShape,
     cut_longest,
     packed,
@@ -22,7 +22,7 @@ SHAPE = RowShape(row_length=16, num_slots=16, special=SPECIAL)
 
 def tagged(*ids):
     """A lone sentence in which every token has its own id as its label."""
-    return Labelled(list(ids), [], list(range(1, len(ids) + 1)), list(ids))
+    return Labeled(list(ids), [], list(range(1, len(ids) + 1)), list(ids))
 
 
 examples_of = st.lists(
@@ -33,7 +33,7 @@ examples_of = st.lists(
 
 
 def test_a_row_holds_examples_slots_and_labels_one_after_the_other():
-    pair = Labelled([7, 8], [9], [0], [1])
+    pair = Labeled([7, 8], [9], [0], [1])
     rows, order = packed([tagged(5, 6), pair], SHAPE, multiple=1)
     #                                     [CLS] 7 8 [SEP] 9 [SEP] [CLS] 5 6 [SEP]
     assert rows["token_ids"][0].tolist() == [2, 7, 8, 3, 9, 3, 2, 5, 6, 3] + [0] * 6
@@ -76,7 +76,7 @@ def test_prediction_sees_every_example_once_in_batches_of_one_shape(
 def batches_of(count=10, *, start=0, stop=8, seed=1):
     examples = [tagged(5 + n, 5 + n) for n in range(count)]
     return [
-        batch["labelled"]
+        batch["labeled"]
         for batch in training_batches(
             examples,
             SHAPE,
