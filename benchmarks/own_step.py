@@ -230,10 +230,7 @@ def _objectives(run: Settings) -> stages.Objectives:
             punctuation=np.zeros(run.size.vocab_size, bool),
         ),
         masking_rate=workload.MASKING_RATE,
-        sentence_alignment=objectives.SentenceAlignment(
-            **DEFAULTS["sentence_alignment"]
-        ),
-        word_alignment=objectives.WordAlignment(**DEFAULTS["word_alignment"]),
+        options=objectives.loss_options(DEFAULTS),
     )
 
 

@@ -104,8 +104,7 @@ def objective_of(
         losses=frozenset(losses),
         masking_rate=RATE,
         mask_key=jax.random.key(0) if mask_key is None else mask_key,
-        sentence_alignment=sentence,
-        word_alignment=word,
+        options={"sentence_alignment": sentence, "word_alignment": word},
     )
 
 

@@ -131,6 +131,25 @@ def test_relative_links_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def paths_of_the_tree(page):
+    """What a page's text names in backticks as a file or folder of the tree."""
+    text = re.sub("```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    rooms = {path.name for path in (*ROOT.iterdir(), *ROOT.glob("amber_jax/*"))}
+    for name in re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)(?::\w+)?`", text):
+        in_a_room = "/" in name and name.split("/")[0] in rooms
+        is_placeholder = any(part.isupper() for part in re.split("[/.]", name))
+        if (in_a_room or name.endswith((".py", ".sh"))) and not is_placeholder:
+            yield name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page):
+    folders = (ROOT, ROOT / "amber_jax", ROOT / "configs")  # --config takes a name
+    for name in paths_of_the_tree(page):
+        paths = [folder / f"{name}{end}" for folder in folders for end in ("", ".py")]
+        assert any(path.exists() for path in paths), name
+
+
 def benchmark_commands():
     return sorted(
         {

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from amber_jax.corpora.sources import TmxSource
+from amber_jax.corpora.sources import Converted
 from amber_jax.corpora.text import is_packed, read_chunks, split_lines, text_only
-from amber_jax.corpora.tmx import TmxFacts, read_tmx
+from amber_jax.corpora.tmx import TmxFacts
 
 BLOCK_LINES = 64
 _CHUNK_BYTES = 1 << 20
@@ -49,15 +49,15 @@ def plain_file(path: Path, copy: Path) -> PlainFile:
         return _index(copy, _written(chunks, file))
 
 
-def plain_tmx(source: TmxSource, copy: Path) -> tuple[PlainFile, TmxFacts]:
-    """Returns a memory as a two-column TSV written to `copy`, and what it left out.
+def plain_rows(source: Converted, copy: Path) -> tuple[PlainFile, TmxFacts]:
+    """Returns a source's rows as a TSV written to `copy`, and what was left out.
 
     Raises:
-        UserError: as `tmx.read_tmx`.
+        UserError: as the source's `rows`.
     """
     facts = TmxFacts()
-    pairs = read_tmx(source.path, source.src_lang, source.tgt_lang, facts)
-    lines = (f"{src}\t{tgt}\n".encode("utf-8", "replace") for src, tgt in pairs)
+    rows = source.rows(facts)
+    lines = ("\t".join(row).encode("utf-8", "replace") + b"\n" for row in rows)
     with copy.open("wb") as file:
         return _index(copy, _written(lines, file)), facts
 

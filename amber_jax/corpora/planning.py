@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from amber_jax.corpora.plain import PlainFile, plain_file, plain_tmx
+from amber_jax.corpora.plain import PlainFile, plain_file, plain_rows
 from amber_jax.corpora.processes import Mapper, Report, reported
 from amber_jax.corpora.sources import (
+    Converted,
     ManyWaySource,
     MosesSource,
     Source,
-    TmxSource,
     source_columns,
     source_files,
     source_pairs,
@@ -128,6 +128,6 @@ def _size(units: Iterable[Unit]) -> int:
 
 def _run_plain(job: tuple[Source, Path, Path]) -> tuple[PlainFile, TmxFacts]:
     source, path, copy = job
-    if isinstance(source, TmxSource):
-        return plain_tmx(source, copy)
+    if isinstance(source, Converted):
+        return plain_rows(source, copy)
     return plain_file(path, copy), TmxFacts()

@@ -5,12 +5,14 @@ Every source is a table: lines are rows, languages are columns. Its pairs become
 file has first; a table without pairs becomes a `mono` stream.
 """
 
+import abc
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from amber_jax.corpora.text import KEY, many_way_columns
+from amber_jax.corpora.tmx import TmxFacts, read_tmx
 from amber_jax.errors import UserError
 
 LanguagePair = tuple[str, str]
@@ -55,13 +57,34 @@ class ManyWaySource:
     languages: tuple[str, ...] = ()  # to pair with the pivot; none named: all
 
 
+class Converted(abc.ABC):
+    """A source in another format than lines of text; it is converted to lines first."""
+
+    path: Path
+
+    @abc.abstractmethod
+    def rows(self, facts: TmxFacts) -> Iterator[tuple[str, ...]]:
+        """Yields the cells of each line, one a column, as `text.clean_text` makes them.
+
+        Args:
+            facts: counts what becomes no line, if anything is counted.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+
+
 @dataclass(frozen=True)
-class TmxSource:
+class TmxSource(Converted):
     """One translation memory (TMX)."""
 
     src_lang: str
     tgt_lang: str
     path: Path
+
+    def rows(self, facts: TmxFacts) -> Iterator[tuple[str, ...]]:
+        """Yields both sides of each translation unit, see `tmx.read_tmx`."""
+        return read_tmx(self.path, self.src_lang, self.tgt_lang, facts)
 
 
 Source = TextSource | MosesSource | TsvSource | ManyWaySource | TmxSource

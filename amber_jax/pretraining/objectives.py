@@ -13,14 +13,14 @@ encoder gives that sentence at retrieval time. `model/directed.py` runs passes 2
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from amber_jax import reductions
-from amber_jax.losses import MASKED_LM, SENTENCES, WORDS
+from amber_jax.losses import MASKED_LM, OF_SENTENCES, SENTENCES, WORDS
 from amber_jax.losses import masked_lm as masked_lm_loss
 from amber_jax.losses import sentence_alignment as sentence_loss
 from amber_jax.losses import word_alignment as word_loss
@@ -63,6 +63,14 @@ class WordAlignment:
     max_position_offset: int  # positions of the second side move by 0..this, at random
 
 
+OPTIONS = {SENTENCES: SentenceAlignment, WORDS: WordAlignment}
+
+
+def loss_options(blocks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The options of each loss that has some, from the block of its name."""
+    return {name: kind(**blocks[name]) for name, kind in OPTIONS.items()}
+
+
 class Embeddings(NamedTuple):
     """The sentences of a batch of S pair slots, encoded alone."""
 
@@ -78,8 +86,7 @@ def pretraining_objective(
     losses: frozenset[str],
     masking_rate: float,
     mask_key: Array,
-    sentence_alignment: SentenceAlignment,
-    word_alignment: WordAlignment,
+    options: Mapping[str, Any],
     shards: int = 1,
 ) -> Objective:
     """The objective of a stage.
@@ -91,8 +98,7 @@ def pretraining_objective(
         masking_rate: share of the tokens to predict; probability.
         mask_key: the stage's key for masks and position offsets, which depend on it
             and on a row's identity only.
-        sentence_alignment: options.
-        word_alignment: options.
+        options: what `loss_options` returns.
         shards: devices that a batch's rows are spread over in a global view (under
             `jit`); it decides how many logits are made at once.
 
@@ -101,7 +107,7 @@ def pretraining_objective(
         accuracies, and the shares of word alignment.
     """
     model = PretrainingModel(config)
-    directed = bool(losses & {SENTENCES, WORDS})
+    directed = bool(losses - {MASKED_LM})
     masked_pass = functools.partial(
         _masked_pass,
         model,
@@ -116,8 +122,8 @@ def pretraining_objective(
         vocabulary,
         losses=losses,
         mask_key=mask_key,
-        sentences=sentence_alignment,
-        words=word_alignment,
+        sentences=options[SENTENCES],
+        words=options[WORDS],
     )
 
     def apart(
@@ -144,9 +150,12 @@ def pretraining_objective(
     def together(
         embeddings: Embeddings | tuple[()], *, axis_name: str | None
     ) -> dict[str, WeightedSum]:
-        if not embeddings:
-            return {}
-        return _sentence_terms(embeddings, sentence_alignment, axis_name=axis_name)
+        terms: dict[str, WeightedSum] = {}
+        if embeddings and SENTENCES in losses:
+            terms |= _sentence_terms(
+                embeddings, options[SENTENCES], axis_name=axis_name
+            )
+        return terms
 
     return Objective(apart, together)
 
@@ -226,11 +235,11 @@ def _alignment(
             pair,
             offsets=_position_offsets(pair, mask_key, words),
             dropout_key=dropout_key,
-            both_cls=SENTENCES in losses and sentences.special_tokens,
+            both_cls=bool(losses & OF_SENTENCES) and sentences.special_tokens,
         )
     terms: dict[str, WeightedSum] = {}
     embeddings: Embeddings | tuple[()] = ()
-    if SENTENCES in losses:
+    if losses & OF_SENTENCES:
         paired = pair["span_lengths"][..., 1] > 0
         embeddings = _embeddings(directed, vocabulary, paired, sentences)
     if WORDS in losses:

@@ -20,11 +20,7 @@ from amber_jax.inference.loading import TOKENIZER_FOLDER, initial_checkpoint
 from amber_jax.losses import LOSSES
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.pretraining import stages
-from amber_jax.pretraining.objectives import (
-    SentenceAlignment,
-    Vocabulary,
-    WordAlignment,
-)
+from amber_jax.pretraining.objectives import Vocabulary, loss_options
 from amber_jax.pretraining.stages import LossWeight, Objectives, Stage
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
@@ -116,8 +112,7 @@ def assemble(
         objectives=Objectives(
             vocabulary=_vocabulary(tokenizer, encoder.vocab_size),
             masking_rate=config.masking_rate,
-            sentence_alignment=SentenceAlignment(**config.sentence_alignment),
-            word_alignment=WordAlignment(**config.word_alignment),
+            options=loss_options(config),
         ),
         stages=_plan_stages(config, corpus, backend),
     )

@@ -12,7 +12,7 @@ import optax
 
 from amber_jax.data.schema import row_fields
 from amber_jax.inference.loading import init_params
-from amber_jax.losses import MASKED_LM, SENTENCES, WORDS
+from amber_jax.losses import MASKED_LM, OF_SENTENCES, WORDS
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.pretraining import objectives
@@ -56,8 +56,7 @@ class Objectives:
 
     vocabulary: objectives.Vocabulary
     masking_rate: float
-    sentence_alignment: objectives.SentenceAlignment
-    word_alignment: objectives.WordAlignment
+    options: Mapping[str, Any]  # loss -> its options, if it has some
 
 
 def compile_stage(
@@ -85,8 +84,7 @@ def compile_stage(
         losses=frozenset(stage.losses),
         masking_rate=options.masking_rate,
         mask_key=jax.random.fold_in(mask_key(seed), stage.index),
-        sentence_alignment=options.sentence_alignment,
-        word_alignment=options.word_alignment,
+        options=options.options,
         shards=backend.shards,
     )
     rate = build_schedule(
@@ -182,7 +180,7 @@ def needed_flops(
         total += flops.directed(
             encoder,
             spans["pair"],
-            sentences=SENTENCES in losses,
+            sentences=bool(OF_SENTENCES & losses.keys()),
             words=WORDS in losses,
         )
     return total

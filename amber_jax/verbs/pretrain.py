@@ -36,12 +36,13 @@ def main(_: list[str]) -> None:
 
             stack.enter_context(joined(_DISTRIBUTED.value))
         from amber_jax import config
-        from amber_jax.pretraining import run as pretrain
+        from amber_jax.pretraining.describe import dry_run
+        from amber_jax.pretraining.run import pretrain
         from amber_jax.training.profile import parse_window
 
         require_keys(_CONFIG.value, config.pretraining().keys())
         window = None if _PROFILE.value is None else parse_window(_PROFILE.value)
         if _DRY_RUN.value:
-            pretrain.dry_run(_CONFIG.value)
+            dry_run(_CONFIG.value)
         else:
-            pretrain.pretrain(_CONFIG.value, Path(_WORKDIR.value), profile=window)
+            pretrain(_CONFIG.value, Path(_WORKDIR.value), profile=window)

@@ -107,19 +107,21 @@ def pretraining(losses, *, dropout=0.0):
         losses=losses,
         masking_rate=0.5,
         mask_key=jax.random.key(1),
-        sentence_alignment=objectives.SentenceAlignment(
-            symmetric=False,
-            normalize=False,
-            scale=1.0,
-            margin=0.0,
-            special_tokens=False,
-        ),
-        word_alignment=objectives.WordAlignment(
-            renormalize=False,
-            special_tokens=False,
-            punctuation=True,
-            max_position_offset=0,
-        ),
+        options={
+            "sentence_alignment": objectives.SentenceAlignment(
+                symmetric=False,
+                normalize=False,
+                scale=1.0,
+                margin=0.0,
+                special_tokens=False,
+            ),
+            "word_alignment": objectives.WordAlignment(
+                renormalize=False,
+                special_tokens=False,
+                punctuation=True,
+                max_position_offset=0,
+            ),
+        },
     )
 
 
