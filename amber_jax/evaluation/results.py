@@ -135,7 +135,7 @@ class Retrieval(Result):
     def shares(self) -> Scores:
         """All scores, the mean of both directions included."""
         return {
-            language: one | {BOTH: sum(one.values()) / len(one)}
+            language: one | {BOTH: sum(one.values()) / max(1, len(one))}
             for language, one in self.scores.items()
         }
 

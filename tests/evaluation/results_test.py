@@ -35,6 +35,7 @@ def without(result, key):
         (text_of(retrieval() | {"scores": []}), "results.json"),
         (text_of(retrieval() | {"scores": {}, "candidates": {}}), "by language"),
         (text_of(retrieval() | {"scores": {"es": {"en_to_xx": 0}}}), "'xx_to_en'"),
+        (text_of(retrieval() | {"scores": {"es": {}}}), "'xx_to_en'"),
         (text_of(retrieval(candidates=0)), "sizes of es"),
         (text_of(without(retrieval(), "pivot")), "has no 'pivot'"),
         (text_of(retrieval(model=3)), "model: wanted text, found 3"),
