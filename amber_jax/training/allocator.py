@@ -13,9 +13,11 @@ import contextlib
 import ctypes
 import importlib.metadata
 import importlib.util
+import mmap
 import os
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Source: "Memory Allocation Tunables" in glibc's manual, and mallopt(3). They are read
@@ -29,6 +31,7 @@ _MALLOC = {
 }
 # Source: proc_pid_clear_refs(5): 5 sets the peak to what is resident.
 _FORGET_PEAK = Path("/proc/self/clear_refs")
+_MAPPED = Path("/proc/self/maps")
 
 
 def start_with_huge_pages() -> None:
@@ -57,7 +60,27 @@ def give_back_unused() -> None:
     in pieces that are too small for what a step asks for.
     """
     if _is_glibc():
-        ctypes.CDLL(None).malloc_trim(0)
+        libc = ctypes.CDLL(None)
+        libc.malloc_trim(0)
+        for first, end in _anonymous_memory():
+            # Or the kernel would in time make whole huge pages of what is left.
+            libc.madvise(
+                ctypes.c_void_p(first),
+                ctypes.c_size_t(end - first),
+                mmap.MADV_NOHUGEPAGE,
+            )
+
+
+def _anonymous_memory() -> Iterator[tuple[int, int]]:
+    """Yields where this process's writable memory of no file begins and ends.
+
+    Source: proc_pid_maps(5).
+    """
+    for line in _MAPPED.read_text().splitlines():
+        span, mode, _, _, inode, *name = line.split()
+        if (mode, inode) == ("rw-p", "0") and name in ([], ["[heap]"]):
+            first, end = span.split("-")
+            yield int(first, 16), int(end, 16)
 
 
 def peak_resident_bytes() -> int:
