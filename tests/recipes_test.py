@@ -58,10 +58,10 @@ def paths_in(text):
 
 def recipe(name):
     """The paths that a recipe of CONTRIBUTING names."""
-    _, embeddings, rest = (
+    _, marker, rest = (
         (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition(f"**Add {name}.**")
     )
-    assert found
+    assert marker
     return paths_in(rest.split("\n\n")[0])
 
 

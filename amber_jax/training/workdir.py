@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 import amber_jax
@@ -146,7 +145,8 @@ def _rates(stage: Mapping[str, Any], steps: int) -> np.ndarray:
         decay_steps=stage["decay_steps"],
         num_steps=stage["num_steps"],
     )
-    return np.asarray(schedule(jnp.arange(steps, dtype=jnp.int32)))
+    counts: Any = np.arange(steps, dtype=np.int32)  # as NumPy: in double precision
+    return np.asarray(schedule(counts))
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
