@@ -58,7 +58,7 @@ def paths_in(text):
 
 def recipe(name):
     """The paths that a recipe of CONTRIBUTING names."""
-    _, embeddings, rest = (
+    _, found, rest = (
         (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition(f"**Add {name}.**")
     )
     assert found
