@@ -137,7 +137,7 @@ def free_settings(
 
 
 def _rates(stage: Mapping[str, Any], steps: int) -> np.ndarray:
-    """Returns the learning rates of a stage's first steps, [steps] float32."""
+    """Returns the learning rates of a stage's first steps, [steps]."""
     schedule = build_schedule(
         stage["schedule"],
         stage["peak_learning_rate"],
