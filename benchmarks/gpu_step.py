@@ -132,15 +132,15 @@ def differences(device: Any) -> dict[str, float]:
     for directed in (False, True):
         mask_of = rows.directed_attention if directed else rows.full_attention
         mask = mask_of(rows.layout(jnp.asarray(spans), 128))
-        three = jnp.asarray(random.normal(size=(3, 4, 128, 12, 64)), jnp.bfloat16)
+        heads = jnp.asarray(random.normal(size=(4, 128, 3, 12, 64)), jnp.bfloat16)
         attends = mask.dense().any(-1)[..., None, None]
 
-        def number(three: jax.Array, form: str, mask=mask, attends=attends) -> Any:
-            mixed = attention.attend(*three, mask, seeds=None, rate=0.0, form=form)
+        def number(heads: jax.Array, form: str, mask=mask, attends=attends) -> Any:
+            mixed = attention.attend(heads, mask, seeds=None, rate=0.0, form=form)
             return (jnp.sin(mixed.astype(jnp.float32)) * attends).sum()
 
         written, kernel = (
-            jax.jit(jax.grad(number), static_argnums=1)(three, form).astype(jnp.float32)
+            jax.jit(jax.grad(number), static_argnums=1)(heads, form).astype(jnp.float32)
             for form in ("written", "cudnn")
         )
         name = "directed" if directed else "whole pair"

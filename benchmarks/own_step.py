@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -87,8 +87,14 @@ class Prepared(NamedTuple):
     num_devices: int
 
 
-def prepare(run: Settings) -> Prepared:
+def prepare(
+    run: Settings, compiler_options: Mapping[str, Any] | None = None
+) -> Prepared:
     """Returns everything up to the first step, in the order of `pretrain.py`.
+
+    Args:
+        run: what is run.
+        compiler_options: of XLA, besides those that it has from the environment.
 
     Raises:
         UserError: the settings do not go together.
@@ -111,7 +117,7 @@ def prepare(run: Settings) -> Prepared:
     step = (
         backend.compile(_step(run, backend.num_devices), abstract)
         .lower(state, backend.put_batch(batches[0]), key)
-        .compile()
+        .compile(compiler_options)
     )
     allocator.give_back_unused()
     return Prepared(step, state, batches, backend.put_batch, key, backend.num_devices)

@@ -26,18 +26,12 @@ _LARGEST_HEAD = 128  # of cuDNN; Pallas takes multiples of it, too
 # In shorter rows attention is a few percent of the arithmetic, and its probabilities
 # fit; where the kernel begins to win was not measured.
 _LONG_ROW = 512  # tokens
+_TRITON_HEADS = (16, 32, 64, 128)
 _TPU_BLOCKS = (512, 256, 128)  # tokens, what Pallas' kernel can go by
 
 
-def split_heads(x: Array, num_heads: int) -> Array:
-    """Returns [..., H, K] from [..., D]."""
-    return x.reshape(*x.shape[:-1], num_heads, -1)
-
-
 def attend(
-    query: Array,
-    key: Array,
-    value: Array,
+    stacked: Array,
     mask: Mask,
     *,
     seeds: Array | None,
@@ -46,18 +40,22 @@ def attend(
 ) -> Array:
     """Returns the values that each token attends, mixed, [B, L, H, K].
 
-    Kernels take what is not dropped from: cuDNN's 16-bit rows of round sizes, Pallas'
-    long rows in which tokens see exactly their pair. All else is written out.
+    What a kernel does not take is written out: cuDNN takes 16-bit rows of round sizes,
+    and Pallas on a TPU long rows in which tokens see exactly their pair, both without
+    dropout; Triton takes 16-bit rows of any length with heads of round widths.
 
     Args:
-        query: [B, L, H, K], as are the next two.
-        key: what tokens are attended by.
-        value: what is mixed.
+        stacked: [B, L, 3, H, K], of every token its query, its key, which it is
+            attended by, and its value, which is mixed.
         mask: who may attend whom; padding gets anything finite.
         seeds: [B, 2] uint32, of the dropout of probabilities; None for none.
         rate: of that dropout; probability.
         form: `Kernels.attention`.
     """
+    if form == "triton" and _triton_takes(stacked):
+        attend_fused = _on_every_device(_attend_by_triton, rate)
+        return attend_fused(stacked, mask, seeds)
+    query, key, value = _apart(stacked)
     if not drops(seeds, rate):
         if form == "mosaic" and not mask.directed and _mosaic_takes(query):
             attend_pairs = _on_every_device(_attend_pairs)
@@ -70,9 +68,7 @@ def attend(
 
 
 def attend_with_probs(
-    query: Array,
-    key: Array,
-    value: Array,
+    stacked: Array,
     mask: Mask,
     *,
     seeds: Array | None,
@@ -83,7 +79,12 @@ def attend_with_probs(
     They are [B, H, L, L] in the activations' dtype, rows are queries. Arguments are as
     of `attend`; kernels keep the probabilities to themselves, so this is written out.
     """
-    return _written(query, key, value, mask, seeds, rate, True)
+    return _written(*_apart(stacked), mask, seeds, rate, True)
+
+
+def _apart(stacked: Array) -> list[Array]:
+    """Returns query, key and value, each [B, L, H, K]."""
+    return [jnp.squeeze(part, 2) for part in jnp.split(stacked, 3, axis=2)]
 
 
 class _Kept(NamedTuple):
@@ -202,21 +203,46 @@ def _attend_pairs(query: Array, key: Array, value: Array, pair_ids: Array) -> Ar
     return mixed.swapaxes(1, 2)
 
 
-def _on_every_device(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Returns `function`, run by every device on its own rows.
+def _on_every_device(
+    function: Callable[..., Array], *settings: Any
+) -> Callable[..., Array]:
+    """Returns `function` of arrays, run by every device on its own rows.
+
+    After the arrays it gets the settings.
 
     The compiler cannot divide a hand-written kernel. Under `jit` over several devices
     the step is traced with their mesh around it; under `pmap` there is nothing to do.
     """
+
+    def run(*arrays: Any) -> Array:
+        return function(*arrays, *settings)
+
     mesh = jax.sharding.get_abstract_mesh()
     if not mesh.auto_axes:
-        return function
+        return run
     rows = PartitionSpec(mesh.auto_axes)
-    return jax.shard_map(function, in_specs=rows, out_specs=rows, check_vma=False)
+    return jax.shard_map(run, in_specs=rows, out_specs=rows, check_vma=False)
 
 
 def _cudnn_takes(query: Array) -> bool:
     _, length, _, head = query.shape
     fits = not length % _FUSED_LENGTH and not head % _FUSED_HEAD
-    narrow = query.dtype in (jnp.bfloat16, jnp.float16)
-    return narrow and fits and head <= _LARGEST_HEAD
+    return _narrow(query) and fits and head <= _LARGEST_HEAD
+
+
+def _triton_takes(stacked: Array) -> bool:
+    return _narrow(stacked) and stacked.shape[-1] in _TRITON_HEADS
+
+
+def _attend_by_triton(
+    stacked: Array, mask: Mask, seeds: Array | None, rate: float
+) -> Array:
+    # Imported here, because that takes a quarter of a second of every start.
+    from amber_jax.model import triton_attention
+
+    return triton_attention.attend(stacked, mask, seeds, rate)
+
+
+def _narrow(x: Array) -> bool:
+    """Returns whether it is of 16 bits, for which matrix units are."""
+    return x.dtype in (jnp.bfloat16, jnp.float16)

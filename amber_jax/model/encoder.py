@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from amber_jax.model.activation import LayerNorm, gelu
-from amber_jax.model.attention import attend, attend_with_probs, split_heads
+from amber_jax.model.attention import attend, attend_with_probs
 from amber_jax.model.dropout import derived, drop
 from amber_jax.model.kernels import Kernels
 from amber_jax.model.projection import Dense, side_by_side
@@ -119,24 +119,25 @@ class SelfAttention(nn.Module):
     def mixed(self, x: Array, mask: Mask, seeds: Array | None) -> Array:
         """Returns what `output` takes, [B, L, D]; arguments as `Layer.__call__`."""
         form = self.config.kernels.attention
-        mixed = attend(*self._heads(x), mask, **self._dropout(seeds), form=form)
+        mixed = attend(self._heads(x), mask, **self._dropout(seeds), form=form)
         return mixed.reshape(x.shape)
 
     def mixed_with_probs(
         self, x: Array, mask: Mask, seeds: Array | None
     ) -> tuple[Array, Array]:
         """Returns that, and the probabilities before dropout, [B, H, L, L]."""
-        mixed, probs = attend_with_probs(*self._heads(x), mask, **self._dropout(seeds))
+        mixed, probs = attend_with_probs(self._heads(x), mask, **self._dropout(seeds))
         return mixed.reshape(x.shape), probs
 
-    def _heads(self, x: Array) -> list[Array]:
-        # [B, L, D] -> three of [B, L, H, K]
+    def _heads(self, x: Array) -> Array:
+        # [B, L, D] -> [B, L, 3, H, K]
         layers = self.query, self.key, self.value
         if self.config.kernels.heads == "together":
-            parts = jnp.split(side_by_side(layers, x), len(layers), axis=-1)
+            parts = side_by_side(layers, x)
         else:
-            parts = [layer(x) for layer in layers]
-        return [split_heads(part, self.config.num_heads) for part in parts]
+            parts = jnp.stack([layer(x) for layer in layers], axis=-2)
+        heads = self.config.num_heads
+        return parts.reshape(*x.shape[:-1], len(layers), heads, -1)
 
     def _dropout(self, seeds: Array | None) -> dict[str, Any]:
         rate = self.config.attention_dropout

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FORMS = {
-    "attention": ("written", "cudnn", "mosaic"),
+    "attention": ("written", "cudnn", "triton", "mosaic"),
     "layers": ("side_by_side", "loop"),
     "heads": ("apart", "together"),
     "tall_gradients": ("straight", "turned"),

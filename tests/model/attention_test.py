@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from attended_rows import SEEDS, masks_of, stacked
 from jax.experimental.pallas import tpu as pltpu
 from jax.experimental.pallas.ops.tpu import flash_attention
 
@@ -13,33 +14,11 @@ from amber_jax.model import attention, dropout, rows
 from amber_jax.training.parallel import build_backend
 
 RATE = 0.3
-# Spans of rows of one pair, of sixteen, of a lone text, of nothing, and of a mixture.
-SPANS = {
-    "one": [(20, 13)],
-    "sixteen": [(1, 1)] * 15 + [(2, 1)],
-    "lone": [(9, 0), (4, 0)],
-    "empty": [],
-    "mixed": [(3, 2), (5, 0), (4, 11)],
-}
-
-
-def masks_of(length, *, directed):
-    spans = np.zeros((len(SPANS), 16, 2), np.int32)
-    for row, pairs in enumerate(SPANS.values()):
-        spans[row, : len(pairs)] = np.reshape(pairs, (-1, 2))
-    place = rows.layout(spans, length)
-    mask_of = rows.directed_attention if directed else rows.full_attention
-    return mask_of(place)
 
 
 def heads_of(mask, *, heads, width, dtype=jnp.float32):
     shape = (3, *mask.pair_ids.shape, heads, width)
     return jnp.asarray(np.random.default_rng(0).normal(size=shape), dtype)
-
-
-SEEDS = jnp.asarray(
-    np.random.default_rng(1).integers(0, 2**32, (len(SPANS), 2), np.uint32)
-)
 
 
 def naive(query, key, value, mask, seeds, rate):
@@ -84,7 +63,7 @@ def test_the_written_form_and_its_gradients_are_the_naive_ones(
 
     def written(query, key, value):
         return attention.attend_with_probs(
-            query, key, value, mask, seeds=seeds, rate=rate
+            stacked((query, key, value)), mask, seeds=seeds, rate=rate
         )
 
     def plain(query, key, value):
@@ -96,7 +75,9 @@ def test_the_written_form_and_its_gradients_are_the_naive_ones(
         for f in (written, plain)
     )
     assert_close(found, expected, 1e-5)
-    alone = attention.attend(*three, mask, seeds=seeds, rate=rate, form="written")
+    alone = attention.attend(
+        stacked(three), mask, seeds=seeds, rate=rate, form="written"
+    )
     np.testing.assert_array_equal(alone, written(*three)[0])
 
 
@@ -108,7 +89,9 @@ def test_bfloat16_costs_its_own_rounding_and_no_more(directed):
 
     def gradients(three):
         def number(*three):
-            found = attention.attend_with_probs(*three, mask, seeds=SEEDS, rate=RATE)
+            found = attention.attend_with_probs(
+                stacked(three), mask, seeds=SEEDS, rate=RATE
+            )
             return number_of(found)
 
         return jax.jit(jax.grad(number, argnums=(0, 1, 2)))(*three)
@@ -126,7 +109,7 @@ def test_nothing_of_every_two_tokens_is_kept_for_the_backward_pass():
 
     def run(query, key, value):
         return attention.attend(
-            query, key, value, mask, seeds=SEEDS, rate=RATE, form="written"
+            stacked((query, key, value)), mask, seeds=SEEDS, rate=RATE, form="written"
         )
 
     _, pull = jax.vjp(run, *three)
@@ -136,14 +119,16 @@ def test_nothing_of_every_two_tokens_is_kept_for_the_backward_pass():
 def test_padding_attends_nothing_and_gets_zeros():
     mask = masks_of(40, directed=False)
     three = heads_of(mask, heads=1, width=8)
-    mixed, probs = attention.attend_with_probs(*three, mask, seeds=None, rate=0.0)
+    mixed, probs = attention.attend_with_probs(
+        stacked(three), mask, seeds=None, rate=0.0
+    )
     padding = np.asarray(mask.pair_ids == 0)
     assert padding.any() and (np.asarray(mixed)[padding] == 0).all()
     assert (np.asarray(probs).swapaxes(1, 2)[padding] == 0).all()
 
 
 def attend(three, mask, *, form, seeds=None):
-    return attention.attend(*three, mask, seeds=seeds, rate=RATE, form=form)
+    return attention.attend(stacked(three), mask, seeds=seeds, rate=RATE, form=form)
 
 
 @pytest.fixture
