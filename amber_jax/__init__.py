@@ -1,21 +1,22 @@
 """AMBER: multilingual encoders whose sentences and words of equal meaning lie together.
 
 Reading order for a newcomer: `types`, `model/rows`, `losses/`, `model/encoder`,
-`objectives`, `reductions`, `training/step`, `training/parallel`, `training/loop`,
-`data/order`, `data/pipeline`, `pretrain`, then one file of `configs/`.
+`pretraining/objectives`, `reductions`, `training/step`, `training/parallel`,
+`training/loop`, `data/order`, `data/pipeline`, `pretraining/run`, then one file of
+`configs/`.
 """
 
 from os import PathLike
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from amber_jax.library import Model
+    from amber_jax.inference.model import Model
 
 __version__ = "0.1.0"
 
 
 def load(path: str | PathLike[str]) -> "Model":
-    """Returns the model of a run's workdir or checkpoint, see `library.Model`.
+    """Returns the model of a run's workdir or checkpoint, see `inference.model.Model`.
 
         import amber_jax
 
@@ -26,6 +27,7 @@ def load(path: str | PathLike[str]) -> "Model":
     Raises:
         UserError: there is no usable checkpoint.
     """
-    from amber_jax import library  # only now JAX and what is built on it
+    # Only now JAX and what is built on it.
+    from amber_jax.inference.model import load as load_model
 
-    return library.load(path)
+    return load_model(path)

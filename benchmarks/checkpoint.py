@@ -14,10 +14,10 @@ from pathlib import Path
 import jax
 from absl import flags
 
-from amber_jax import command_line
 from amber_jax import config as settings
+from amber_jax.commands import command_line
 from amber_jax.errors import UserError
-from amber_jax.loading import init_key, init_params
+from amber_jax.inference.loading import init_key, init_params
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.training.checkpoint import (
     CheckpointWriter,

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from absl import flags
 
-from amber_jax import command_line
+from amber_jax.commands import command_line
 from amber_jax.errors import UserError
 from benchmarks import programs, rounds, tuned, workload
 

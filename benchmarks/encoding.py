@@ -15,16 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from amber_jax import command_line
-from amber_jax.library import Model
-from amber_jax.loading import LoadedModel, init_key, init_params
-from amber_jax.tasks.embedding import (
+from amber_jax.commands import command_line
+from amber_jax.inference.embedding import (
     Embedder,
     build_embedder,
     embed_pieces,
     padded_width,
     plan_batches,
 )
+from amber_jax.inference.loading import LoadedModel, init_key, init_params
+from amber_jax.inference.model import Model
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.checkpoint import Checkpoint

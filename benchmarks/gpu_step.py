@@ -21,9 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from amber_jax.model import attention, rows
-from amber_jax.model.kernels import FORMS, suited_to
-from amber_jax.objectives import LOSSES
+from amber_jax.losses import LOSSES
+from amber_jax.model import rows
+from amber_jax.model.kernels import FORMS, attention, suited_to
 from benchmarks import own_step, workload
 
 _SIZE = flags.DEFINE_enum("size", "base", [*workload.SIZES], "of the model")

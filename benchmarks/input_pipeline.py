@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from amber_jax import command_line
+from amber_jax.commands import command_line
 from amber_jax.corpora.packing import Pair, pack, spans, taken_apart
 from amber_jax.corpora.records import Corpus, open_corpus, read_rows
 from amber_jax.data.pipeline import BatchPlan, HostBatch, batches, rows_for_pairs

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 from absl import flags
 
-from amber_jax import command_line
+from amber_jax.commands import command_line
 from benchmarks import own_step, tables, workload
 
 _AROUND_OTHERS = ("while", "call", "conditional")  # what is inside is told itself

@@ -1,4 +1,4 @@
-"""Our training step on the common work, built as `pretrain.py` builds a stage's."""
+"""Our training step on the common work, built as pretraining builds a stage's."""
 
 import dataclasses
 import functools
@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from amber_jax import allocator, objectives
 from amber_jax.errors import UserError
-from amber_jax.loading import init_key, init_params
+from amber_jax.inference.loading import init_key, init_params
+from amber_jax.losses import LOSSES, MASKED_LM, SENTENCES, WORDS
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.kernels import FORMS, suited_to
+from amber_jax.pretraining import objectives
+from amber_jax.training import allocator
 from amber_jax.training.optimizer import LINEAR, build_optimizer, build_schedule
 from amber_jax.training.parallel import abstract_like, build_backend
 from amber_jax.training.state import TrainState, new_state
@@ -52,7 +54,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "max_position_offset": 0,
     },
 }
-_MASK_KEY, _DROPOUT_KEY = 1, 2  # as in pretrain.py
+_MASK_KEY, _DROPOUT_KEY = 1, 2  # as in pretraining/run.py
 _RUN_STEPS = 1_000_000  # of the schedule; only the first few are run
 _MATRIX_WIDTH, _PRODUCTS, _REPEATS = 8192, 20, 3
 
@@ -64,7 +66,7 @@ class Settings:
     size: workload.Size
     lengths: str  # one of workload.LENGTHS
     packed: bool  # pairs share rows
-    losses: tuple[str, ...]  # of objectives.LOSSES
+    losses: tuple[str, ...]  # of LOSSES
     backend: str
     dtype: str  # of activations
     dropout: float
@@ -90,7 +92,7 @@ class Prepared(NamedTuple):
 def prepare(
     run: Settings, compiler_options: Mapping[str, Any] | None = None
 ) -> Prepared:
-    """Returns everything up to the first step, in the order of `pretrain.py`.
+    """Returns everything up to the first step, in the order of `pretraining/run.py`.
 
     Args:
         run: what is run.
@@ -160,13 +162,13 @@ def measure(run: Settings) -> dict[str, Any]:
 
 
 def _check(run: Settings) -> None:
-    unknown = [name for name in run.losses if name not in objectives.LOSSES]
+    unknown = [name for name in run.losses if name not in LOSSES]
     if unknown or not run.losses:
         raise UserError(
             f"--losses has {', '.join(unknown) or 'nothing'}; name some of "
-            f"{', '.join(objectives.LOSSES)}, with commas between"
+            f"{', '.join(LOSSES)}, with commas between"
         )
-    if run.lengths == "full" and run.losses != (objectives.MASKED_LM,):
+    if run.lengths == "full" and run.losses != (MASKED_LM,):
         raise UserError(
             f"--losses is {','.join(run.losses)} on full rows, which hold one text; "
             "alignment needs --lengths=pairs"
@@ -262,10 +264,10 @@ def needed_flops(run: Settings, spans: np.ndarray) -> int:
     needed = flops.directed(
         config,
         spans,
-        sentences=objectives.SENTENCES in run.losses,
-        words=objectives.WORDS in run.losses,
+        sentences=SENTENCES in run.losses,
+        words=WORDS in run.losses,
     )
-    if objectives.MASKED_LM in run.losses:
+    if MASKED_LM in run.losses:
         needed += flops.masked_lm(
             config,
             spans,

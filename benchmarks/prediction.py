@@ -17,13 +17,17 @@ import jax
 import numpy as np
 from absl import flags
 
-from amber_jax import command_line
+from amber_jax.commands import command_line
 from amber_jax.data.labelled import packed
+from amber_jax.finetuning.labelling import (
+    build_predictor,
+    init_labelling,
+    predict_labels,
+)
+from amber_jax.finetuning.task import build_task
+from amber_jax.finetuning.zero_shot import build_model, row_shape
 from amber_jax.model.encoder import EncoderConfig
-from amber_jax.tasks.labelling import build_predictor, init_labelling, predict_labels
-from amber_jax.tasks.task import build_task
 from amber_jax.tokenization import load_tokenizer
-from amber_jax.zero_shot import build_model, row_shape
 from benchmarks import sample, tables
 
 ROWS, MAX_LENGTH, BATCH = 10_000, 128, 32

@@ -12,9 +12,9 @@ import jax
 import numpy as np
 from absl import flags
 
-from amber_jax import command_line
-from amber_jax.tasks.nearest import DEFAULT_BLOCK_SIZE, top_k
-from amber_jax.tasks.score_blocks import Nearest
+from amber_jax.commands import command_line
+from amber_jax.search.nearest import DEFAULT_BLOCK_SIZE, top_k
+from amber_jax.search.score_blocks import Nearest
 from benchmarks import stopwatch, tables, timing
 
 _MILLION = 1_000_000

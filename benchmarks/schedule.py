@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 from absl import flags
 
-from amber_jax import command_line
+from amber_jax.commands import command_line
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
 from benchmarks import tables

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from amber_jax import command_line
+from amber_jax.commands import command_line
 from amber_jax.errors import UserError
 from benchmarks import tables, workload
 

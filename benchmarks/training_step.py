@@ -9,7 +9,7 @@ import json
 
 from absl import flags
 
-from amber_jax import command_line
+from amber_jax.commands import command_line
 from benchmarks import workload
 
 _SIZE = flags.DEFINE_enum("size", "small", [*workload.SIZES], "model and rows")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from amber_jax.command_line import run
+from amber_jax.commands.command_line import run
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
 _INPUT = flags.DEFINE_string("input", None, "lines of source<TAB>target; - is stdin")
@@ -30,8 +30,8 @@ flags.mark_flags_as_required(["checkpoint", "input", "output"])
 
 
 def main(_: list[str]) -> None:
-    from amber_jax.align import align_file
-    from amber_jax.tasks.word_links import Alignment
+    from amber_jax.commands.align import align_file
+    from amber_jax.inference.word_links import Alignment
 
     align_file(
         Path(_CHECKPOINT.value),

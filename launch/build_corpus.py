@@ -13,7 +13,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 from rich.console import Console
 
-from amber_jax import command_line
+from amber_jax.commands import command_line
 from amber_jax.corpora.accounts import read_inputs
 from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.recipe import BUILD_RANGES, Recipe

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
-from amber_jax.command_line import run
+from amber_jax.commands.command_line import run
 
 _FROM = flags.DEFINE_string("from", None, "FORMAT:PATH of the model")
 _TO = flags.DEFINE_string("to", None, "FORMAT:PATH of a folder that is not there yet")
@@ -27,7 +27,7 @@ flags.mark_flags_as_required(["from", "to"])
 
 
 def main(_: list[str]) -> None:
-    from amber_jax import conversion
+    from amber_jax.commands import conversion
 
     conversion.convert(
         conversion.parse_place(_FROM.value, "--from"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
-from amber_jax.command_line import run
+from amber_jax.commands.command_line import run
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
 _INPUT = flags.DEFINE_string("input", None, "one sentence a line; - is stdin")
@@ -22,7 +22,7 @@ flags.mark_flags_as_required(["checkpoint", "input", "output"])
 
 
 def main(_: list[str]) -> None:
-    from amber_jax.embed import Wanted, embed_file
+    from amber_jax.commands.embed import Wanted, embed_file
 
     embed_file(
         Path(_CHECKPOINT.value),

@@ -8,7 +8,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from amber_jax.command_line import require_keys, run
+from amber_jax.commands.command_line import require_keys, run
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "evaluation, in configs/")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
@@ -17,7 +17,8 @@ flags.mark_flags_as_required(["config", "checkpoint", "output"])
 
 
 def main(_: list[str]) -> None:
-    from amber_jax import config, evaluate
+    from amber_jax import config
+    from amber_jax.commands import evaluate
 
     settings = _CONFIG.value
     require_keys(settings, ["task"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
-from amber_jax.command_line import run
+from amber_jax.commands.command_line import run
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
 _SRC = flags.DEFINE_string("src", None, "sentences of one language")
@@ -29,8 +29,8 @@ flags.mark_flags_as_required(["checkpoint", "src", "tgt", "output"])
 
 
 def main(_: list[str]) -> None:
-    from amber_jax.embed import Wanted
-    from amber_jax.mine import Search, mine_files
+    from amber_jax.commands.embed import Wanted
+    from amber_jax.commands.mine import Search, mine_files
 
     mine_files(
         Path(_CHECKPOINT.value),

@@ -13,7 +13,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from amber_jax.command_line import require_keys, run
+from amber_jax.commands.command_line import require_keys, run
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "experiment, in configs/")
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run")
@@ -33,10 +33,11 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main(_: list[str]) -> None:
     with contextlib.ExitStack() as stack:
         if _DISTRIBUTED.value:
-            from amber_jax.peers import joined
+            from amber_jax.training.peers import joined
 
             stack.enter_context(joined(_DISTRIBUTED.value))
-        from amber_jax import config, pretrain
+        from amber_jax import config
+        from amber_jax.pretraining import run as pretrain
         from amber_jax.training.profile import parse_window
 
         require_keys(_CONFIG.value, config.pretraining().keys())

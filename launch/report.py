@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
-from amber_jax import command_line
+from amber_jax.commands import command_line
 from amber_jax.report.terminal import print_tables
 from amber_jax.report.write import REPORT_FILE, WEB_PAGE_FILE, write_report
 

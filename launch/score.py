@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from amber_jax.command_line import run
+from amber_jax.commands.command_line import run
 
 _PREDICTIONS = flags.DEFINE_string("predictions", None, "folder of TASK/test-XX.tsv")
 _LABELS = flags.DEFINE_string("labels", None, "folder of the same with gold labels")
@@ -17,7 +17,7 @@ flags.mark_flags_as_required(["predictions", "labels"])
 
 
 def main(_: list[str]) -> None:
-    from amber_jax.tasks import xtreme
+    from amber_jax.evaluation import xtreme
 
     labels = Path(_LABELS.value)
     languages = {

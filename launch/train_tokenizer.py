@@ -6,7 +6,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from amber_jax.command_line import require_keys, run
+from amber_jax.commands.command_line import require_keys, run
 from amber_jax.corpora.sources import TextSource
 from amber_jax.corpora.vocabulary import VOCABULARY_RANGES, Sample, sample_text
 from amber_jax.ranges import problems, refuse

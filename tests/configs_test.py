@@ -15,7 +15,7 @@ from amber_jax.corpora.sources import ManyWaySource, TextSource
 from amber_jax.corpora.units import BuildOptions
 from amber_jax.corpora.vocabulary import VOCABULARY_RANGES
 from amber_jax.errors import UserError
-from amber_jax.objectives import LOSSES
+from amber_jax.losses import LOSSES
 from amber_jax.ranges import Choice, Range, problems, refuse
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from amber_jax.model import masking, rows
-from amber_jax.objectives import (
+from amber_jax.pretraining.objectives import (
     SentenceAlignment,
     Vocabulary,
     WordAlignment,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tiny_run
 
-from amber_jax import pretrain
+from amber_jax.pretraining import run as pretrain
 from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.console import Console
 from amber_jax.training.metrics import read_metrics

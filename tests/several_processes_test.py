@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[1]
 
 MEMBER = """
 from absl import flags
-from amber_jax.command_line import run
+from amber_jax.commands.command_line import run
 
 def main(_):
     import sys
     import numpy as np
-    from amber_jax.peers import joined
+    from amber_jax.training.peers import joined
 
     with joined(sys.argv[1].removeprefix("--who=")):
         from jax.experimental.multihost_utils import process_allgather

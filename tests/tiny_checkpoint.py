@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from amber_jax.loading import TOKENIZER_FOLDER, init_key, init_params
+from amber_jax.inference.loading import TOKENIZER_FOLDER, init_key, init_params
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.tokenization import Tokenizer
 from amber_jax.training.checkpoint import save_params

@@ -1,6 +1,6 @@
 """A conversion, and what it says."""
 
-from amber_jax import conversion
+from amber_jax.commands import conversion
 
 
 def convert(source: str, target: str, **options) -> list[str]:

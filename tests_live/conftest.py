@@ -19,7 +19,7 @@ import told_conversion
 import torch
 import transformers
 
-from amber_jax.loading import load_model
+from amber_jax.inference.loading import load_model
 from amber_jax.tokenization import load_tokenizer, sentencepiece
 
 ROOT = Path(__file__).parents[1]

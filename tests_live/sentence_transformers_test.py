@@ -8,7 +8,7 @@ import tiny_checkpoint
 from sentence_transformers import SentenceTransformer
 
 import amber_jax
-from amber_jax.loading import load_model
+from amber_jax.inference.loading import load_model
 from amber_jax.tokenization import load_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:sentences (without|cut)")

@@ -69,7 +69,7 @@ def retrieval(name: str) -> ConfigDict:
     config.special_tokens = False  # whether [CLS] and [SEP] count in the mean
     config.layer_curve = False  # averages of every layer too, in the same pass
     config.centre = False  # subtract each language's mean vector first
-    config.similarity = "cosine"  # or another of SIMILARITIES, of tasks/nearest.py
+    config.similarity = "cosine"  # or another of SIMILARITIES, of search/nearest.py
     config.neighbours = 0  # that "csls" and "margin" look at; 0: 10 and 4, the papers'
     config.index = "exact"  # or a faiss factory string, "Flat", "IVF1024,Flat", ...
     config.max_length = 128  # tokens of a sentence, specials included

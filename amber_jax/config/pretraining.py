@@ -14,8 +14,8 @@ from amber_jax.config.optimizer import (
     schedule_problems,
 )
 from amber_jax.config.variants import VARIANTS, refuse_variant
+from amber_jax.losses import LOSSES
 from amber_jax.model.kernels import FORMS
-from amber_jax.objectives import LOSSES
 from amber_jax.ranges import (
     INT32_MAX,
     PROBABILITY,

@@ -139,3 +139,21 @@ def prediction_batches(
             numbers = order[ends[first] - counts[first] : ends[last - 1]]
             batch = {name: array[first:last] for name, array in rows.items()}
             yield batch, [begin + number for number in numbers]
+
+
+def cut_longest(
+    first: list[int], second: list[int], room: int
+) -> tuple[list[int], list[int]]:
+    """Returns both lists with at most `room` elements together.
+
+    One by one, the last element of the longer list goes; of the second, if equal.
+
+        [1, 2, 3, 4], [5, 6], room 4     [1, 2], [5, 6]
+        [1, 2, 3], [4, 5, 6], room 3     [1, 2], [4]
+    """
+    surplus = max(0, len(first) + len(second) - room)
+    longer = min(surplus, abs(len(first) - len(second)))
+    shared = surplus - longer  # after this many, both are equally long
+    from_first = (longer if len(first) > len(second) else 0) + shared // 2
+    from_second = surplus - from_first
+    return first[: len(first) - from_first], second[: len(second) - from_second]

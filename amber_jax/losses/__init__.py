@@ -1,0 +1,4 @@
+"""The losses of pretraining, each on arrays; their names are those of the config."""
+
+MASKED_LM, SENTENCES, WORDS = "masked_lm", "sentence_alignment", "word_alignment"
+LOSSES = (MASKED_LM, SENTENCES, WORDS)

@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 
 from amber_jax.model import rows
-from amber_jax.model.dropout import row_seeds
 from amber_jax.model.encoder import (
     EncoderConfig,
     Layer,
     layer_seeds,
     without_last_layer,
 )
+from amber_jax.model.kernels.dropout import row_seeds
 from amber_jax.types import Array, Params
 
 

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from amber_jax.model.activation import LayerNorm, gelu
-from amber_jax.model.attention import attend, attend_with_probs
-from amber_jax.model.dropout import derived, drop
 from amber_jax.model.kernels import Kernels
-from amber_jax.model.projection import Dense, side_by_side
+from amber_jax.model.kernels.attention import attend, attend_with_probs
+from amber_jax.model.kernels.dropout import derived, drop
+from amber_jax.model.kernels.products import Dense, side_by_side
 from amber_jax.model.rows import Mask
 from amber_jax.types import Array, Params
 

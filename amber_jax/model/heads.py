@@ -6,7 +6,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from amber_jax.model.activation import LayerNorm, gelu
-from amber_jax.model.dropout import drop
 from amber_jax.model.encoder import (
     Encoder,
     EncoderConfig,
@@ -14,6 +13,7 @@ from amber_jax.model.encoder import (
     dense,
     layer_seeds,
 )
+from amber_jax.model.kernels.dropout import drop
 from amber_jax.model.rows import Mask
 from amber_jax.types import Array
 

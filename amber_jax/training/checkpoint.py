@@ -28,7 +28,6 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from amber_jax.allocator import give_back_unused
 from amber_jax.errors import UserError
 from amber_jax.files import (
     PARTIAL,
@@ -40,6 +39,7 @@ from amber_jax.files import (
     write_json,
     writing,
 )
+from amber_jax.training.allocator import give_back_unused
 from amber_jax.training.manifest import MANIFEST, RUN, complete_folder, damage
 from amber_jax.training.state import TrainState
 

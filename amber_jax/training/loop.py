@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from amber_jax.allocator import give_back_unused, peak_resident_bytes
 from amber_jax.errors import UserError
+from amber_jax.training.allocator import give_back_unused, peak_resident_bytes
 from amber_jax.training.clock import Clock, Work
 from amber_jax.training.profile import Profiler, part
 from amber_jax.training.state import TrainState

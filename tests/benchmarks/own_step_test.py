@@ -12,7 +12,7 @@ import pytest
 
 from amber_jax import config as settings
 from amber_jax.errors import UserError
-from amber_jax.objectives import LOSSES
+from amber_jax.losses import LOSSES
 from benchmarks import own_step, workload
 
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tiny_checkpoint
 
-from amber_jax import conversion
+from amber_jax.commands import conversion
 from amber_jax.errors import UserError
-from amber_jax.loading import init_key, init_params, load_model
+from amber_jax.inference.loading import init_key, init_params, load_model
 from amber_jax.training.checkpoint import find_checkpoint, restore_params
 
 ROOT = Path(__file__).parents[2]

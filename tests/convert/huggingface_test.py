@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from amber_jax.convert import huggingface
 from amber_jax.convert.names import from_params
 from amber_jax.errors import UserError
-from amber_jax.loading import load_model
+from amber_jax.inference.loading import load_model
 
 CLOSE = 1e-5
 WORDS = "bert.embeddings.word_embeddings.weight"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from amber_jax.convert import names
 from amber_jax.errors import UserError
-from amber_jax.loading import init_key, init_params
+from amber_jax.inference.loading import init_key, init_params
 from amber_jax.model.encoder import EncoderConfig
 
 

@@ -11,7 +11,7 @@ import amber_jax
 from amber_jax.convert import sentence_transformers
 from amber_jax.convert.bert import SentenceVector
 from amber_jax.errors import UserError
-from amber_jax.loading import load_model
+from amber_jax.inference.loading import load_model
 
 TEXTS = ["The cats.", "Un chat", "猫坐 AB"]
 

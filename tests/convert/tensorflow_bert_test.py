@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from amber_jax.convert import tensorflow_bert
 from amber_jax.convert.names import from_params
 from amber_jax.errors import UserError
-from amber_jax.loading import load_model
+from amber_jax.inference.loading import load_model
 
 STORED = Path(__file__).parents[1] / "data" / "convert"
 CLOSE = 1e-5

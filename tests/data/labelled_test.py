@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from amber_jax.data.labelled import (
     Labelled,
     RowShape,
+    cut_longest,
     packed,
     prediction_batches,
     steps_per_epoch,
@@ -108,3 +109,33 @@ def test_batches_from_any_step_are_those_of_the_whole_run(start):
     for one, other in zip(whole[start:], late, strict=True):
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "room", "kept"),
+    [
+        ([1, 2, 3, 4], [5, 6], 6, ([1, 2, 3, 4], [5, 6])),
+        ([1, 2, 3, 4], [5, 6], 4, ([1, 2], [5, 6])),
+        ([1, 2, 3, 4], [5, 6], 3, ([1, 2], [5])),
+        ([1, 2], [3, 4, 5, 6], 4, ([1, 2], [3, 4])),
+        ([1, 2, 3], [4, 5, 6], 3, ([1, 2], [4])),
+        ([], [1, 2], 1, ([], [1])),
+    ],
+)
+def test_the_longer_side_is_cut_first(first, second, room, kept):
+    assert cut_longest(first, second, room) == kept
+
+
+def one_by_one(first, second, room):
+    first, second = list(first), list(second)
+    while len(first) + len(second) > room:
+        (first if len(first) > len(second) else second).pop()
+    return first, second
+
+
+sides = st.lists(st.integers(), max_size=12)
+
+
+@given(sides, sides, st.integers(0, 20))
+def test_cutting_at_once_is_cutting_one_by_one(first, second, room):
+    assert cut_longest(first, second, room) == one_by_one(first, second, room)

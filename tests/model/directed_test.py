@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from packed_rows import CLS, LENGTH, PAD, PAIR_ROWS, PAIRS, SEP, build_batch
 
+from amber_jax.inference.embedding import Pooling, build_embedder
 from amber_jax.model.directed import directed_passes
-from amber_jax.tasks.embedding import Pooling, build_embedder
 
 N = 3  # pairs that a row may hold
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from amber_jax.model import rows
-from amber_jax.model.dropout import row_seeds
 from amber_jax.model.encoder import (
     Encoder,
     Layer,
@@ -18,6 +17,7 @@ from amber_jax.model.encoder import (
     without_last_layer,
 )
 from amber_jax.model.heads import PretrainingModel
+from amber_jax.model.kernels.dropout import row_seeds
 
 LENGTH = 12
 

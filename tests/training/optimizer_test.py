@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from amber_jax.errors import UserError
-from amber_jax.loading import init_params
+from amber_jax.inference.loading import init_params
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.training.optimizer import (
     acting_on,

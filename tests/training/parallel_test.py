@@ -14,11 +14,12 @@ import pytest
 import toy_objective
 from jax.sharding import PartitionSpec
 
-from amber_jax import objectives
 from amber_jax.corpora.packing import lay_out
 from amber_jax.errors import UserError
-from amber_jax.loading import init_params
+from amber_jax.inference.loading import init_params
+from amber_jax.losses import LOSSES, MASKED_LM, SENTENCES
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.pretraining import objectives
 from amber_jax.reductions import AXIS
 from amber_jax.tokenization import SpecialTokens
 from amber_jax.training.optimizer import build_optimizer
@@ -29,8 +30,7 @@ from amber_jax.types import WeightedSum, independent
 
 DEVICES, ROW_LENGTH, MAX_PAIRS, VOCAB = 8, 64, 3, 64
 SPECIAL = SpecialTokens(pad=0, unk=1, cls=2, sep=3, mask=4)
-MASKED_LM = objectives.MASKED_LM
-ALL = frozenset(objectives.LOSSES)
+ALL = frozenset(LOSSES)
 MASKED_LM_ONLY = frozenset({MASKED_LM})
 
 # Tokens of each side of each pair, one row a device: with half of the tokens hidden,
@@ -215,7 +215,7 @@ def test_the_losses_move_every_parameter(one_device):
         name = jax.tree_util.keystr(path)
         # What is added to every key cancels out of the softmax.
         assert moved > 1e-4 or name.endswith("['key']['bias']"), (name, moved)
-    assert min(history[0][loss] for loss in objectives.LOSSES) > 0
+    assert min(history[0][loss] for loss in LOSSES) > 0
     assert history[2]["loss"] < history[0]["loss"]
 
 
@@ -280,7 +280,7 @@ def test_dropout_is_the_same_however_rows_are_spread(batch, with_dropout, how):
 
 def test_dropout_acts_on_every_loss(batch, with_dropout, one_device):
     dropped, whole = with_dropout[1][0], one_device[1][0]
-    for loss in objectives.LOSSES:
+    for loss in LOSSES:
         assert abs(dropped[loss] - whole[loss]) > 1e-4, loss
 
 
@@ -345,7 +345,7 @@ def test_micro_batches_of_uneven_rows_equal_one_batch_in_every_loss(
 
 
 def test_micro_batches_draw_the_same_dropout_for_embeddings_and_their_gradient(batch):
-    losses = frozenset({objectives.SENTENCES})
+    losses = frozenset({SENTENCES})
     objective = pretraining(losses, dropout=0.3)
     params, key = first_params(), jax.random.key(0)
     parts = jax.tree.map(lambda x: x.reshape(-1, 4, *x.shape[1:]).swapaxes(0, 1), batch)
@@ -359,7 +359,7 @@ def test_micro_batches_draw_the_same_dropout_for_embeddings_and_their_gradient(b
             for i in range(4)
         ]
         together = jax.tree.map(lambda *xs: jnp.concatenate(xs), *embeddings)
-        loss = objective.together(together, axis_name=None)[objectives.SENTENCES]
+        loss = objective.together(together, axis_name=None)[SENTENCES]
         return loss.total / loss.weight
 
     loss, gradient = jax.jit(jax.value_and_grad(at_once))(params)

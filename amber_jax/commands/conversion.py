@@ -1,0 +1,272 @@
+"""Conversion, wired: a model of one format in, a folder of another out.
+
+Nothing is written before everything fits; the folder appears whole, by rename.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from amber_jax.convert import huggingface, sentence_transformers, tensorflow_bert
+from amber_jax.convert.bert import Bert, first_layers, without_heads
+from amber_jax.convert.model_card import Facts, Score, Stream, model_card
+from amber_jax.convert.names import known_parts
+from amber_jax.errors import UserError
+from amber_jax.files import make_folder, new_folder, write_text
+from amber_jax.inference.loading import TOKENIZER_FOLDER, load_model
+from amber_jax.inference.trained import (
+    trained_languages,
+    trained_streams,
+    trained_vector,
+)
+from amber_jax.report.results import Result, read_results
+from amber_jax.training.checkpoint import save_params
+from amber_jax.training.workdir import versions
+
+FORMATS = ("amber", "hf", "tf1", "sentence-transformers")
+_CARD = "README.md"
+_KINDS = {"mono": "text", "pair": "translations"}
+_READERS: dict[str, Callable[[Path], Bert]] = {
+    "hf": huggingface.read,
+    "tf1": tensorflow_bert.read,
+    "sentence-transformers": sentence_transformers.read,
+}
+
+
+class Place(NamedTuple):
+    """A folder and the format of what is in it."""
+
+    format: str
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.format}:{self.path}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """What an export may be told besides where it goes."""
+
+    layer: int = -1  # the last one that is exported
+    max_shard_bytes: int = 5 * 10**9
+    results: tuple[Path, ...] = ()  # results.json files, for the card
+    licence: str = ""
+
+
+def parse_place(text: str, flag: str) -> Place:
+    """Returns the place that FORMAT:PATH names.
+
+    Raises:
+        UserError: there is no such format, or no path.
+    """
+    name, _, path = text.partition(":")
+    if name not in FORMATS or not path:
+        raise UserError(
+            f"{flag} is {text!r}; wanted FORMAT:PATH with a format of "
+            f"{', '.join(FORMATS)}, as in hf:models/mbert"
+        )
+    return Place(name, Path(path))
+
+
+def convert(
+    source: Place,
+    target: Place,
+    options: ExportOptions,
+    *,
+    note: Callable[[str], None] = print,
+) -> None:
+    """Reads the model at `source` and writes it to `target`.
+
+    Args:
+        source: a checkpoint, a run's workdir, or a folder of another format.
+        target: a folder that is not there yet, or empty.
+        options: of the export.
+        note: called with sentences about what did not come along unchanged.
+
+    Raises:
+        UserError: the model cannot be read or has no such form; nothing is written.
+    """
+    _require_room(target.path)
+    if target.format == "amber" and (options.results or options.licence):
+        raise UserError("--results and --license are for a model card; amber has none")
+    scores = _scores(options.results)
+    bert, run = _read(source, note)
+    bert = first_layers(bert, options.layer)
+    if target.format == "sentence-transformers":
+        bert = without_heads(bert)
+    for sentence in bert.notes:
+        note(sentence)
+    if target.format == "amber":
+        _write_checkpoint(target.path, bert, run or _foreign_run(bert, source))
+    else:
+        facts = _facts(source, target, run, scores, options.licence)
+        _write_folder(target, bert, facts, options)
+    count = sum(leaf.size for leaf in jax.tree.leaves(bert.params))
+    note(
+        f"{source} -> {target}: {', '.join(bert.params)}; {count:,} parameters, "
+        f"{bert.config.num_layers} layers of {bert.config.hidden_size}, vocabulary "
+        f"{bert.config.vocab_size:,}"
+    )
+
+
+def _require_room(path: Path) -> None:
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(
+            f"{path}: is there already; give --to a folder that is not, so that no "
+            "model is overwritten"
+        )
+
+
+def _read(
+    source: Place, note: Callable[[str], None]
+) -> tuple[Bert, Mapping[str, Any] | None]:
+    """Returns the model and, of a checkpoint, its run.json."""
+    if source.format != "amber":
+        if not source.path.is_dir():
+            raise UserError(f"{source}: there is no such folder; check --from")
+        return _READERS[source.format](source.path), None
+    model = load_model(source.path, note=note)
+    params = jax.tree.map(np.asarray, model.params)
+    known = {part: params[part] for part in params if part in known_parts()}
+    bert = Bert(
+        model.config,
+        known,
+        model.tokenizer,
+        trained_vector(model.checkpoint.run),
+        tuple(f"left behind: {part} (of a task)" for part in params.keys() - known),
+    )
+    return bert, model.checkpoint.run
+
+
+def _foreign_run(bert: Bert, source: Place) -> dict[str, Any]:
+    """Returns the run.json of a model that was not trained here."""
+    return {
+        "config": {"seed": 0},
+        "step": 0,
+        "stage": "",
+        "converted_from": str(source),
+        "sentence_vector": bert.sentence_vector._asdict(),
+        "versions": versions(),
+    }
+
+
+def _write_checkpoint(path: Path, bert: Bert, run: Mapping[str, Any]) -> None:
+    of_model = {
+        "encoder": bert.config.recorded(),
+        "tokenizer_fingerprint": bert.tokenizer.fingerprint,
+    }
+    save_params(
+        path,
+        bert.params,
+        {**run, **of_model},
+        write_extras=lambda folder: bert.tokenizer.save(folder / TOKENIZER_FOLDER),
+    )
+
+
+def _write_folder(
+    target: Place, bert: Bert, facts: Facts, options: ExportOptions
+) -> None:
+    make_folder(target.path.parent)
+    with new_folder(target.path) as folder:
+        _write_format(folder, target.format, bert, facts, options)
+
+
+def _write_format(
+    folder: Path, name: str, bert: Bert, facts: Facts, options: ExportOptions
+) -> None:
+    limit = options.max_shard_bytes
+    if name == "tf1":
+        tensorflow_bert.write(folder, bert)
+    elif name == "hf":
+        huggingface.write(folder, bert, max_shard_bytes=limit)
+    else:
+        sentence_transformers.write(folder, bert, max_shard_bytes=limit)
+    write_text(folder / _CARD, model_card(facts, bert, name))
+
+
+def _facts(
+    source: Place,
+    target: Place,
+    run: Mapping[str, Any] | None,
+    scores: tuple[Score, ...],
+    licence: str,
+) -> Facts:
+    trained = run is not None and "stages" in run["config"]
+    languages = trained_languages(run) if trained else ()
+    return Facts(
+        name=target.path.resolve().name,
+        origin=f"{source.format}:{source.path.resolve().name}",
+        step=int(run["step"]) if run else 0,
+        licence=licence,
+        languages=languages or tuple(sorted({score.language for score in scores})),
+        data=_data(run) if trained else (),
+        objectives=_objectives(run["config"]["stages"]) if trained else (),
+        settings=_settings(run["config"]) if trained else {},
+        scores=scores,
+    )
+
+
+def _data(run: Mapping[str, Any]) -> tuple[Stream, ...]:
+    """Returns what the corpus holds, if it is still where it was in training."""
+    streams = trained_streams(run)
+    return tuple(
+        Stream(_KINDS[kind], name, facts["pairs"], facts["real_tokens"])
+        for kind in streams
+        for name, facts in sorted(streams[kind].items())
+    )
+
+
+def _objectives(stages: list[Mapping[str, Any]]) -> tuple[str, ...]:
+    sentences = []
+    for one in stages:
+        losses = {
+            name.replace("_", " "): value["weight"]
+            for name, value in one.items()
+            if isinstance(value, dict) and value["weight"]
+        }
+        weighed = ", ".join(f"{name} (weight {w:g})" for name, w in losses.items())
+        sentences.append(
+            f"Stage {one['name']}: {one['num_steps']:,} steps of "
+            f"{one['monolingual_pairs']:,} monolingual and "
+            f"{one['translation_pairs']:,} translation pairs; {weighed}; peak learning "
+            f"rate {one['peak_learning_rate']:g} after {one['warmup_steps']:,} steps."
+        )
+    return tuple(sentences)
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, str]:
+    groups = ("optimizer", "sentence_alignment", "word_alignment")
+    settings = {"seed": config["seed"], "masking rate": config["masking_rate"]}
+    for group in groups:
+        for name, value in config[group].items():
+            settings[f"{group}.{name}".replace("_", " ")] = value
+    return {name: str(value) for name, value in settings.items()}
+
+
+def _scores(paths: tuple[Path, ...]) -> tuple[Score, ...]:
+    """Returns the scores of results.json files, all languages and metrics."""
+    return tuple(
+        Score(
+            result.task,
+            result.name,
+            _how(result),
+            language,
+            metric,
+            share,
+        )
+        for path in paths
+        for result in read_results(path)
+        for language, metrics in result.scores.items()
+        for metric, share in metrics.items()
+    )
+
+
+def _how(result: Result) -> str:
+    facts = {"model": result.label, **result.settings}
+    if result.seed is not None:
+        facts["seed"] = str(result.seed)
+    return ", ".join(f"{name} {value}" for name, value in facts.items())

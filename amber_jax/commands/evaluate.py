@@ -1,0 +1,100 @@
+"""Evaluation, wired: a checkpoint or a run's parameters in, scores by language out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from amber_jax.config import TASKS, WORD_ALIGNMENT, evaluation_problems
+from amber_jax.errors import UserError
+from amber_jax.evaluation import retrieve, word_alignment
+from amber_jax.evaluation.probe import probe
+from amber_jax.evaluation.retrieve import RetrievalEvaluation, build_retrieval
+from amber_jax.files import make_folder, new_file, write_json
+from amber_jax.finetuning import zero_shot
+from amber_jax.inference.loading import LoadedModel, load_model
+from amber_jax.ranges import refuse
+from amber_jax.training.workdir import RESULTS
+
+PROBE = "probe.npz"
+
+
+def evaluate(
+    config: ConfigDict,
+    checkpoint: Path,
+    output: Path,
+    *,
+    note: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:
+    """Returns the results, and writes them to `output`/results.json.
+
+    Args:
+        config: as `configs/tatoeba.py`, `configs/word_alignment.py` or, for a model
+            that was fine-tuned, `configs/xnli.py` makes it; its `task` says which.
+        checkpoint: a run's workdir or one of its checkpoint folders.
+        output: folder for the files; predictions/ and, if `config.probe.language` of
+            a retrieval is set, probe.npz for the report's pictures come there too.
+        note: called with sentences worth telling.
+
+    Raises:
+        UserError: the checkpoint, a setting or the sentences cannot be used.
+    """
+    if config.task not in (*TASKS, WORD_ALIGNMENT):
+        refuse("config", evaluation_problems(config))
+    make_folder(output)
+    if config.task in TASKS:
+        results = zero_shot.evaluate_task(config, checkpoint, output, note=note)
+    else:
+        model = load_model(checkpoint, untrained=config.untrained, note=note)
+        if config.task == WORD_ALIGNMENT:
+            results = [word_alignment.word_alignment_result(config, model, note=note)]
+        else:
+            results = _retrievals(config, model, output)
+    write_json(output / RESULTS, {"results": results})
+    return results
+
+
+def _retrievals(
+    config: ConfigDict, model: LoadedModel, output: Path
+) -> list[dict[str, Any]]:
+    evaluations = [
+        build_retrieval(one, model.config, model.tokenizer) for one in config.retrievals
+    ]
+    _check_probe(config.probe.language, evaluations[0])
+    _check_predictions(evaluations)
+    if config.probe.language:
+        arrays = probe(model, evaluations[0], **config.probe)
+        with new_file(output / PROBE) as file:
+            np.savez(file, **arrays)
+    return [
+        retrieve.retrieval_result(config, model, evaluation, output)
+        for evaluation in evaluations
+    ]
+
+
+def _check_probe(language: str, evaluation: RetrievalEvaluation) -> None:
+    if language and language not in evaluation.pairs:
+        raise UserError(
+            f"probe.language is {language!r}, but {evaluation.name} has "
+            f"{', '.join(evaluation.pairs)}"
+        )
+
+
+def _check_predictions(evaluations: Sequence[RetrievalEvaluation]) -> None:
+    writers = [one.name for one in evaluations if one.writes_predictions]
+    if len(writers) > 1:
+        raise UserError(
+            f"retrievals {', '.join(writers)} would all write the same predictions; "
+            "set predictions for one of them"
+        )
+
+
+def as_table(results: Mapping[str, Any]) -> str:
+    """Returns the scores of a results.json as lines of text, in percent."""
+    if results["task"] in TASKS:
+        return zero_shot.as_table(results)
+    if results["task"] == WORD_ALIGNMENT:
+        return word_alignment.as_table(results)
+    return retrieve.as_table(results)

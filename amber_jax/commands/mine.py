@@ -1,0 +1,152 @@
+"""Mining, wired: two files of sentences in, their translations of each other out."""
+
+import hashlib
+import tempfile
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from amber_jax.commands.embed import Wanted, clean_lines, counted, write_vectors
+from amber_jax.commands.line_files import appearing
+from amber_jax.errors import UserError
+from amber_jax.inference.model import Model, load
+from amber_jax.ranges import Choice, problems, real, refuse, whole
+from amber_jax.search.mining import MARGINS, mutual_best
+
+_DIGEST_BYTES = 16  # 10^9 sentences hold two of one digest at odds of 10^-21
+
+SEARCH_RANGES = {
+    "margin": Choice(tuple(MARGINS)),
+    "neighbours": whole(1, 10_000),
+    "threshold": real(-1e9, 1e9),
+}
+
+Note = Callable[[str], None]
+
+
+class Search(NamedTuple):
+    """Which pairs are wanted, see `search.mining.mutual_best`."""
+
+    margin: str = "ratio"
+    neighbours: int = 4
+    threshold: float | None = None
+
+
+class _Side(NamedTuple):
+    vectors: np.ndarray  # [N, D] float32, a memory map
+    texts: Path  # the N different sentences, one a line
+    starts: array  # [N] where each of them begins in `texts`
+
+
+def mine_files(
+    checkpoint: Path,
+    src: str,
+    tgt: str,
+    output: str,
+    *,
+    wanted: Wanted,
+    search: Search,
+    note: Note,
+) -> None:
+    r"""Writes the sentences that are each other's best, as `score\tsource\ttarget`.
+
+    Lines fall by score. A sentence that stands in a file several times is mined once.
+    Vectors lie on disk beside the output while they are needed, 4 x D bytes each; in
+    memory stay about 150 bytes a sentence.
+
+    Args:
+        checkpoint: a run's workdir or one of its checkpoint folders.
+        src: path of a file with one sentence a line, plain, .gz, .bz2 or .xz.
+        tgt: the same in another language.
+        output: path of the .tsv; it appears when complete.
+        wanted: which vectors.
+        search: which pairs.
+        note: called with sentences worth telling.
+
+    Raises:
+        UserError: the model, an option or a file cannot be used.
+    """
+    _check(search)
+    model = load(checkpoint)
+    note(str(model))
+    with appearing(output) as file, _scratch(output) as folder:
+        sides = [
+            _embed(model, source, Path(folder) / name, wanted, note=note)
+            for name, source in (("src", src), ("tgt", tgt))
+        ]
+        counts = [len(side.vectors) for side in sides]
+        note(f"comparing {counts[0]:,} x {counts[1]:,} sentences")
+        mined = mutual_best(*(side.vectors for side in sides), **search._asdict())
+        pairs = zip(mined.scores, *_texts(sides, mined.src, mined.tgt), strict=True)
+        for score, x, y in pairs:
+            file.write(f"{score:.6f}\t{x}\t{y}\n".encode())
+    least = "" if search.threshold is None else f" with at least {search.threshold:g}"
+    note(f"{len(mined.scores):,} pairs{least} -> {output}")
+
+
+def _check(search: Search) -> None:
+    wrong = [
+        problem
+        for name, allowed in SEARCH_RANGES.items()
+        if (value := getattr(search, name)) is not None
+        for problem in problems(value, allowed, f"--{name}")
+    ]
+    refuse("mine", wrong)
+
+
+def _scratch(output: str) -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(dir=Path(output).parent, prefix=".mine-")
+
+
+def _embed(
+    model: Model, source: str, place: Path, wanted: Wanted, *, note: Note
+) -> _Side:
+    """Writes a side's sentences and vectors to files named after `place`."""
+    texts, vectors = place.with_suffix(".txt"), place.with_suffix(".npy")
+    rejects: dict[str, int] = {}
+    starts = array("q")
+    usable = (text for text in clean_lines(source, rejects) if text is not None)
+    with texts.open("wb") as text_file, vectors.open("wb") as vector_file:
+        distinct = _distinct(usable, text_file, starts)
+        written = write_vectors(model, distinct, vector_file, wanted, title=source)
+    if not starts:
+        raise UserError(
+            f"{source}: has no usable line ({counted(rejects)}); wanted one sentence "
+            "a line"
+        )
+    note(
+        f"{source}: {len(starts):,} different sentences; unusable lines: "
+        f"{counted(rejects)}"
+    )
+    for sentence in model.told(written.empty, written.cut):
+        note(f"{source}: {sentence}")
+    return _Side(np.load(vectors, mmap_mode="r"), texts, starts)
+
+
+def _distinct(sentences: Iterable[str], file: BinaryIO, starts: array) -> Iterator[str]:
+    """Yields every sentence once; writes it to `file` and where it begins."""
+    seen: set[bytes] = set()
+    start = 0
+    for sentence in sentences:
+        line = f"{sentence}\n".encode()
+        digest = hashlib.blake2b(line, digest_size=_DIGEST_BYTES).digest()
+        if digest not in seen:
+            seen.add(digest)
+            starts.append(start)
+            start += file.write(line)
+            yield sentence
+
+
+def _texts(sides: Iterable[_Side], *chosen: np.ndarray) -> Iterator[Iterator[str]]:
+    for side, rows in zip(sides, chosen, strict=True):
+        yield _read(side, rows)
+
+
+def _read(side: _Side, rows: np.ndarray) -> Iterator[str]:
+    with side.texts.open("rb") as file:
+        for row in rows:
+            file.seek(side.starts[row])
+            yield file.readline().decode().rstrip("\n")

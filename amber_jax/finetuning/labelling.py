@@ -1,0 +1,128 @@
+"""Training and prediction of labels, whatever they stand for.
+
+Classification and tagging differ in how examples become ids and slots
+(`classification`, `tagging`); from there on they are one.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amber_jax.data.labelled import Labelled, RowShape, prediction_batches
+from amber_jax.losses.masked_lm import cross_entropy
+from amber_jax.model import rows
+from amber_jax.model.encoder import without_gradient_below
+from amber_jax.model.heads import LabellingModel
+from amber_jax.model.kernels.dropout import row_seeds
+from amber_jax.types import (
+    Array,
+    Batch,
+    Objective,
+    Params,
+    WeightedSum,
+    independent,
+)
+
+CROSS_ENTROPY, ACCURACY = "cross_entropy", "accuracy"
+_ROWS_PER_BATCH = 32  # of prediction
+
+Predictor = Callable[[Params, Batch], Array]
+
+
+def labelling_objective(
+    model: LabellingModel, *, train_from_layer: int = 0
+) -> Objective:
+    """Returns the objective of fine-tuning: cross entropy in nats, and accuracy.
+
+    Batches are {"labelled": rows} as `data/labelled.py` makes them. Parameters below
+    layer `train_from_layer` have no gradient.
+    """
+
+    def terms(
+        params: Params, batch: Batch, key: Array, *, train: bool
+    ) -> dict[str, WeightedSum]:
+        one = batch["labelled"]
+        params = without_gradient_below(params, train_from_layer)
+        seeds = row_seeds(key, one["row_ids"]) if train else None
+        logits = _logits(model, params, one, seeds)
+        weights, labels = one["label_weights"], one["labels"]
+        losses = cross_entropy(logits, labels) * weights
+        hits = (logits.argmax(-1) == labels) * weights
+        return {
+            CROSS_ENTROPY: WeightedSum(losses.sum(), weights.sum()),
+            ACCURACY: WeightedSum(hits.sum(), weights.sum()),
+        }
+
+    return independent(terms)
+
+
+def _logits(
+    model: LabellingModel,
+    params: Params,
+    batch: dict[str, Array],
+    seeds: Array | None,
+) -> Array:
+    token_ids = batch["token_ids"]
+    place = rows.layout(batch["span_lengths"], token_ids.shape[1])
+    return model.apply(
+        {"params": params},
+        token_ids,
+        place.sides,
+        place.position_ids,
+        rows.full_attention(place),
+        batch["slots"],
+        seeds=seeds,
+    )
+
+
+def build_predictor(model: LabellingModel) -> Predictor:
+    """Returns a compiled `(params, rows) -> labels` [B, S] int32."""
+
+    @jax.jit
+    def predict(params: Params, batch: dict[str, Array]) -> Array:
+        return _logits(model, params, batch, None).argmax(-1)
+
+    return predict
+
+
+def predict_labels(
+    predictor: Predictor,
+    params: Params,
+    examples: Sequence[Labelled],
+    shape: RowShape,
+) -> list[list[int]]:
+    """Returns the predicted labels of each example, one for each of its slots."""
+    predicted: list[list[int]] = [[] for _ in examples]
+    for batch, numbers in prediction_batches(
+        examples, shape, rows_per_batch=_ROWS_PER_BATCH
+    ):
+        labels = np.asarray(predictor(params, batch))
+        found = iter(labels[batch["label_weights"] > 0].tolist())
+        for number in numbers:
+            predicted[number] = [next(found) for _ in examples[number].slots]
+    return predicted
+
+
+def init_labelling(model: LabellingModel, pretrained: Params, key: Array) -> Params:
+    """Returns parameters to fine-tune: a pretrained encoder under a fresh head.
+
+    A pooler that was pretrained too is kept, if the model has one; a head never is.
+    """
+    ids = jnp.zeros((1, 8), jnp.int32)
+    place = rows.layout(jnp.array([[[4, 4]]]), ids.shape[1])
+    fresh = jax.jit(model.init)(
+        key,
+        ids,
+        place.sides,
+        place.position_ids,
+        rows.full_attention(place),
+        jnp.zeros((1, 1), jnp.int32),
+    )["params"]
+    kept = {
+        part: pretrained[part]
+        for part in ("encoder", "pooler")
+        if part in fresh and part in pretrained
+    }
+    return {**fresh, **kept}

@@ -1,0 +1,272 @@
+"""What a model knows of which piece translates which, of one pair or of many.
+
+Two sources: the last layer's attention between the sides, in the directed passes of
+`pretraining/objectives`, and the similarity of contextual vectors of sides encoded
+alone.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amber_jax.corpora.packing import Row, best_fit_places, lay_out, spans
+from amber_jax.data.labelled import cut_longest
+from amber_jax.model import rows
+from amber_jax.model.directed import directed_passes
+from amber_jax.model.encoder import Encoder, EncoderConfig
+from amber_jax.tokenization.tokenizer import SpecialTokens, Tokenizer
+from amber_jax.types import Array, Params
+
+_ROW_LENGTH = 256  # tokens; longer pairs stand in rows of 512, 1024, ...
+_ROW_PAIRS = 16
+_BATCH_TOKENS = 8192
+_WINDOW = 4096  # pairs packed together
+
+PiecePair = tuple[list[int], list[int]]
+Matrices = Callable[[Params, Array, Array], Array]
+"""A compiled (params, token_ids [B, L], span_lengths [B, N, 2]) -> [B, L, L] float32;
+row i tells how much token i of a side has to do with the tokens of the other one."""
+
+
+class Directions(NamedTuple):
+    """How strongly the pieces of a pair choose each other; every row sums to one."""
+
+    src_to_tgt: np.ndarray  # [X, Y] float32, source pieces choose
+    tgt_to_src: np.ndarray  # [Y, X] float32, target pieces choose
+
+
+Aligner = Callable[[Params, Sequence[PiecePair]], list[Directions]]
+
+
+def build_aligner(
+    config: EncoderConfig, special: SpecialTokens, *, method: str, layer: int
+) -> Aligner:
+    """Returns a function `(params, pairs) -> directions` of pairs of piece ids.
+
+    "attention" is the last layer's, mean over heads, scaled to sum to one over the
+    other side's pieces; "similarity" the softmax over the other side of the dot
+    products of a layer's vectors, each side encoded alone. Special tokens are left
+    out of both. Pairs are packed into rows of few lengths, and any number of them
+    gives what each alone gives. Both sides of a pair must have pieces, and fit the
+    model's positions: see `fitted`.
+
+    Args:
+        config: the encoder's configuration.
+        special: the tokenizer's special tokens.
+        method: "attention" or "similarity".
+        layer: of "similarity": 0 the embeddings, n the output of layer n, -1 the last.
+
+    Source: of the similarity, Dou and Neubig 2021 (awesome-align).
+    """
+    if method == "attention":
+        matrices, together, scaled = _attention(config), _together, _to_one
+    else:
+        matrices, together, scaled = _products(config, layer), _alone, _softmax
+
+    def directions(params: Params, pairs: Sequence[PiecePair]) -> list[Directions]:
+        return [
+            Directions(*map(scaled, blocks))
+            for begin in range(0, len(pairs), _WINDOW)
+            for blocks in _blocks(
+                matrices,
+                params,
+                [together(pair) for pair in pairs[begin : begin + _WINDOW]],
+                special,
+            )
+        ]
+
+    return directions
+
+
+def _together(pair: PiecePair) -> Row:
+    return [pair]
+
+
+def _alone(pair: PiecePair) -> Row:
+    """Returns the sides as two lone texts, which do not see each other in a row."""
+    return [(side, []) for side in pair]
+
+
+def _to_one(x: np.ndarray) -> np.ndarray:
+    return x / np.maximum(x.sum(1, keepdims=True), 1e-9)
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    return _to_one(np.exp(x - x.max(1, keepdims=True)))
+
+
+def fitted(pair: PiecePair, max_positions: int, *, method: str) -> PiecePair:
+    """Returns the pair, its sides cut at their ends so that the model can place it.
+
+    For "attention" both sides share the positions, and the longer one is cut first;
+    for "similarity" each side has all of them.
+    """
+    src, tgt = pair
+    if method == "attention":
+        return cut_longest(src, tgt, max_positions - 3)  # [CLS] x [SEP] y [SEP]
+    return src[: max_positions - 2], tgt[: max_positions - 2]
+
+
+def _attention(config: EncoderConfig) -> Matrices:
+    """Returns A_{x->y} in the rows of x and A_{y->x} in those of y, means over heads.
+
+    The pairs of a row stand `_together`.
+    """
+
+    @jax.jit
+    def matrices(params: Params, token_ids: Array, span_lengths: Array) -> Array:
+        directed = directed_passes(
+            config,
+            params["encoder"],
+            {"token_ids": token_ids, "span_lengths": span_lengths},
+            offsets=jnp.zeros(span_lengths.shape[:2], jnp.int32),
+            dropout_key=None,
+            both_cls=False,
+        )
+        is_tgt = directed.place.sides[:, :, None] == 1
+        return jnp.where(
+            is_tgt, directed.tgt_to_src.mean(1), directed.src_to_tgt.mean(1)
+        )
+
+    return matrices
+
+
+def _products(config: EncoderConfig, layer: int, *, unit: bool = False) -> Matrices:
+    """Returns the dot products of a layer's vectors; of `unit` length: their cosines.
+
+    The sides of a pair stand `_alone`.
+    """
+    model = Encoder(config)
+    last = layer in (-1, config.num_layers)
+
+    @jax.jit
+    def matrices(params: Params, token_ids: Array, span_lengths: Array) -> Array:
+        place = rows.layout(span_lengths, token_ids.shape[1])
+        output = model.apply(
+            {"params": params["encoder"]},
+            token_ids,
+            place.sides,
+            place.position_ids,
+            rows.full_attention(place),
+            keep_hidden_states=not last,
+        )
+        states = output.hidden_states if last else output.all_hidden_states[layer]
+        states = states.astype(jnp.float32)
+        if unit:
+            states /= jnp.linalg.norm(states, axis=-1, keepdims=True)
+        # Accelerators would round to fewer bits, and a softmax follows.
+        return jnp.einsum("bqd,bsd->bqs", states, states, precision="highest")
+
+    return matrices
+
+
+def _blocks(
+    matrices: Matrices, params: Params, pairs: Sequence[Row], special: SpecialTokens
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns the [X, Y] and the [Y, X] part of each pair, without special tokens."""
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for token_ids, span_lengths, numbers in _batches(pairs, special):
+        batch = np.asarray(matrices(params, token_ids, span_lengths))
+        places = _places(span_lengths)
+        for number, (row, src, tgt) in zip(numbers, places, strict=True):
+            found[number] = batch[row, src, tgt], batch[row, tgt, src]
+    return [found[number] for number in range(len(pairs))]
+
+
+def _batches(
+    pairs: Sequence[Row], special: SpecialTokens
+) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
+    """Yields (token_ids [B, L], span_lengths [B, N, 2], numbers of their pairs)."""
+    lengths = [sum(sum(spans(text)) for text in pair) for pair in pairs]
+    row_lengths = [_ROW_LENGTH * _power_of_two(n / _ROW_LENGTH) for n in lengths]
+    for row_length in sorted(set(row_lengths)):
+        chosen = [i for i, wanted in enumerate(row_lengths) if wanted == row_length]
+        packed = [
+            [chosen[place] for place in row]
+            for row in best_fit_places(
+                [lengths[i] for i in chosen],
+                row_length=row_length,
+                max_pairs=_ROW_PAIRS,
+            )
+        ]
+        # A few pairs do not have to wait for a batch of padding.
+        size = min(_power_of_two(len(packed)), max(1, _BATCH_TOKENS // row_length))
+        for begin in range(0, len(packed), size):
+            batch = packed[begin : begin + size]
+            filled = batch + [[]] * (size - len(batch))
+            records = lay_out(
+                [[text for i in row for text in pairs[i]] for row in filled],
+                special,
+                row_length=row_length,
+                max_pairs=2 * _ROW_PAIRS,  # a pair may be two lone texts
+            )
+            span_lengths = records[:, row_length:].reshape(size, -1, 2)
+            yield (
+                records[:, :row_length],
+                span_lengths,
+                [i for row in batch for i in row],
+            )
+
+
+def _power_of_two(least: float) -> int:
+    """Returns the smallest power of two that is at least 1 and `least`."""
+    power = 1
+    while power < least:
+        power *= 2
+    return power
+
+
+def _places(span_lengths: np.ndarray) -> Iterator[tuple[int, slice, slice]]:
+    """Yields the row of every pair, and where its sides' pieces stand there."""
+    for row, row_spans in enumerate(span_lengths.tolist()):
+        sides, start = [], 0
+        for first, second in row_spans:
+            if first:
+                sides.append(slice(start + 1, start + first - 1))
+                start += first
+            if second:
+                sides.append(slice(start, start + second - 1))
+                start += second
+        for src, tgt in zip(sides[::2], sides[1::2], strict=True):
+            yield row, src, tgt
+
+
+class PairView(NamedTuple):
+    """One sentence pair, piece by piece; X and Y count pieces without specials."""
+
+    src_pieces: list[str]
+    tgt_pieces: list[str]
+    src_to_tgt: np.ndarray  # [X, Y] float32, last-layer attention, mean over heads
+    tgt_to_src: np.ndarray  # [Y, X] float32
+    similarity: np.ndarray  # [X, Y] float32, cosine of the two sides encoded alone
+
+
+def view_pair(
+    params: Params, config: EncoderConfig, tokenizer: Tokenizer, src: str, tgt: str
+) -> PairView:
+    """Returns both attention directions and the similarities of a sentence pair.
+
+    Args:
+        params: all of the model's parameters.
+        config: the encoder's configuration.
+        tokenizer: the model's tokenizer.
+        src: a sentence.
+        tgt: its translation.
+    """
+    src_ids, tgt_ids = tokenizer.encode_batch([src, tgt])
+    pair, special = (src_ids, tgt_ids), tokenizer.special
+    cosines = _products(config, -1, unit=True)
+    ((src_to_tgt, tgt_to_src),) = _blocks(
+        _attention(config), params, [_together(pair)], special
+    )
+    ((similarity, _),) = _blocks(cosines, params, [_alone(pair)], special)
+    return PairView(
+        src_pieces=tokenizer.pieces(src_ids),
+        tgt_pieces=tokenizer.pieces(tgt_ids),
+        src_to_tgt=src_to_tgt,
+        tgt_to_src=tgt_to_src,
+        similarity=similarity,
+    )

@@ -1,0 +1,180 @@
+"""Which words of a pair translate each other, from what their pieces choose."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from amber_jax.inference.alignment import Directions, build_aligner, fitted
+from amber_jax.inference.symmetrization import symmetrise
+from amber_jax.model.encoder import EncoderConfig
+from amber_jax.tokenization.tokenizer import Tokenizer
+from amber_jax.types import Params
+
+Words = Sequence[str]
+WordPair = tuple[Words, Words]
+Links = frozenset[tuple[int, int]]
+"""(place of the source word, place of the target word), both from 0."""
+
+# More than words have; fewer than a sentence written without spaces, taken for one.
+_PIECES_OF_A_WORD = 16
+
+
+class Alignment(NamedTuple):
+    """How words are aligned."""
+
+    method: str  # "attention" or "similarity", see `alignment.build_aligner`
+    layer: int  # of the similarity; -1: the last; 0: embeddings; n: output of layer n
+    symmetrisation: str  # see `symmetrisation.symmetrise`
+    threshold: float  # see `word_links`
+
+
+class WordPieces(NamedTuple):
+    """A sentence's pieces, and in which word each one stands."""
+
+    ids: list[int]
+    words: list[int]  # as long as `ids`, never falling
+
+
+class WordLinks(NamedTuple):
+    """The links of several pairs, and what was odd about them."""
+
+    links: list[Links]
+    cut: int  # pairs that were longer than the model's positions
+    unspaced: int  # pairs with a side that is one word of very many pieces
+
+
+WordAligner = Callable[[Params, Sequence[WordPair]], WordLinks]
+
+
+def split_words(tokenizer: Tokenizer, sentences: Sequence[Words]) -> list[WordPieces]:
+    """Returns the pieces of sentences whose words are given.
+
+    Every word is tokenised alone, so that no piece stands in two words. Both kinds of
+    tokenizer never join what a space separates: the pieces are those of the words
+    with spaces between them. They are not those of the running text: `Moon 's` has
+    other pieces than `Moon's` where a vocabulary marks the beginnings of words. A
+    word without pieces, such as a zero-width space, gets none, and so no link.
+    """
+    vocabulary = sorted({word for words in sentences for word in words})
+    pieces = dict(zip(vocabulary, tokenizer.encode_batch(vocabulary), strict=True))
+    return [
+        WordPieces(
+            [piece for word in words for piece in pieces[word]],
+            [place for place, word in enumerate(words) for _ in pieces[word]],
+        )
+        for words in sentences
+    ]
+
+
+def build_word_aligner(
+    config: EncoderConfig, tokenizer: Tokenizer, alignment: Alignment
+) -> WordAligner:
+    """Returns a function `(params, pairs) -> WordLinks` of pairs of words.
+
+    A side without words has no links. A pair longer than the model's positions is cut
+    as `alignment.fitted` does it: the words beyond have no link.
+    """
+    aligner = build_aligner(
+        config, tokenizer.special, method=alignment.method, layer=alignment.layer
+    )
+
+    def align(params: Params, pairs: Sequence[WordPair]) -> WordLinks:
+        sides = split_words(tokenizer, [words for pair in pairs for words in pair])
+        pieces = list(zip(sides[::2], sides[1::2], strict=True))
+        usable = [i for i, (src, tgt) in enumerate(pieces) if src.ids and tgt.ids]
+        whole = [(pieces[i][0].ids, pieces[i][1].ids) for i in usable]
+        placed = [
+            fitted(pair, config.max_positions, method=alignment.method)
+            for pair in whole
+        ]
+        links: list[Links] = [frozenset()] * len(pairs)
+        for i, directions in zip(usable, aligner(params, placed), strict=True):
+            links[i] = word_links(
+                directions,
+                *(side.words for side in pieces[i]),
+                symmetrisation=alignment.symmetrisation,
+                threshold=alignment.threshold,
+            )
+        return WordLinks(
+            links,
+            cut=sum(now != before for now, before in zip(placed, whole, strict=True)),
+            unspaced=sum(any(map(_is_unspaced, pair)) for pair in pieces),
+        )
+
+    return align
+
+
+def _is_unspaced(side: WordPieces) -> bool:
+    return len(side.ids) > _PIECES_OF_A_WORD and side.words[-1] == 0
+
+
+def word_links(
+    directions: Directions,
+    src_words: Sequence[int],
+    tgt_words: Sequence[int],
+    *,
+    symmetrisation: str,
+    threshold: float,
+) -> Links:
+    """Returns the links of one pair.
+
+    In each direction a piece is linked to the pieces that it chooses with more than
+    `threshold`, or, if that is 0, to the one it chooses most; two words are linked if
+    any of their pieces are. Then both directions are made one.
+
+    Args:
+        directions: X source and Y target pieces.
+        src_words: in which word each source piece stands; those beyond X are cut off.
+        tgt_words: the same of the target.
+        symmetrisation: as in `symmetrisation.symmetrise`.
+        threshold: probability below 1, or 0.
+    """
+    forward = _chosen(directions.src_to_tgt, threshold)
+    backward = _chosen(directions.tgt_to_src, threshold).T
+    src, tgt = (
+        np.asarray(words[:count])
+        for words, count in zip((src_words, tgt_words), forward.shape, strict=True)
+    )
+    linked = symmetrise(
+        _merged(forward, src, tgt), _merged(backward, src, tgt), symmetrisation
+    )
+    return frozenset((int(i), int(j)) for i, j in np.argwhere(linked))
+
+
+def _chosen(probabilities: np.ndarray, threshold: float) -> np.ndarray:
+    if threshold:
+        return probabilities > threshold
+    best = probabilities.argmax(1)
+    return best[:, None] == np.arange(probabilities.shape[1])
+
+
+def _merged(pieces: np.ndarray, src: np.ndarray, tgt: np.ndarray) -> np.ndarray:
+    """Returns [words, words] bool: whether any pieces of two words are linked."""
+    words = np.zeros((src.max() + 1, tgt.max() + 1), bool)
+    i, j = np.nonzero(pieces)
+    words[src[i], tgt[j]] = True
+    return words
+
+
+def diagonal_links(src: Words, tgt: Words) -> Links:
+    """Returns the links of a guess that knows nothing but places, the baseline.
+
+    Source word i of n is linked to target word round(i * m / n) of m, halves to even.
+    """
+    n, m = len(src), len(tgt)
+    return frozenset((i, min(m - 1, round(i * m / n))) for i in range(n) if m)
+
+
+def oddities(cut: int, unspaced: int, max_positions: int) -> Iterator[str]:
+    """Yields the counts of a `WordLinks` as sentences, none for nothing."""
+    if cut:
+        yield (
+            f"{cut:,} pairs are longer than the model's {max_positions} positions and "
+            "were cut; words beyond have no link"
+        )
+    if unspaced:
+        yield (
+            f"{unspaced:,} pairs have a side that is one very long word; text of a "
+            "language written without spaces has to be split by spaces first"
+        )

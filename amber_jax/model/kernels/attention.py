@@ -1,0 +1,248 @@
+"""Attention of a row over itself: one definition, and several forms of it.
+
+The written form runs everywhere, knows every mask and dropout, and is what the others
+are measured by. Kernels of accelerators, where they take the work, never write the
+[B, H, L, L] between the two products to memory.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+from amber_jax.model.activation import once_there
+from amber_jax.model.kernels.dropout import drops, kept, scale_of_kept
+from amber_jax.model.rows import Mask
+from amber_jax.types import Array
+
+_MASKED_SCORE = -1e9  # no real score comes near half of it
+_LEAST_TOTAL = 1e-30  # of a token that attends nothing; it gets zeros
+_FUSED_LENGTH, _FUSED_HEAD = 64, 8  # what cuDNN takes multiples of
+_LARGEST_HEAD = 128  # of cuDNN; Pallas takes multiples of it, too
+# In shorter rows attention is a few percent of the arithmetic, and its probabilities
+# fit; where the kernel begins to win was not measured.
+_LONG_ROW = 512  # tokens
+_TRITON_HEADS = (16, 32, 64, 128)
+_TPU_BLOCKS = (512, 256, 128)  # tokens, what Pallas' kernel can go by
+
+
+def attend(
+    stacked: Array,
+    mask: Mask,
+    *,
+    seeds: Array | None,
+    rate: float,
+    form: str,
+) -> Array:
+    """Returns the values that each token attends, mixed, [B, L, H, K].
+
+    What a kernel does not take is written out: cuDNN takes 16-bit rows of round sizes,
+    and Pallas on a TPU long rows in which tokens see exactly their pair, both without
+    dropout; Triton takes 16-bit rows of any length with heads of round widths.
+
+    Args:
+        stacked: [B, L, 3, H, K], of every token its query, its key, which it is
+            attended by, and its value, which is mixed.
+        mask: who may attend whom; padding gets anything finite.
+        seeds: [B, 2] uint32, of the dropout of probabilities; None for none.
+        rate: of that dropout; probability.
+        form: `Kernels.attention`.
+    """
+    if form == "triton" and _triton_takes(stacked):
+        attend_fused = _on_every_device(_attend_by_triton, rate)
+        return attend_fused(stacked, mask, seeds)
+    query, key, value = _apart(stacked)
+    if not drops(seeds, rate):
+        if form == "mosaic" and not mask.directed and _mosaic_takes(query):
+            attend_pairs = _on_every_device(_attend_pairs)
+            return attend_pairs(query, key, value, mask.pair_ids)
+        if form == "cudnn" and _cudnn_takes(query):
+            return jax.nn.dot_product_attention(
+                query, key, value, mask=mask.dense()[:, None], implementation="cudnn"
+            )
+    return _written(query, key, value, mask, seeds, rate, False)[0]
+
+
+def attend_with_probs(
+    stacked: Array,
+    mask: Mask,
+    *,
+    seeds: Array | None,
+    rate: float,
+) -> tuple[Array, Array]:
+    """Returns what `attend` does, and the probabilities before dropout.
+
+    They are [B, H, L, L] in the activations' dtype, rows are queries. Arguments are as
+    of `attend`; kernels keep the probabilities to themselves, so this is written out.
+    """
+    return _written(*_apart(stacked), mask, seeds, rate, True)
+
+
+def _apart(stacked: Array) -> list[Array]:
+    """Returns query, key and value, each [B, L, H, K]."""
+    return [jnp.squeeze(part, 2) for part in jnp.split(stacked, 3, axis=2)]
+
+
+class _Kept(NamedTuple):
+    """What the backward pass of the written form needs."""
+
+    query: Array
+    key: Array
+    value: Array
+    mask: Mask
+    seeds: Array | None
+    mixed: Array  # [B, L, H, K]
+    normaliser: Array  # [B, H, L, 1] float32, log of the sum of the scores' exp
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+def _written(
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Mask,
+    seeds: Array | None,
+    rate: float,
+    with_probs: bool,
+) -> tuple[Array, Array | None]:
+    return _forward(query, key, value, mask, seeds, rate, with_probs)[0]
+
+
+def _forward(
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Mask,
+    seeds: Array | None,
+    rate: float,
+    with_probs: bool,
+) -> tuple[tuple[Array, Array | None], _Kept]:
+    scores = _scores(query, key, mask)
+    highest = jnp.maximum(scores.max(-1, keepdims=True), _MASKED_SCORE / 2)
+    weights = jnp.exp(scores - highest)
+    total = jnp.maximum(weights.sum(-1, keepdims=True), _LEAST_TOTAL)  # [B, H, L, 1]
+    probs = weights / total
+    staying = _dropped(probs, seeds, rate).astype(value.dtype)
+    mixed = jnp.einsum("bhqs,bshk->bqhk", staying, value)
+    normaliser = highest + jnp.log(total)
+    handed_out = probs.astype(value.dtype) if with_probs else None
+    return (mixed, handed_out), _Kept(query, key, value, mask, seeds, mixed, normaliser)
+
+
+def _backward(
+    rate: float, with_probs: bool, saved: _Kept, grads: tuple[Array, Array | None]
+) -> tuple[Any, ...]:
+    query, key, value, mask, seeds, mixed, normaliser = saved
+    grad, by_probs = grads
+    narrow, exact = value.dtype, {"preferred_element_type": jnp.float32}
+    query = once_there(query, grad[:, :1, :1, :1])
+    probs = jnp.exp(_scores(query, key, mask) - normaliser)
+    staying = _dropped(probs, seeds, rate)
+    by_value = jnp.einsum("bhqs,bqhk->bshk", staying.astype(narrow), grad)
+
+    by_scores = staying * jnp.einsum("bqhk,bshk->bhqs", grad, value, **exact)
+    # What a token's probabilities gain together they lose again.
+    gained = (grad.astype(jnp.float32) * mixed).sum(-1).swapaxes(1, 2)[..., None]
+    if with_probs:
+        more = probs * by_probs.astype(jnp.float32)
+        gained += more.sum(-1, keepdims=True)
+        by_scores += more
+    by_scores = ((by_scores - probs * gained) * _scale(query)).astype(narrow)
+    by_query = jnp.einsum("bhqs,bshk->bqhk", by_scores, key)
+    by_key = jnp.einsum("bhqs,bqhk->bshk", by_scores, query)
+    return by_query, by_key, by_value, None, None
+
+
+_written.defvjp(_forward, _backward)
+
+
+def _scores(query: Array, key: Array, mask: Mask) -> Array:
+    """Returns [B, H, L, L] float32, rows are queries."""
+    exact = {"preferred_element_type": jnp.float32}
+    scores = jnp.einsum("bqhk,bshk->bhqs", query, key, **exact)
+    return jnp.where(mask.dense()[:, None], scores * _scale(query), _MASKED_SCORE)
+
+
+def _scale(query: Array) -> float:
+    return query.shape[-1] ** -0.5
+
+
+def _dropped(x: Array, seeds: Array | None, rate: float) -> Array:
+    """Returns `x` [B, H, L, L] after dropout, without a backward pass of its own."""
+    if not drops(seeds, rate):
+        return x
+    return jnp.where(kept(seeds, x.shape, rate), x * scale_of_kept(rate), 0)
+
+
+def _mosaic_takes(query: Array) -> bool:
+    _, length, _, head = query.shape
+    fits = length >= _LONG_ROW and not length % min(_TPU_BLOCKS)
+    return fits and (head <= _LARGEST_HEAD or not head % _LARGEST_HEAD)
+
+
+def _attend_pairs(query: Array, key: Array, value: Array, pair_ids: Array) -> Array:
+    # Imported here, because that takes a quarter of a second of every start.
+    from jax.experimental.pallas.ops.tpu import flash_attention as tpu_kernel
+
+    # The kernel wants [B, H, L, K].
+    heads_first = (x.swapaxes(1, 2) for x in (query, key, value))
+    tokens = next(one for one in _TPU_BLOCKS if not query.shape[1] % one)
+    sizes = [field.name for field in dataclasses.fields(tpu_kernel.BlockSizes)]
+    mixed = tpu_kernel.flash_attention(
+        *heads_first,
+        segment_ids=tpu_kernel.SegmentIds(pair_ids, pair_ids),
+        sm_scale=query.shape[-1] ** -0.5,
+        block_sizes=tpu_kernel.BlockSizes(
+            **dict.fromkeys(sizes, tokens) | {"block_b": 1}
+        ),
+    )
+    return mixed.swapaxes(1, 2)
+
+
+def _on_every_device(
+    function: Callable[..., Array], *settings: Any
+) -> Callable[..., Array]:
+    """Returns `function` of arrays, run by every device on its own rows.
+
+    After the arrays it gets the settings.
+
+    The compiler cannot divide a hand-written kernel. Under `jit` over several devices
+    the step is traced with their mesh around it; under `pmap` there is nothing to do.
+    """
+
+    def run(*arrays: Any) -> Array:
+        return function(*arrays, *settings)
+
+    mesh = jax.sharding.get_abstract_mesh()
+    if not mesh.auto_axes:
+        return run
+    rows = PartitionSpec(mesh.auto_axes)
+    return jax.shard_map(run, in_specs=rows, out_specs=rows, check_vma=False)
+
+
+def _cudnn_takes(query: Array) -> bool:
+    _, length, _, head = query.shape
+    fits = not length % _FUSED_LENGTH and not head % _FUSED_HEAD
+    return _narrow(query) and fits and head <= _LARGEST_HEAD
+
+
+def _triton_takes(stacked: Array) -> bool:
+    return _narrow(stacked) and stacked.shape[-1] in _TRITON_HEADS
+
+
+def _attend_by_triton(
+    stacked: Array, mask: Mask, seeds: Array | None, rate: float
+) -> Array:
+    # Imported here, because that takes a quarter of a second of every start.
+    from amber_jax.model.kernels import triton
+
+    return triton.attend(stacked, mask, seeds, rate)
+
+
+def _narrow(x: Array) -> bool:
+    """Returns whether it is of 16 bits, for which matrix units are."""
+    return x.dtype in (jnp.bfloat16, jnp.float16)

@@ -1,0 +1,210 @@
+"""Sentence retrieval through `evaluate`, on a tiny model with random weights."""
+
+import json
+
+import numpy as np
+import pytest
+
+from amber_jax import config as settings
+from amber_jax.commands import evaluate
+from amber_jax.errors import UserError
+from amber_jax.evaluation.retrieve import build_retrieval
+from amber_jax.inference.embedding import Pooling, build_embedder, embed_sentences
+from amber_jax.inference.loading import load_model
+from amber_jax.search import nearest
+from amber_jax.search.retrieval import Search, accuracy, find_translations
+from configs import sample_retrieval
+from configs import tatoeba as tatoeba_config
+
+SIDES = {  # language code of the file: (its sentences, the English ones)
+    "deu": (["1 2 3", "4 5", "6", "7 8 9 10"], ["3 2 1", "5 4 4", "6 6", "10 9"]),
+    "fra": (["11 12", "1 2 3", "13 14"], ["12 11", "3 2 1", "14"]),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tatoeba")
+    for code, sides in SIDES.items():
+        for side, sentences in zip((code, "eng"), sides, strict=True):
+            text = "".join(f"{sentence}\n" for sentence in sentences)
+            (path / f"tatoeba.{code}-eng.{side}").write_text(text, "utf-8")
+    return path
+
+
+@pytest.fixture
+def config(folder):
+    """configs/tatoeba.py on that folder, fit for that model."""
+    config = tatoeba_config.get_config()
+    (one,) = config.retrievals
+    one.path, one.max_length, one.batch_size = str(folder), 16, 4
+    return config
+
+
+def run(config, checkpoint, output):
+    results = evaluate.evaluate(config, checkpoint, output, note=print)
+    written = json.loads((output / "results.json").read_text("utf-8"))
+    assert written == {"results": results}
+    return results
+
+
+def test_a_result_says_how_it_was_made_and_what_it_is(config, checkpoint, tmp_path):
+    (result,) = run(config, checkpoint, tmp_path)
+    told = {name: result[name] for name in ("task", "name", "step", "layer", "pooling")}
+    assert told == {
+        "task": "retrieval",
+        "name": "tatoeba",
+        "step": 5,
+        "layer": 2,
+        "pooling": "mean",
+    }
+    assert (result["similarity"], result["neighbours"]) == ("cosine", 0)
+    assert result["candidates"] == {"de": 4, "fr": 3}
+    assert "layers" not in result
+    assert 0 <= result["average"]["both"] <= 1
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "margin"])
+def test_a_curve_holds_the_scores_of_each_layer_alone(
+    config, checkpoint, tmp_path, similarity
+):
+    (one,) = config.retrievals
+    one.similarity = similarity
+    one.layer_curve = True
+    (curve,) = run(config, checkpoint, tmp_path / "curve")
+    assert curve["neighbours"] == {"cosine": 0, "margin": 4}[similarity]
+    one.layer_curve = False
+    for layer in range(3):
+        one.layer = layer
+        (alone,) = run(config, checkpoint, tmp_path / str(layer))
+        assert curve["layers"][str(layer)] == alone["average"]
+    assert alone["scores"] == curve["scores"]
+    assert list(curve["layers"]) == ["0", "1", "2"]
+
+
+def test_a_curve_and_its_settings_are_in_the_table(config, checkpoint, tmp_path):
+    config.retrievals[0].layer_curve = True
+    config.retrievals[0].similarity = "csls"
+    (result,) = run(config, checkpoint, tmp_path)
+    table = evaluate.as_table(result).splitlines()
+    assert table[0].endswith("layer 2, mean pooling without special tokens, csls")
+    both = [100 * mean["both"] for mean in result["layers"].values()]
+    expected = "both directions by layer: 0 {:.1f}%, 1 {:.1f}%, 2 {:.1f}%"
+    assert table[-1] == expected.format(*both)
+
+
+def test_predictions_are_in_xtremes_order_and_score_the_same(
+    config, checkpoint, tmp_path
+):
+    (result,) = run(config, checkpoint, tmp_path)
+    for language, code in (("de", "deu"), ("fr", "fra")):
+        path = tmp_path / "predictions" / "tatoeba" / f"test-{language}.tsv"
+        predicted = [int(line) for line in path.read_text("ascii").splitlines()]
+        english = SIDES[code][1]
+        gold = sorted(range(len(english)), key=lambda row: english[row])
+        share = np.mean([one == own for one, own in zip(predicted, gold, strict=True)])
+        assert share == result["scores"][language]["en_to_xx"]
+    # English sorted is "10 9", "3 2 1", "5 4 4", "6 6".
+    model = load_model(checkpoint)
+    vectors = [
+        embed_sentences(
+            build_embedder(model.config, Pooling(-1, "mean", False)),
+            model.params["encoder"],
+            model.tokenizer,
+            side,
+            max_length=16,
+            batch_size=4,
+        )
+        for side in SIDES["deu"]
+    ]
+    found = find_translations(*vectors, Search())
+    lines = (tmp_path / "predictions" / "tatoeba" / "test-de.tsv").read_text("ascii")
+    assert lines == "".join(f"{found.tgt_to_src[row]}\n" for row in (3, 0, 1, 2))
+    assert accuracy(found) == result["scores"]["de"]
+
+
+def test_vectors_are_those_of_the_layer_scored_with_a_curve_or_without(
+    config, checkpoint
+):
+    model = load_model(checkpoint)
+    (one,) = config.retrievals
+    one.layer = 1
+    vectors = []
+    for one.layer_curve in (False, True):
+        evaluation = build_retrieval(one, model.config, model.tokenizer)
+        vectors.append(evaluation.embed(model.params["encoder"], ["1 2", "3"]))
+    np.testing.assert_array_equal(*vectors)
+    assert vectors[0].shape == (2, 16)
+
+
+def test_a_run_scores_without_writing(config, checkpoint):
+    model = load_model(checkpoint)
+    evaluation = build_retrieval(config.retrievals[0], model.config, model.tokenizer)
+    scores = evaluation.score(model.params["encoder"])
+    record = evaluation.flat(scores)
+    assert record["de/de_to_en"] == scores["de"]["xx_to_en"]
+    assert record["fr/en_to_fr"] == scores["fr"]["en_to_xx"]
+    assert list(record)[-1] == "average"
+
+
+MISTAKES = [
+    ("similarity", "cosinus", "'cosinus', not one of cosine, dot, csls, margin"),
+    ("neighbours", -1, "neighbours is -1"),
+    ("layer", 8, "layer is 8; the model has 2"),
+    ("max_length", 512, "max_length is 512, but the model has 40 positions"),
+    ("pivot", "de", "they need pivot en, not de"),
+    ("max_candidates", 2, "max_candidates 0, not 2"),
+    ("path", "tfds:tatoeba/tatoeba_{language}:train", "languages is empty"),
+    ("path", "nowhere", "nowhere does not exist"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), MISTAKES)
+def test_each_mistake_is_told(config, checkpoint, tmp_path, name, value, reason):
+    config.retrievals[0][name] = value
+    with pytest.raises(
+        UserError, match=r"evaluation tatoeba: |retrievals\[0\]\."
+    ) as caught:
+        evaluate.evaluate(config, checkpoint, tmp_path)
+    assert reason in str(caught.value)
+
+
+def test_a_table_of_other_sentences_is_not_called_tatoeba(config, checkpoint, tmp_path):
+    table = tmp_path / "ours.tsv"
+    table.write_text("key\ten\tde\na\t1 2\t3 4\nb\t5\t6\n", "utf-8")
+    config.retrievals[0].path, config.retrievals[0].predictions = str(table), False
+    (result,) = run(config, checkpoint, tmp_path)
+    assert result["name"] == "ours"
+
+
+def test_an_index_is_refused_for_what_is_no_inner_product(config, checkpoint, tmp_path):
+    config.retrievals[0].index, config.retrievals[0].similarity = "Flat", "margin"
+    with pytest.raises(UserError, match="index 'Flat' cannot find .* by margin"):
+        evaluate.evaluate(config, checkpoint, tmp_path)
+
+
+def test_two_retrievals_cannot_write_the_same_predictions(config, checkpoint, tmp_path):
+    config.retrievals = config.retrievals * 2
+    with pytest.raises(UserError, match="tatoeba, tatoeba would all write the same"):
+        evaluate.evaluate(config, checkpoint, tmp_path)
+
+
+def test_a_config_knows_the_similarities_that_there_are():
+    assert settings.SIMILARITIES == nearest.SIMILARITIES
+
+
+def test_the_configs_are_the_protocols_they_name():
+    (amber,) = tatoeba_config.get_config().retrievals
+    (xtreme,) = tatoeba_config.get_config("xtreme").retrievals
+    assert (amber.layer, amber.special_tokens, amber.similarity) == (
+        -1,
+        False,
+        "cosine",
+    )
+    assert (xtreme.layer, xtreme.special_tokens, xtreme.max_length) == (8, True, 512)
+    assert xtreme.similarity == "cosine" and amber.predictions and xtreme.predictions
+    centred = [one.centre for one in sample_retrieval.get_config("centred").retrievals]
+    assert centred == [False, False, True, True]
+    for file, name in ((tatoeba_config, "xtrem"), (sample_retrieval, "central")):
+        with pytest.raises(UserError, match=f"variant '{name}' is unknown"):
+            file.get_config(name)

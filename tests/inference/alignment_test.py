@@ -1,0 +1,179 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from amber_jax.inference.alignment import build_aligner, fitted, view_pair
+from amber_jax.inference.loading import init_params
+from amber_jax.tokenization.tokenizer import SpecialTokens
+
+PAD, UNK, CLS, SEP, MASK = range(5)
+SPECIAL = SpecialTokens(PAD, UNK, CLS, SEP, MASK)
+PAIRS = [
+    ([10, 11, 12], [20, 21, 22, 23, 24]),
+    ([13], [25]),
+    ([14, 15, 16, 17, 18, 19], [26, 27]),
+    ([10, 11, 12], [20, 21, 22, 23, 24]),  # the first once more
+    (list(range(5, 23)), list(range(30, 49))),  # as long as the model allows
+]
+HOW = [("attention", -1), ("similarity", -1), ("similarity", 0), ("similarity", 1)]
+
+
+@pytest.fixture(scope="module")
+def align(params, encoder_config):
+    """A function: pairs to directions, by method and layer."""
+    aligners = {
+        how: build_aligner(encoder_config, SPECIAL, method=how[0], layer=how[1])
+        for how in HOW
+    }
+    return lambda pairs, how: aligners[how](params, pairs)
+
+
+def directed_mask(first, second):
+    """Who may attend whom: the first side itself, the second also what came before."""
+    length = first + second
+    mask = np.zeros((length, length), bool)
+    for query in range(length):
+        for key in range(length):
+            mask[query, key] = key < first or (query >= first and key < query)
+    return mask
+
+
+def choice_of_second(numpy_bert, first, second):
+    """How the second side's pieces choose among the first's, in NumPy, alone."""
+    ids = [CLS, *first, SEP, *second, SEP]
+    before = len(first) + 2
+    sides = [0] * before + [1] * (len(second) + 1)
+    mask = directed_mask(before, len(second) + 1)
+    _, attention = numpy_bert(ids, sides, range(len(ids)), mask)
+    mean = attention[-1].mean(0)
+    probs = mean[before : before + len(second), 1 : 1 + len(first)]
+    return probs / probs.sum(1, keepdims=True)
+
+
+def states_of(numpy_bert, text, layer):
+    ids = [CLS, *text, SEP]
+    everything = np.ones((len(ids), len(ids)), bool)
+    states, _ = numpy_bert(ids, [0] * len(ids), range(len(ids)), everything)
+    return states[layer][1:-1]
+
+
+def softmax(scores):
+    exp = np.exp(scores - scores.max(1, keepdims=True))
+    return exp / exp.sum(1, keepdims=True)
+
+
+def test_attention_is_that_of_the_directed_passes(align, numpy_bert):
+    for (src, tgt), found in zip(PAIRS, align(PAIRS, HOW[0]), strict=True):
+        expected = choice_of_second(numpy_bert, tgt, src)
+        np.testing.assert_allclose(found.src_to_tgt, expected, atol=1e-5)
+        expected = choice_of_second(numpy_bert, src, tgt)
+        np.testing.assert_allclose(found.tgt_to_src, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", HOW[1:])
+def test_similarity_is_the_softmax_of_products_at_the_layer(align, numpy_bert, how):
+    for (src, tgt), found in zip(PAIRS, align(PAIRS, how), strict=True):
+        x, y = (states_of(numpy_bert, side, how[1]) for side in (src, tgt))
+        np.testing.assert_allclose(found.src_to_tgt, softmax(x @ y.T), atol=1e-4)
+        np.testing.assert_allclose(found.tgt_to_src, softmax(y @ x.T), atol=1e-4)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_many_pairs_together_give_what_each_gives_alone(align, how):
+    rng = np.random.default_rng(0)
+    pairs = [
+        tuple(rng.integers(5, 60, count).tolist() for count in rng.integers(1, 18, 2))
+        for _ in range(60)
+    ]
+    together = align(pairs, how)
+    for number in (0, 7, 30, 59):
+        (alone,) = align([pairs[number]], how)
+        for one, other in zip(alone, together[number], strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_choices_are_probabilities_over_the_other_side(align, how):
+    for (src, tgt), found in zip(PAIRS, align(PAIRS, how), strict=True):
+        assert found.src_to_tgt.shape == (len(src), len(tgt))
+        assert found.tgt_to_src.shape == (len(tgt), len(src))
+        for probs in found:
+            assert probs.dtype == np.float32 and (probs >= 0).all()
+            np.testing.assert_allclose(probs.sum(1), 1, atol=1e-5)
+
+
+def test_no_pairs_have_no_directions(align):
+    assert align([], HOW[0]) == [] == align([], HOW[1])
+
+
+@pytest.mark.parametrize("method", ["attention", "similarity"])
+def test_pairs_of_all_lengths_meet_in_one_call(encoder_config, method):
+    config = dataclasses.replace(encoder_config, max_positions=320, num_layers=1)
+    params = jax.jit(init_params, static_argnums=0)(config, jax.random.key(1))
+    aligner = build_aligner(config, SPECIAL, method=method, layer=-1)
+    rng = np.random.default_rng(1)
+    pairs = [
+        tuple(rng.integers(5, 60, count).tolist() for count in sizes)
+        for sizes in ((160, 150), (3, 4), (60, 66))
+    ]
+    for pair, together in zip(pairs, aligner(params, pairs), strict=True):
+        (alone,) = aligner(params, [pair])
+        np.testing.assert_allclose(alone.src_to_tgt, together.src_to_tgt, atol=1e-5)
+        np.testing.assert_allclose(alone.tgt_to_src, together.tgt_to_src, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["attention", "similarity"])
+def test_a_row_may_hold_more_than_the_model_has_positions(align, method):
+    # Six pairs of 40 tokens stand in a row of 256; positions begin anew in each.
+    found = align([PAIRS[-1]] * 9, (method, -1))
+    for one in found[1:]:
+        np.testing.assert_allclose(one.src_to_tgt, found[0].src_to_tgt, atol=1e-5)
+
+
+def test_a_pair_is_cut_to_the_positions_that_its_sides_share():
+    src, tgt = list(range(10)), list(range(20, 26))
+    assert fitted((src, tgt), 19, method="attention") == (src, tgt)
+    assert fitted((src, tgt), 15, method="attention") == (src[:6], tgt)
+    assert fitted((src, tgt), 10, method="attention") == (src[:4], tgt[:3])
+
+
+def test_sides_alone_are_cut_alone():
+    src, tgt = list(range(10)), list(range(20, 26))
+    assert fitted((src, tgt), 12, method="similarity") == (src, tgt)
+    assert fitted((src, tgt), 7, method="similarity") == (src[:5], tgt[:5])
+
+
+class Letters:
+    """A tokenizer of one piece a character, for what `view_pair` asks of one."""
+
+    special = SPECIAL
+
+    def encode_batch(self, texts):
+        return [[ord(character) - ord("a") + 5 for character in t] for t in texts]
+
+    def pieces(self, ids):
+        return [chr(i - 5 + ord("a")) for i in ids]
+
+
+def test_the_view_of_a_pair_shows_the_same_attention(align, params, encoder_config):
+    view = view_pair(params, encoder_config, Letters(), "fghi", "abc")
+    (found,) = align([([10, 11, 12, 13], [5, 6, 7])], HOW[0])
+    assert (view.src_pieces, view.tgt_pieces) == (list("fghi"), list("abc"))
+    for shown, expected in (
+        (view.src_to_tgt, found.src_to_tgt),
+        (view.tgt_to_src, found.tgt_to_src),
+    ):
+        scaled = shown / shown.sum(1, keepdims=True)
+        np.testing.assert_allclose(scaled, expected, atol=1e-5)
+
+
+def test_the_view_of_a_pair_shows_cosines_of_the_sides_alone(
+    params, encoder_config, numpy_bert
+):
+    view = view_pair(params, encoder_config, Letters(), "fghi", "abc")
+    x = states_of(numpy_bert, [10, 11, 12, 13], -1)
+    y = states_of(numpy_bert, [5, 6, 7], -1)
+    x, y = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (x, y))
+    np.testing.assert_allclose(view.similarity, x @ y.T, atol=1e-5)

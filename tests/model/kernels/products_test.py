@@ -1,0 +1,70 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from amber_jax.model.kernels.products import Dense, project, side_by_side
+
+
+@pytest.fixture(scope="module", params=[(8, 3), (3, 8)], ids=["tall", "wide"])
+def operands(request):
+    rng = np.random.default_rng(0)
+    shapes = (2, 5, request.param[0]), request.param
+    return tuple(jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_value_and_gradient_are_those_of_a_plain_product(operands, turned):
+    def through(product):
+        return jax.value_and_grad(
+            lambda x, kernel: jnp.sin(product(x, kernel)).sum(), argnums=(0, 1)
+        )(*operands)
+
+    ours = through(lambda x, kernel: project(x, kernel, turned))
+    plain = through(jnp.matmul)
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_tall_kernels_gradient_is_turned_where_it_is_wanted(operands, turned):
+    x, kernel = operands
+    program = str(
+        jax.make_jaxpr(jax.grad(lambda k: project(x, k, turned).sum()))(kernel)
+    )
+    wanted = turned and kernel.shape == (8, 3)
+    assert ("optimization_barrier" in program) == wanted
+
+
+def test_gradients_keep_their_operands_types(operands):
+    narrow = [x.astype(jnp.bfloat16) for x in operands]
+    gradient = jax.grad(lambda *xs: project(*xs, True).sum(), argnums=(0, 1))(*narrow)
+    assert [x.dtype for x in gradient] == [jnp.bfloat16, jnp.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_layers_side_by_side_give_what_each_gives_alone(operands, dtype):
+    x, kernel = operands
+    layer = Dense(*kernel.shape, dtype=dtype, initializer_range=1.0, turned=False)
+    params = [layer.init(jax.random.key(seed), x) for seed in range(3)]
+    params = [jax.tree.map(lambda p: p + 0.5, one) for one in params]
+
+    def together(params):
+        bound = tuple(layer.bind(one) for one in params)
+        return side_by_side(bound, x)
+
+    def apart(params):
+        return jnp.concatenate([layer.apply(one, x) for one in params], axis=-1)
+
+    found, expected = (
+        jax.value_and_grad(lambda p, f=f: jnp.sin(f(p).astype(jnp.float32)).sum())(
+            params
+        )
+        for f in (together, apart)
+    )
+    assert together(params).dtype == dtype
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        found,
+        expected,
+    )

@@ -1,0 +1,486 @@
+"""What pretraining plans, writes and refuses, before and besides its steps."""
+
+import functools
+import json
+import lzma
+import re
+import shutil
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_run
+
+from amber_jax.errors import UserError
+from amber_jax.inference.loading import initial_checkpoint
+from amber_jax.pretraining import run as pretrain
+from amber_jax.tokenization import load_tokenizer
+from amber_jax.training import checkpoint as checkpoints
+from amber_jax.training.metrics import read_metrics
+from amber_jax.training.profile import Window
+from configs import amber_base
+
+VOCABULARY = Path(__file__).parent / "data" / "mbert_vocab.txt.xz"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return tiny_run.write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def one_stage(corpus):
+    config = tiny_run.get_config()
+    config.corpus = str(corpus)
+    config.stages = config.stages[:1]
+    return config
+
+
+@pytest.fixture
+def config(corpus):
+    """A run of one stage of three steps on monolingual rows."""
+    return one_stage(corpus)
+
+
+@pytest.fixture
+def damaged(corpus, tmp_path):
+    """A copy of the corpus that a test may damage."""
+    return shutil.copytree(corpus, tmp_path / "damaged")
+
+
+def refused(config, workdir, *words):
+    """Asserts that the run is refused, with these words."""
+    with pytest.raises(UserError) as caught:
+        pretrain.pretrain(config, workdir)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    for word in words:
+        assert str(word) in sentence
+    return sentence
+
+
+def test_a_corpus_that_is_not_there_is_refused(config, tmp_path):
+    config.corpus = str(tmp_path / "none")
+    refused(config, tmp_path / "run", config.corpus, "no manifest.json found")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_corpus_whose_rows_were_made_with_another_tokenizer_is_refused(
+    config, damaged, tmp_path
+):
+    shutil.rmtree(damaged / "tokenizer")
+    tiny_run.save_tokenizer(damaged / "tokenizer", words=40)
+    config.corpus = str(damaged)
+    refused(config, tmp_path, damaged, "its rows were made with", "build the corpus")
+
+
+def test_a_corpus_whose_tokenizer_was_changed_is_refused(config, damaged, tmp_path):
+    with (damaged / "tokenizer" / "vocab.txt").open("a") as file:
+        file.write("another\n")
+    config.corpus = str(damaged)
+    refused(config, tmp_path, damaged / "tokenizer", "fingerprint")
+
+
+def test_a_corpus_without_its_tokenizer_is_refused(config, damaged, tmp_path):
+    shutil.rmtree(damaged / "tokenizer")
+    config.corpus = str(damaged)
+    refused(config, tmp_path, damaged / "tokenizer")
+
+
+def test_a_truncated_shard_is_refused(config, damaged, tmp_path):
+    shard = sorted(damaged.rglob("*.tfrecord"))[0]
+    shard.write_bytes(shard.read_bytes()[:-4])
+    config.corpus = str(damaged)
+    refused(config, tmp_path, shard, "the manifest says")
+
+
+def test_a_corrupt_shard_is_refused_unless_verification_is_off(
+    config, damaged, tmp_path
+):
+    shard = sorted(damaged.rglob("*.tfrecord"))[0]
+    data = bytearray(shard.read_bytes())
+    data[99] ^= 8
+    shard.write_bytes(data)
+    config.corpus = str(damaged)
+    refused(config, tmp_path, shard, "corrupt")
+    config.verify_corpus = False
+    pretrain.prepare(config)
+
+
+def test_a_damaged_manifest_is_refused(config, damaged, tmp_path):
+    manifest = damaged / "manifest.json"
+    manifest.write_text(manifest.read_text()[:-40])
+    config.corpus = str(damaged)
+    refused(config, tmp_path, manifest, "damaged")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("model.vocab_size", 63, ["vocab_size is 63", "64 entries", "set it to 0"]),
+        ("model.max_positions", 31, ["max_positions is 31", "rows of 32", "need 32"]),
+        ("word_alignment.max_position_offset", 9, ["offsets up to 9 need 41"]),
+        ("num_devices", -1, ["num_devices is -1"]),
+        ("model.num_heads", 0, ["model.num_heads is 0"]),
+        ("model.num_segments", 0, ["model.num_segments is 0"]),
+        ("seed", 2**70, ["seed is about 2^70"]),
+        ("optimizer.clip_norm", float("nan"), ["optimizer.clip_norm is nan"]),
+        ("num_devices", 9, ["num_devices is 9 but 8 devices are visible"]),
+        ("backend", "tpu", ["backend is 'tpu', not one of pmap, jit"]),
+        ("max_skipped_in_a_row", 0, ["max_skipped_in_a_row is 0"]),
+        ("peak_tflops", -1.0, ["peak_tflops is -1.0"]),
+        ("init_checkpoint", "/nowhere", ["no complete checkpoint in /nowhere"]),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(config, key, value, words, tmp_path):
+    with config.unlocked():
+        config.update_from_flattened_dict({key: value})
+    refused(config, tmp_path, *words)
+
+
+def test_rows_that_the_devices_do_not_divide_are_refused(config, tmp_path):
+    config.num_devices, config.row_multiple = 8, 4
+    config.stages[0].monolingual_pairs = 20
+    refused(config, tmp_path, "12 mono rows", "8 devices", "row_multiple")
+
+
+def test_micro_batches_that_do_not_divide_the_rows_are_refused(config, tmp_path):
+    config.num_devices = 8
+    config.stages[0].micro_batches = 4
+    refused(config, tmp_path, "mono rows", "(8 x 4)", "a multiple of 32")
+
+
+def test_a_stage_without_its_kind_of_text_is_refused(tmp_path):
+    streams = {"mono": {"en": 1}, "pair": {}}
+    config = tiny_run.get_config()
+    config.corpus = str(tiny_run.write_corpus(tmp_path / "mono", streams=streams))
+    refused(config, tmp_path, "stage aligned wants pair rows", "has none")
+
+
+def test_evaluation_sentences_that_are_not_there_are_refused(config, tmp_path):
+    with config.unlocked():
+        config.evaluations = (tiny_run.retrieval(tmp_path / "none.tsv"),)
+    refused(config, tmp_path, "evaluation toy", tmp_path / "none.tsv", "does not exist")
+    with pytest.raises(UserError, match=r"none\.tsv does not exist"):
+        pretrain.dry_run(config, lambda _: None)
+
+
+def test_without_evaluations_in_between_there_are_none_at_the_ends(corpus, tmp_path):
+    table = tmp_path / "pairs.tsv"
+    table.write_text("en\tfr\n1\t2\n3\t4\n")
+    config = one_stage(corpus)
+    with config.unlocked():
+        config.evaluations = (tiny_run.retrieval(table),)
+    config.evaluate_every = 0
+    for _ in ("run", "run again"):
+        pretrain.pretrain(config, tmp_path / "run")
+        lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+        assert [line["kind"] for line in lines] == ["train"] * 3
+
+
+def test_the_schedule_of_each_stage_is_told(corpus):
+    config = tiny_run.get_config()
+    config.corpus = str(corpus)
+    for one, name in zip(config.stages, ("wsd", "cosine"), strict=True):
+        one.schedule = name
+    config.stages[0].decay_steps = 2
+    *_, first, second = pretrain.describe(pretrain.prepare(config)).split("\n")
+    assert first.endswith(
+        "0.01 after 1 steps, then constant, in the last 2 steps linear to 0"
+    )
+    assert second.endswith("0.01 after 1 steps, then a cosine to 0")
+
+
+def test_a_workdir_that_is_a_file_is_refused(config, tmp_path):
+    (tmp_path / "run").write_text("mine")
+    refused(config, tmp_path / "run", tmp_path / "run", "wanted a folder")
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+@pytest.fixture(scope="module")
+def finished(corpus, tmp_path_factory):
+    """The workdir of `config`, run to its end, and the state it ended with."""
+    workdir = tmp_path_factory.mktemp("finished")
+    return workdir, pretrain.pretrain(one_stage(corpus), workdir)
+
+
+def test_a_run_leaves_its_config_its_metrics_and_whole_checkpoints(
+    config, corpus, finished
+):
+    workdir, _ = finished
+    assert sorted(path.name for path in workdir.iterdir()) == [
+        "checkpoints",
+        "config.json",
+        "metrics.jsonl",
+    ]
+    assert json.loads((workdir / "config.json").read_text())["corpus"] == str(corpus)
+    lines = read_metrics(workdir / "metrics.jsonl")
+    assert [(line["kind"], line["stage"], line["step"]) for line in lines] == [
+        ("train", "monolingual", 1),
+        ("train", "monolingual", 2),
+        ("train", "monolingual", 3),
+    ]
+    names = {"loss", "masked_lm", "mlm", "learning_rate", "grad_norm", "tokens"}
+    assert names | {"tokens_per_second", "skipped_steps"} <= lines[1].keys()
+    rates = [line["learning_rate"] for line in lines]
+    assert rates == pytest.approx([1e-2, 1e-2, 5e-3])
+    found = checkpoints.find_checkpoint(workdir)
+    assert found.step == 3
+    assert found.run["stage"] == "monolingual"
+    assert found.run["versions"]["jax"] == jax.__version__
+    tokenizer = load_tokenizer(found.path / "tokenizer")
+    assert tokenizer.fingerprint == found.run["tokenizer_fingerprint"]
+
+
+def test_a_resumed_run_with_another_config_is_refused_with_every_difference(
+    config, finished
+):
+    workdir, _ = finished
+    config.seed = 5
+    config.model.num_layers = 3
+    config.stages[0].peak_learning_rate = 0.5
+    config.log_every = 7  # free to change
+    sentence = refused(
+        config,
+        workdir,
+        workdir / "checkpoints" / "3",
+        "seed was 0 and is 5",
+        "model.num_layers was 2 and is 3",
+        "stages[0].peak_learning_rate was 0.01 and is 0.5",
+        "use another --workdir",
+    )
+    assert "log_every" not in sentence
+
+
+def test_a_resumed_run_on_another_corpus_is_refused(config, finished, tmp_path):
+    workdir, _ = finished
+    config.corpus = str(tiny_run.write_corpus(tmp_path / "other", seed=1))
+    refused(config, workdir, "the corpus is another one")
+
+
+def test_a_run_may_be_resumed_on_other_devices_and_from_a_moved_corpus(
+    config, corpus, finished, tmp_path
+):
+    workdir = shutil.copytree(finished[0], tmp_path / "run")
+    config.corpus = str(shutil.copytree(corpus, tmp_path / "moved"))
+    config.backend, config.num_devices = "jit", 2
+    state = pretrain.pretrain(config, workdir)
+    for one, other in zip(
+        jax.tree.leaves(state.params),
+        jax.tree.leaves(finished[1].params),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+        assert len(one.sharding.device_set) == 2
+
+
+def test_a_run_may_begin_with_the_parameters_of_another(config, finished, tmp_path):
+    workdir, state = finished
+    config.init_checkpoint = str(workdir)
+    config.seed = 1
+    run = pretrain.prepare(config)
+    first = pretrain._first_state(run, None)
+    assert int(first.step) == 0
+    for one, other in zip(
+        jax.tree.leaves(first.params), jax.tree.leaves(state.params), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(first.opt_state))
+
+
+@pytest.fixture
+def continued(config, finished):
+    """A run that begins with the parameters of another one."""
+    config.init_checkpoint = str(finished[0])
+    return config
+
+
+def refused_at_once(config, workdir, *words):
+    """Asserts that neither the run nor its dry run begins."""
+    refused(config, workdir, *words)
+    assert not workdir.exists()
+    with pytest.raises(UserError) as caught:
+        pretrain.dry_run(config, lambda _: None)
+    for word in words:
+        assert str(word) in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [40, 59])  # fewer, and as many others
+def test_parameters_of_another_tokenizer_are_refused(words, continued, tmp_path):
+    other = tmp_path / "words" / "vocab.txt"
+    tiny_run.save_tokenizer(other.parent, words=words)
+    other.write_text(other.read_text("utf-8").replace("\n9\n", "\nnine\n"), "utf-8")
+    continued.corpus = str(
+        tiny_run.write_corpus(tmp_path / "corpus", tokenizer=load_tokenizer(other))
+    )
+    refused_at_once(continued, tmp_path / "run", "another tokenizer")
+
+
+@pytest.mark.parametrize(
+    ("size", "value"),
+    [
+        *(("num_heads", 4), ("num_layers", 3), ("hidden_size", 32)),
+        *(("intermediate_size", 16), ("max_positions", 64), ("num_segments", 3)),
+        ("vocab_size", 100),
+    ],
+)
+def test_parameters_of_an_encoder_of_another_size_are_refused(
+    size, value, continued, tmp_path
+):
+    continued.model[size] = value
+    refused_at_once(continued, tmp_path / "run", size, value)
+
+
+def test_what_parameters_do_not_depend_on_may_change(continued, finished):
+    continued.model.hidden_dropout = 0.25
+    continued.model.attention_dropout = 0.25
+    continued.model.initializer_range = 0.5
+    continued.model.dtype = "bfloat16"
+    continued.model.remat = True
+    run = pretrain.prepare(continued)
+    params = pretrain.abstract_state(run).params
+    source = initial_checkpoint(finished[0], run.encoder, run.tokenizer, params)
+    assert source.step == 3
+
+
+def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_used(
+    config, finished, tmp_path, capsys
+):
+    workdir = shutil.copytree(finished[0], tmp_path / "run")
+    (workdir / "checkpoints" / "3" / "run.json").write_text("{}")
+    state = pretrain.pretrain(config, workdir)
+    said = capsys.readouterr().out
+    assert f"checkpoint {workdir}/checkpoints/3 is not used: run.json has 2" in said
+    assert f"resuming from {workdir}/checkpoints/2" in said
+    for one, other in zip(
+        jax.tree.leaves(state), jax.tree.leaves(finished[1]), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_memory_of_a_step_is_told_before_the_first(config, tmp_path, capsys):
+    pretrain.pretrain(config, tmp_path)
+    said = capsys.readouterr().out.splitlines()
+    (place,) = [n for n, line in enumerate(said) if "besides the state" in line]
+    number = re.fullmatch(
+        r"stage monolingual: besides the state, a step takes ([\d,]+) bytes per device",
+        said[place],
+    )
+    assert int(number[1].replace(",", "")) > 0
+    assert said[place + 1].startswith("monolingual 1/3  loss ")
+
+
+def test_the_work_of_a_step_is_that_of_its_losses(corpus, tmp_path):
+    config = tiny_run.get_config("sa")
+    config.corpus, config.peak_tflops, config.num_devices = str(corpus), 0.5, 2
+    pretrain.pretrain(config, tmp_path)
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    # The first step of a stage waits for the compiler and has no speed.
+    timed = [line for line in lines if "mfu" in line]
+    assert [line["step"] for line in timed] == [2, 3, 5, 6]
+    for line in timed:
+        per_second = line["model_flops_per_second"]
+        assert line["mfu"] == pytest.approx(per_second / 1e12)
+        line["per_token"] = per_second / line["tokens_per_second"]
+    alone, aligned = timed[1]["per_token"], timed[3]["per_token"]
+    assert 2 < aligned / alone < 4
+
+
+def test_a_profiled_run_is_the_same_run_with_a_trace(config, finished, tmp_path):
+    state = pretrain.pretrain(config, tmp_path, profile=Window(2, 3))
+    for one, other in zip(
+        jax.tree.leaves(state), jax.tree.leaves(finished[1]), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
+    planes = jax.profiler.ProfileData.from_file(str(trace)).planes
+    names = {e.name for plane in planes for line in plane.lines for e in line.events}
+    parts = {"train", "wait for data", "put", "dispatch", "wait for the device"}
+    assert parts <= names
+    assert not list(finished[0].rglob("*.xplane.pb"))
+
+
+def test_loss_weights_wait_rise_and_stay():
+    one = {"weight": 2.0, "start_step": 10, "warmup_steps": 4}
+    off = {"weight": 0.0, "start_step": 0, "warmup_steps": 0}
+    weights = functools.partial(pretrain.loss_weights, {"words": one, "off": off})
+    found = {step: weights(jnp.int32(step)) for step in (0, 9, 10, 11, 13, 99)}
+    assert {step: list(scale) for step, scale in found.items()} == dict.fromkeys(
+        found, ["words"]
+    )
+    assert [float(scale["words"]) for scale in found.values()] == [
+        *(0.0, 0.0, 0.5, 1.0, 2.0, 2.0)
+    ]
+
+
+@pytest.fixture(scope="module")
+def mbert_corpus(tmp_path_factory):
+    """Rows of 256 tokens of the vocabulary of multilingual BERT."""
+    folder = tmp_path_factory.mktemp("mbert")
+    (folder / "vocab.txt").write_bytes(lzma.decompress(VOCABULARY.read_bytes()))
+    return tiny_run.write_corpus(
+        folder / "corpus",
+        tokenizer=load_tokenizer(folder / "vocab.txt"),
+        row_length=256,
+        max_pairs=4,
+    )
+
+
+def parameters_of_base(vocabulary=119_547, hidden=768, inner=3072, layers=12):
+    """Returns how many numbers a BERT of these sizes and its MLM head have."""
+    norm = 2 * hidden
+    square = hidden * hidden + hidden
+    embeddings = (vocabulary + 512 + 2) * hidden + norm
+    layer = 4 * square + 2 * hidden * inner + inner + hidden + 2 * norm
+    return embeddings + layers * layer + square + norm + vocabulary
+
+
+def test_the_base_config_lowers_for_eight_devices_under_both_back_ends(mbert_corpus):
+    begin = time.monotonic()
+    assert parameters_of_base() == 177_974_523
+    for backend in ("pmap", "jit"):
+        config = amber_base.get_config()
+        config.corpus, config.backend = str(mbert_corpus), backend
+        said = []
+        pretrain.dry_run(config, said.append)
+        lines = "\n".join(said).split("\n")
+        assert lines[0] == (
+            "parameters 177,974,523; 12 layers of 768, vocabulary 119,547"
+        )
+        # Parameters and two moments, the counters of the state and of Adam.
+        size = 3 * 4 * parameters_of_base() + 4 * 4
+        assert f"state per device {size:,} bytes" in lines[1]
+        assert f"8 devices, backend {backend}" in lines[1]
+        assert lines[2].startswith("kernels: attention written, layers side_by_side")
+        assert "stage monolingual: steps 1-1,000,000; a batch is " in lines[3]
+        assert "stage aligned: steps 1,000,001-2,000,000" in lines[4]
+        for word in ("mono rows of 256", "pair rows of 256", "pairs", "real tokens"):
+            assert word in lines[4]
+        assert "masked_lm x1, sentence_alignment x1, word_alignment x1" in lines[4]
+        assert "learning rate 0.0001 after 10,000 steps, then linear to 0" in lines[4]
+        assert [line.split(" (")[0] for line in lines[5:]] == [
+            "stage monolingual: the train step lowers",
+            "stage aligned: the train step lowers",
+        ]
+    assert time.monotonic() - begin < 60
+
+
+def test_the_base_config_spreads_its_state_under_fsdp(mbert_corpus):
+    config = amber_base.get_config()
+    config.corpus, config.backend, config.fsdp = str(mbert_corpus), "jit", True
+    said = pretrain.describe(pretrain.prepare(config))
+    # All but the vocabulary's bias, which 8 does not divide, and the counters.
+    whole = 3 * 4 * parameters_of_base()
+    share = (whole - 3 * 4 * 119_547) // 8 + 3 * 4 * 119_547 + 4 * 4
+    assert f"state per device {share:,} bytes" in said
+    assert "with fsdp" in said
+
+
+def test_a_dry_run_writes_nothing(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = []
+    pretrain.dry_run(config, said.append)
+    assert said[0].startswith("parameters ")
+    assert list(tmp_path.iterdir()) == []
