@@ -202,8 +202,9 @@ def _one_part(
     hits = ((picked >= highest) * weights).sum()
     if not with_gradient:
         return _Part(loss, hits, None, None, None)
-    by_logits = jnp.exp(logits - normaliser[:, None]) * weights[:, None]
-    by_logits = by_logits.at[jnp.arange(len(x)), targets].add(-weights)
+    # Not a scatter, which would write and read all of it once more.
+    hit = jnp.arange(len(table))[None] == targets[:, None]
+    by_logits = (jnp.exp(logits - normaliser[:, None]) - hit) * weights[:, None]
     narrow = by_logits.astype(x.dtype)
     by_table = jax.lax.dot_general(narrow, x, (((0,), (0,)), ((), ())), **exact)
     by_features = jnp.matmul(narrow, table).reshape(rows[0].shape)

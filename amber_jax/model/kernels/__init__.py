@@ -15,7 +15,7 @@ FORMS = {
     "tall_gradients": ("straight", "turned"),
 }
 """What every field of `Kernels` may be; the first is the plain one."""
-_OLDEST_CAPABILITY = 8.0  # Ampere's, of cuDNN's attention
+_OLDEST_CAPABILITY = 8.0  # Ampere's, the first with bfloat16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Kernels:
     """The forms of an encoder's arithmetic; what is not said is plain."""
 
     attention: str = "written"
-    """Written out, or by cuDNN or Pallas' Mosaic kernel for whatever they take."""
+    """Written out, or by a kernel for whatever it takes: cuDNN's, ours for Triton, or
+    Mosaic's."""
     layers: str = "side_by_side"
     """In the compiled program: a layer after the other, or one that is run in a loop.
     A loop compiles faster and copies what it keeps for the backward pass."""
@@ -55,7 +56,8 @@ def _suited_to(device: Any) -> Kernels:
         return Kernels(tall_gradients="turned")
     if device.platform == "tpu":
         return Kernels(attention="mosaic", layers="loop", heads="together")
-    attention = "cudnn" if _capability(device) >= _OLDEST_CAPABILITY else "written"
+    # Triton's takes less time with dropout than cuDNN's, which has none to use.
+    attention = "triton" if _capability(device) >= _OLDEST_CAPABILITY else "written"
     return Kernels(attention=attention, heads="together")
 
 

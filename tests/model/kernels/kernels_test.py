@@ -12,7 +12,7 @@ from amber_jax.model.kernels import FORMS, Kernels, suited_to
         ({"platform": "cpu"}, ("written", "side_by_side", "apart", "turned")),
         (
             {"platform": "gpu", "compute_capability": "9.0"},
-            ("cudnn", "side_by_side", "together", "straight"),
+            ("triton", "side_by_side", "together", "straight"),
         ),
         (
             {"platform": "gpu", "compute_capability": "7.5"},
