@@ -38,9 +38,9 @@ def gelu(x: Array) -> Array:
 def _share_below(wide: Array, dtype: Any) -> Array:
     """Returns the normal distribution's share below `wide`, float32.
 
-    Close to 0 `erfc` alone is right to the last digit. It takes four times as many
-    operations as `erf`, more than a GPU has while it reads and writes 16 bits, and those
-    do not show the difference.
+    Close to 0 `erfc` alone is right to the last digit, which 16 bits do not show. It
+    takes four times as many operations as `erf`: a GPU has not so many while it reads
+    and writes a number.
     """
     if dtype.itemsize > 2:
         return 0.5 * jax.lax.erfc(-wide * _SQRT_HALF)
