@@ -86,21 +86,23 @@ def cuts(device: Any) -> Iterator[dict[str, Any]]:
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         compiled = {}
         for count, length, lengths in shapes:
-            given = _packed(count, length, lengths)
+            passes = _passes(_packed(count, length, lengths))
             more = one_block if length == 128 else ()
             for name, sizes in (
                 *(("forward", sizes) for sizes in (None, *forward)),
                 *(("backward", sizes) for sizes in (None, *backward, *more)),
             ):
                 key = f"{name} of {count} x {length}, {lengths}", sizes
+                run, args = passes[name]
                 with _cut(name, sizes):
-                    lowered, given_of_pass = _lowered(name, given)
-                compiled[key] = pool.submit(lowered.compile), given_of_pass
+                    # A function of its own: what is traced is kept by its function.
+                    lowered = jax.jit(lambda *args, run=run: run(*args)).lower(*args)
+                compiled[key] = pool.submit(lowered.compile), args
         concurrent.futures.wait([future for future, _ in compiled.values()])
-    for (name, sizes), (future, given) in compiled.items():
+    for (name, sizes), (future, args) in compiled.items():
         line = {"blocks": name, "cut": sizes or "as chosen"}
         try:
-            yield {**line, "us": _microseconds(future.result(), given)}
+            yield {**line, "us": _microseconds(future.result(), args)}
         except jax.errors.JaxRuntimeError as error:  # more than the chip has
             yield {**line, "error": str(error)[:120]}
 
@@ -115,18 +117,18 @@ def _cut(name: str, sizes: tuple[int, ...] | None) -> Iterator[None]:
         yield
 
 
-def _lowered(name: str, given: _Rows) -> tuple[Any, tuple[Any, ...]]:
-    """Returns a pass of the kernel, and what it takes."""
+def _passes(given: _Rows) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Returns the passes of the kernel, each with what it takes."""
 
     def forward(heads: jax.Array, mask: rows.Mask, seeds: jax.Array) -> Any:
         return jax.vjp(lambda heads: triton.attend(heads, mask, seeds, _RATE), heads)
 
     args = given.heads, given.mask, given.seeds
-    if name == "forward":
-        return jax.jit(lambda *args: forward(*args)[0]).lower(*args), args
     _, pull = jax.jit(forward)(*args)
-    args = pull, given.grad
-    return jax.jit(lambda pull, grad: pull(grad)).lower(*args), args
+    return {
+        "forward": (lambda *args: forward(*args)[0], args),
+        "backward": (lambda pull, grad: pull(grad), (pull, given.grad)),
+    }
 
 
 def _microseconds(step: Any, args: tuple[Any, ...]) -> float:
