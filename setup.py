@@ -16,6 +16,17 @@ VERSION = next(
 )
 LINUX_X86 = "sys_platform == 'linux' and platform_machine == 'x86_64'"
 ELSEWHERE = "sys_platform != 'linux' or platform_machine != 'x86_64'"
+SHIPPED = {"amber_jax.configs": "configs", "amber_jax.data.sample": "data/sample"}
+# What reads corpora in training, TensorFlow Datasets and TF1 checkpoints.
+TRAIN = [
+    # TensorFlow Datasets imports it when writing and does not declare it.
+    "importlib_resources>=6",
+    # The CPU build cannot take accelerator memory away from JAX; it exists for
+    # this platform only, the others get the build that does exist.
+    f"tensorflow-cpu>=2.21; {LINUX_X86}",
+    f"tensorflow>=2.21; {ELSEWHERE}",
+    "tensorflow-datasets>=4.9.10",
+]
 
 setup(
     name="amber_jax",
@@ -24,15 +35,25 @@ setup(
     long_description=(HERE / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["amber_jax", "amber_jax.*"]),
+    # The configs and their sample text stand beside the package, and go inside it:
+    # what a config says of its own place is true in both.
+    packages=[
+        *find_packages(include=["amber_jax", "amber_jax.*"]),
+        *SHIPPED,
+    ],
+    package_dir=SHIPPED,
+    package_data={
+        "amber_jax": ["py.typed"],
+        "amber_jax.report": ["templates/*"],
+        "amber_jax.data.sample": ["README.md", "*.tsv.xz", "mono/*", "tatoeba/*"],
+    },
+    entry_points={"console_scripts": ["amber = amber_jax.__main__:main"]},
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",
         "chex>=0.1.92",
         "flax>=0.12.8,<0.13",
         "google-crc32c>=1.5",
-        # TensorFlow Datasets imports it when writing and does not declare it.
-        "importlib_resources>=6",
         "jax>=0.10.2,<0.13",
         "ml_collections>=1.1",
         "numpy>=2.0,<3",
@@ -41,11 +62,6 @@ setup(
         "rich>=13",
         "safetensors>=0.8",
         "sentencepiece>=0.2.1",
-        # The CPU build cannot take accelerator memory away from JAX; it exists for
-        # this platform only, the others get the build that does exist.
-        f"tensorflow-cpu>=2.21; {LINUX_X86}",
-        f"tensorflow>=2.21; {ELSEWHERE}",
-        "tensorflow-datasets>=4.9.10",
         "tokenizers>=0.22",
     ],
     extras_require={
@@ -53,7 +69,7 @@ setup(
         "bench": ["torch==2.13.0", "transformers==5.23.*"],
         "faiss": ["faiss-cpu>=1.8"],
         "hf": ["torch>=2.6"],  # reads pytorch_model.bin; older readers can run code
-        # The reference that ./launch/test_live.sh compares with.
+        # The reference that tests_long/ compares with.
         "live": [
             "huggingface_hub>=2.4",
             "pytest>=8",
@@ -61,19 +77,23 @@ setup(
             "torch==2.13.0",
             "transformers==5.23.*",
         ],
-        "report": ["matplotlib>=3.9"],
+        "report": ["jinja2>=3.1", "matplotlib>=3.9"],
         "test": [
+            *TRAIN,
             "blingfire>=0.1.8",
             "conllu>=5",
             "faiss-cpu>=1.8",
             "hypothesis>=6.100",
+            "jinja2>=3.1",
             "matplotlib>=3.9",
+            "mypy==2.4.*",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "pyyaml>=6",
             "ruff==0.17.*",
         ],
         "tpu": ["jax[tpu]"],
+        "train": TRAIN,
         "cuda": ["jax[cuda12]"],
     },
 )

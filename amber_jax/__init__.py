@@ -6,6 +6,7 @@ Reading order for a newcomer: `types`, `model/rows`, `losses/`, `model/encoder`,
 `configs/`.
 """
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(path: str | PathLike[str]) -> "Model":
+def load(
+    path: str | PathLike[str], *, kernels: Mapping[str, str] | None = None
+) -> "Model":
     """Returns the model of a run's workdir or checkpoint, see `inference.model.Model`.
 
         import amber_jax
@@ -24,10 +27,17 @@ def load(path: str | PathLike[str]) -> "Model":
         vectors = model.encode(["A house.", "Ein Haus."], normalize=True)
         print(vectors @ vectors.T)
 
+    Args:
+        path: a run's workdir or one of its checkpoint folders, of pretraining or
+            amber convert; of fine-tuning, the `best` folder of a seed. A warning
+            names every damaged checkpoint that is passed over.
+        kernels: forms of the encoder's arithmetic, such as {"attention": "written"};
+            the others are those that suit the device.
+
     Raises:
-        UserError: there is no usable checkpoint.
+        UserError: there is no usable checkpoint, or no such form.
     """
     # Only now JAX and what is built on it.
     from amber_jax.inference.model import load as load_model
 
-    return load_model(path)
+    return load_model(path, kernels=kernels)

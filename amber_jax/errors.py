@@ -1,4 +1,8 @@
-"""The one exception that means "the user can fix this"."""
+"""The one exception that means "the user can fix this", and what tells how."""
+
+import contextlib
+import difflib
+from collections.abc import Iterable, Iterator
 
 
 class UserError(Exception):
@@ -7,3 +11,34 @@ class UserError(Exception):
     The sentence names the thing, what was found, what was wanted and what to do.
     Commands print it and exit with status 2; they never show a traceback for it.
     """
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Returns `did you mean ...?` with the nearest known word, or lists them all."""
+    known = list(known)
+    nearest = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {nearest[0]}?" if nearest else f"wanted {', '.join(known)}"
+
+
+@contextlib.contextmanager
+def from_extra(extra: str, need: str, otherwise: str = "") -> Iterator[None]:
+    """Makes an import that fails inside the one sentence that it costs the user.
+
+        with from_extra("hf", "a .bin file is read with PyTorch"):
+            import torch
+
+    Args:
+        extra: of setup.py, that brings the package.
+        need: who needs which package, as the beginning of a sentence.
+        otherwise: what can be done without it, as the end of one.
+
+    Raises:
+        UserError: the package cannot be imported.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(
+            f"{need}, which cannot be imported ({error}); "
+            f"pip install 'amber_jax[{extra}]'{otherwise and f', or {otherwise}'}"
+        ) from error

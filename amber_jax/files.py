@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from amber_jax.errors import UserError
 
-PARTIAL = ".partial"  # ends the names of what is being written
+PARTIAL = ".partial"  # ends the names of what is being written or removed
 MAX_JSON_BYTES = 1 << 28  # a tokenizer.json of a million entries has a tenth of it
 _CHUNK_BYTES = 1 << 22
 # What only writing can fail with.
@@ -75,6 +75,23 @@ def _needing_room(path: Path, advice: str) -> Iterator[None]:
             raise
 
 
+def partial_path(path: Path) -> Path:
+    """Returns the path under which `path` is written until it is whole."""
+    return path.parent / (path.name + PARTIAL)
+
+
+def unfinished(folder: Path, name: str = "*") -> Iterator[Path]:
+    """Yields what was not written, or not removed, to its end.
+
+    That of libraries too, which put an ending of theirs behind: `8.partial.orbax-...`.
+
+    Args:
+        folder: where it was to appear.
+        name: under which; may have wildcards.
+    """
+    yield from folder.glob(f"{name}{PARTIAL}*")
+
+
 @contextlib.contextmanager
 def new_file(path: Path, advice: str = _MAKE_ROOM) -> Iterator[BinaryIO]:
     """Gives a file to write that takes the name `path` when the block ends well.
@@ -86,7 +103,7 @@ def new_file(path: Path, advice: str = _MAKE_ROOM) -> Iterator[BinaryIO]:
     Raises:
         UserError: it cannot be written.
     """
-    partial = path.parent / (path.name + PARTIAL)
+    partial = partial_path(path)
     try:
         with writing(path, advice):
             if path.exists() and not path.is_file():
@@ -143,7 +160,7 @@ def workplace(output: Path) -> Iterator[Path]:
     """
     if output.resolve() == Path.cwd():
         raise UserError(f"{output} is the current folder; give the path of a new one")
-    folder = output.parent / (output.name + PARTIAL)
+    folder = partial_path(output)
     with writing(output):
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY)
@@ -194,7 +211,7 @@ def publish(finished: Path, path: Path, *, replace: bool = False) -> None:
         # Nothing can exchange two folders everywhere: a kill between the two renames
         # leaves the old one under its other name.
         if replace and path.exists():
-            replaced = path.with_name(path.name + ".replaced" + PARTIAL)
+            replaced = partial_path(path.with_name(path.name + ".replaced"))
             shutil.rmtree(replaced, ignore_errors=True)
             path.rename(replaced)
             finished.rename(path)
@@ -202,6 +219,11 @@ def publish(finished: Path, path: Path, *, replace: bool = False) -> None:
         else:
             finished.rename(path)
         _sync_folder(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Removes a folder; what a kill leaves of it is among the `unfinished`."""
+    shutil.rmtree(path.rename(partial_path(path)))
 
 
 def remove_failed(path: Path) -> None:

@@ -17,13 +17,14 @@ from absl import flags
 from amber_jax import config as settings
 from amber_jax.commands import command_line
 from amber_jax.errors import UserError
-from amber_jax.inference.loading import init_key, init_params
+from amber_jax.inference.loading import init_params
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.training.checkpoint import (
     CheckpointWriter,
     newest_checkpoint,
     restore_state,
 )
+from amber_jax.training.keys import init_key
 from amber_jax.training.optimizer import build_optimizer
 from amber_jax.training.parallel import abstract_like, build_backend
 from amber_jax.training.state import TrainState, new_state

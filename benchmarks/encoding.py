@@ -23,11 +23,12 @@ from amber_jax.inference.embedding import (
     padded_width,
     plan_batches,
 )
-from amber_jax.inference.loading import LoadedModel, init_key, init_params
+from amber_jax.inference.loading import LoadedModel, init_params
 from amber_jax.inference.model import Model
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.checkpoint import Checkpoint
+from amber_jax.training.keys import init_key
 from benchmarks import sample, stopwatch, tables
 
 POSITIONS, BATCH = 128, 64

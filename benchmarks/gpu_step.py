@@ -31,8 +31,9 @@ from typing import Any, NamedTuple
 import jax
 from absl import app, flags
 
+from amber_jax.inference.devices import suited_to
 from amber_jax.losses import LOSSES
-from amber_jax.model.kernels import FORMS, suited_to
+from amber_jax.model.kernels import FORMS
 from benchmarks import (
     gpu_attention,
     gpu_peer,

@@ -11,17 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax.errors import UserError
-from amber_jax.inference.loading import init_key, init_params
-from amber_jax.losses import LOSSES, MASKED_LM, SENTENCES, WORDS
-from amber_jax.model import flops
+from amber_jax.inference.devices import suited_to
+from amber_jax.losses import LOSSES, MASKED_LM
 from amber_jax.model.encoder import EncoderConfig
-from amber_jax.model.kernels import FORMS, suited_to
-from amber_jax.pretraining import objectives
+from amber_jax.pretraining import objectives, stages
 from amber_jax.training import allocator
-from amber_jax.training.optimizer import LINEAR, build_optimizer, build_schedule
-from amber_jax.training.parallel import abstract_like, build_backend
-from amber_jax.training.state import TrainState, new_state
-from amber_jax.training.step import train_step
+from amber_jax.training.keys import dropout_key
+from amber_jax.training.optimizer import LINEAR, build_optimizer
+from amber_jax.training.parallel import build_backend, build_in_place
+from amber_jax.training.state import TrainState
 from benchmarks import packed_work, timing, workload
 
 # Those of `config.pretraining()`, for machines without the library of configs.
@@ -54,7 +52,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "max_position_offset": 0,
     },
 }
-_MASK_KEY, _DROPOUT_KEY = 1, 2  # as in pretraining/run.py
 _RUN_STEPS = 1_000_000  # of the schedule; only the first few are run
 _MATRIX_WIDTH, _PRODUCTS, _REPEATS = 8192, 20, 3
 
@@ -92,7 +89,7 @@ class Prepared(NamedTuple):
 def prepare(
     run: Settings, compiler_options: Mapping[str, Any] | None = None
 ) -> Prepared:
-    """Returns everything up to the first step, in the order of `pretraining/run.py`.
+    """Returns everything up to the first step, which is a stage of pretraining's.
 
     Args:
         run: what is run.
@@ -111,18 +108,24 @@ def prepare(
         packed=run.packed,
         seed=run.seed,
     )
-    new = functools.partial(_new_state, run)
-    abstract = abstract_like(jax.eval_shape(new), backend)
-    shardings = jax.tree.map(lambda x: x.sharding, abstract)
-    key = jax.random.fold_in(jax.random.key(run.seed), _DROPOUT_KEY)
-    state = jax.jit(new, out_shardings=shardings)()
-    step = (
-        backend.compile(_step(run, backend.num_devices), abstract)
-        .lower(state, backend.put_batch(batches[0]), key)
-        .compile(compiler_options)
+    encoder, optimizer = encoder_config(run), build_optimizer(**DEFAULTS["optimizer"])
+    key = dropout_key(run.seed)
+    state = build_in_place(
+        functools.partial(stages.first_state, encoder, optimizer, run.seed), backend
     )
+    step = stages.compile_stage(
+        _stage(run),
+        encoder,
+        _objectives(run),
+        backend=backend,
+        optimizer=optimizer,
+        seed=run.seed,
+    )
+    lowered = step.lower(state, backend.put_batch(batches[0]), key)
+    compiled = lowered.compile(compiler_options)
     allocator.give_back_unused()
-    return Prepared(step, state, batches, backend.put_batch, key, backend.num_devices)
+    put_batch, devices = backend.put_batch, backend.num_devices
+    return Prepared(compiled, state, batches, put_batch, key, devices)
 
 
 def measure(run: Settings) -> dict[str, Any]:
@@ -186,6 +189,7 @@ def _check_rows(run: Settings, devices: int) -> None:
 def encoder_config(run: Settings) -> EncoderConfig:
     """Returns the sizes and switches of the encoder that is run."""
     size, sizes = run.size, DEFAULTS["model"]
+    wanted = (named.partition("=")[::2] for named in run.kernels)
     return EncoderConfig(
         **sizes
         | {
@@ -199,82 +203,57 @@ def encoder_config(run: Settings) -> EncoderConfig:
             "attention_dropout": run.dropout,
             "dtype": run.dtype,
         },
-        kernels=suited_to(jax.local_devices()[0], _wanted_kernels(run.kernels)),
+        kernels=suited_to(jax.local_devices()[0], dict(wanted)),
     )
 
 
-def _wanted_kernels(named: tuple[str, ...]) -> dict[str, str]:
-    wanted = dict(one.partition("=")[::2] for one in named)
-    wrong = [name for name, form in wanted.items() if form not in FORMS.get(name, ())]
-    if wrong:
-        raise UserError(
-            f"--kernels has {', '.join(wrong)} with no such form; wanted NAME=FORM of "
-            + "; ".join(f"{name}: {', '.join(forms)}" for name, forms in FORMS.items())
-        )
-    return wanted
+def _stage(run: Settings) -> stages.Stage:
+    return stages.Stage(
+        index=0,
+        name="",
+        start=0,
+        end=_RUN_STEPS,
+        rows={},  # as the batches have them
+        micro_batches=run.micro_batches,
+        losses=_losses(run),
+        schedule=LINEAR,
+        peak_learning_rate=workload.LEARNING_RATE,
+        warmup_steps=0,
+        decay_steps=0,
+        reset_optimizer=False,
+    )
 
 
-def _optimizer() -> Any:
-    return build_optimizer(**DEFAULTS["optimizer"])
+def _losses(run: Settings) -> dict[str, stages.LossWeight]:
+    return dict.fromkeys(run.losses, stages.LossWeight(1.0))
 
 
-def _new_state(run: Settings) -> TrainState:
-    params = init_params(encoder_config(run), init_key(run.seed))
-    return new_state(params, _optimizer())
-
-
-def _step(run: Settings, devices: int) -> Any:
-    """Returns the step as `pretrain.compile_stage` makes it, before compiling."""
-    objective = objectives.pretraining_objective(
-        encoder_config(run),
-        objectives.Vocabulary(
+def _objectives(run: Settings) -> stages.Objectives:
+    return stages.Objectives(
+        vocabulary=objectives.Vocabulary(
             special=(workload.PAD, workload.CLS, workload.SEP, workload.MASK),
             mask_id=workload.MASK,
             size=run.size.vocab_size,
             punctuation=np.zeros(run.size.vocab_size, bool),
         ),
-        losses=frozenset(run.losses),
         masking_rate=workload.MASKING_RATE,
-        mask_key=jax.random.fold_in(jax.random.key(run.seed), _MASK_KEY),
         sentence_alignment=objectives.SentenceAlignment(
             **DEFAULTS["sentence_alignment"]
         ),
         word_alignment=objectives.WordAlignment(**DEFAULTS["word_alignment"]),
-        shards=devices if run.backend == "jit" else 1,
-    )
-    return functools.partial(
-        train_step,
-        objective=objective,
-        loss_weights=lambda step: dict.fromkeys(run.losses, jnp.float32(1.0)),
-        learning_rate=build_schedule(
-            LINEAR,
-            workload.LEARNING_RATE,
-            warmup_steps=0,
-            decay_steps=0,
-            num_steps=_RUN_STEPS,
-        ),
-        optimizer=_optimizer(),
-        micro_batches=run.micro_batches,
     )
 
 
 def needed_flops(run: Settings, spans: np.ndarray) -> int:
     """Returns what a batch needs, see `model/flops.py`."""
-    config = encoder_config(run)
-    needed = flops.directed(
-        config,
-        spans,
-        sentences=SENTENCES in run.losses,
-        words=WORDS in run.losses,
+    kind = "pair" if run.lengths == "pairs" else "mono"
+    return stages.needed_flops(
+        _losses(run),
+        encoder_config(run),
+        {kind: spans},
+        row_length=run.size.row_length,
+        masking_rate=workload.MASKING_RATE,
     )
-    if MASKED_LM in run.losses:
-        needed += flops.masked_lm(
-            config,
-            spans,
-            row_length=run.size.row_length,
-            masking_rate=workload.MASKING_RATE,
-        )
-    return needed
 
 
 def _on_accelerator(dtype: str, devices: int, gflops: float) -> dict[str, Any]:

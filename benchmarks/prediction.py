@@ -19,14 +19,16 @@ from absl import flags
 
 from amber_jax.commands import command_line
 from amber_jax.data.labelled import packed
+from amber_jax.datasets.readers import read_examples
+from amber_jax.finetuning.heads import HEADS
 from amber_jax.finetuning.labelling import (
     build_predictor,
     init_labelling,
     predict_labels,
 )
-from amber_jax.finetuning.task import build_task
 from amber_jax.finetuning.zero_shot import build_model, row_shape
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.tasks import TASKS
 from amber_jax.tokenization import load_tokenizer
 from benchmarks import sample, tables
 
@@ -38,7 +40,7 @@ def rows_of_the_sample(folder: Path) -> str:
     sentences = [
         line.replace("\t", " ").replace('"', "'") for line in sample.read_aloud("en")
     ]
-    labels = build_task("xnli").labels
+    labels = TASKS["xnli"].labels
     rows = [
         f"{sentences[i % len(sentences)]}\t{sentences[(i + 1) % len(sentences)]}"
         f"\t{labels[i % len(labels)]}\n"
@@ -75,7 +77,7 @@ def define_flags() -> None:
 
 def main(_: list[str]) -> None:
     wanted = flags.FLAGS
-    task = build_task("xnli")
+    task = TASKS["xnli"]
     seconds = {}
 
     def timed(name: str, work):
@@ -87,10 +89,12 @@ def main(_: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = load_tokenizer(sample.vocabulary(Path(folder)))
         source = wanted.source or rows_of_the_sample(Path(folder))
-        read = timed("reading", lambda: task.read(source, wanted.language))
+        read = timed(
+            "reading", lambda: read_examples("xnli", source, language=wanted.language)
+        )
     pairs = read.examples[:ROWS]
     encode = functools.partial(
-        task.encode, pairs, tokenizer, task.label_ids, max_length=MAX_LENGTH
+        HEADS[task.kind].encode, pairs, tokenizer, task.label_ids, max_length=MAX_LENGTH
     )
     encoded = timed("tokenising", encode)
     shape = row_shape(task, tokenizer, MAX_LENGTH)

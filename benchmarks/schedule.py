@@ -21,10 +21,11 @@ from amber_jax.commands import command_line
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
 from benchmarks import tables
+from benchmarks.tpu_chips import CHIPS as TPUS
 
 STAGES = {"masked": (10**6, 8192, 0), "aligned": (10**6, 1024, 1024)}
 """Steps, neighbouring pairs and translations of a batch."""
-CHIPS = {"H200": 989e12, "TPU v4": 275e12, "TPU v5e": 197e12}
+CHIPS = {"H200": 989e12} | {f"TPU {name}": TPUS[name].peak for name in ("v4", "v5e")}
 """Dense bfloat16 FLOP/s."""
 RATE = 0.15  # of tokens predicted
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from amber_jax.errors import UserError
+from amber_jax.files import new_file
 
 Row = Mapping[str, Any]  # column -> value; every row of a table has the same columns
 
@@ -43,13 +43,8 @@ def show(tables: Mapping[str, Sequence[Row]], path: str | None) -> None:
         print(f"\n{title}\n\n{table(rows)}")
     if path is None:
         return
-    try:
-        Path(path).write_text(json.dumps(tables, indent=1) + "\n", "utf-8")
-    except OSError as error:
-        raise UserError(
-            f"--json={path}: cannot be written ({error.strerror}); "
-            "give a file in a folder that exists"
-        ) from error
+    with new_file(Path(path), "give --json= a file in a folder that exists") as file:
+        file.write(f"{json.dumps(tables, indent=1)}\n".encode())
 
 
 def _text(value: Any) -> str:

@@ -14,15 +14,10 @@ from ml_collections import ConfigDict
 
 from amber_jax import config as settings
 
-LANGUAGES = ("de", "en", "es", "fr", "zh")  # XTREME has ja and ko too
-
 
 def get_config(variant: str = "xtreme") -> ConfigDict:
     config = settings.finetuning("pawsx")
     config.seeds = (42,)  # XTREME's
-    config.train, config.dev = "train-{language}.tsv*", "dev-{language}.tsv*"
-    config.test = "test-{language}.tsv*"
-    config.languages = LANGUAGES
     config.evaluate_every = 200  # XTREME's
     if variant == "original":
         config.train, config.dev = "{language}/train.tsv*", "{language}/dev_2k.tsv*"

@@ -13,17 +13,10 @@ from ml_collections import ConfigDict
 
 from amber_jax import config as settings
 
-LANGUAGES = (
-    *("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "tr", "ur", "vi", "zh"),
-)
-
 
 def get_config(variant: str = "xtreme") -> ConfigDict:
     config = settings.finetuning("udpos")
     config.seeds = (1,)  # XTREME's
-    config.train, config.dev = "train-{language}.tsv*", "dev-{language}.tsv*"
-    config.test = "test-{language}.tsv*"
-    config.languages = LANGUAGES
     config.num_epochs = 10
     config.evaluate_every = 500  # XTREME's
     if variant == "treebanks":

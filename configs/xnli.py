@@ -13,19 +13,10 @@ from ml_collections import ConfigDict
 
 from amber_jax import config as settings
 
-# In the paper's order.
-LANGUAGES = (
-    *("en", "zh", "es", "de", "ar", "ur", "ru", "bg"),
-    *("el", "fr", "hi", "sw", "th", "tr", "vi"),
-)
-
 
 def get_config(variant: str = "xtreme") -> ConfigDict:
     config = settings.finetuning("xnli")
     config.seeds = (42,)  # XTREME's
-    config.train, config.dev = "train-{language}.tsv*", "dev-{language}.tsv*"
-    config.test = "test-{language}.tsv*"
-    config.languages = LANGUAGES
     config.evaluate_every = 100  # XTREME's
     if variant == "dev_en":
         config.train, config.dev = config.dev, ""

@@ -1,45 +1,6 @@
-"""Takes a model from one format to another.
+"""`amber convert` from this checkout."""
 
-python launch/convert.py --from=hf:DIR --to=amber:DIR
-python launch/convert.py --from=amber:DIR --to=sentence-transformers:DIR \
-    --results=DIR/results.json --license=apache-2.0
-
-Formats: amber (a run's workdir or a checkpoint), hf (Hugging Face's BERT), tf1
-(Google's BERT) and sentence-transformers. Every parameter is accounted for, or nothing
-is written.
-"""
-
-from pathlib import Path
-
-from absl import flags
-
-from amber_jax.commands.command_line import run
-
-_FROM = flags.DEFINE_string("from", None, "FORMAT:PATH of the model")
-_TO = flags.DEFINE_string("to", None, "FORMAT:PATH of a folder that is not there yet")
-_LAYER = flags.DEFINE_integer("layer", -1, "export so many layers; -1: all")
-_RESULTS = flags.DEFINE_multi_string("results", [], "results.json for the card")
-_LICENSE = flags.DEFINE_string("license", "", "for the card, as in apache-2.0")
-_SHARD = flags.DEFINE_integer(
-    "max_shard_bytes", 5 * 10**9, "larger weights are split", lower_bound=1
-)
-flags.mark_flags_as_required(["from", "to"])
-
-
-def main(_: list[str]) -> None:
-    from amber_jax.commands import conversion
-
-    conversion.convert(
-        conversion.parse_place(_FROM.value, "--from"),
-        conversion.parse_place(_TO.value, "--to"),
-        conversion.ExportOptions(
-            layer=_LAYER.value,
-            max_shard_bytes=_SHARD.value,
-            results=tuple(map(Path, _RESULTS.value)),
-            licence=_LICENSE.value,
-        ),
-    )
-
+from amber_jax.__main__ import run_verb
 
 if __name__ == "__main__":
-    run(main)
+    run_verb("convert")

@@ -15,7 +15,7 @@ for argument in "$@"; do
     *) folder=$PWD/$argument ;;
   esac
 done
-source "$(dirname "$0")/environment.sh" report
+source "$(dirname "$0")/environment.sh" train,report
 folder=${folder:-$PWD/demo${quick:+-quick}}
 
 settings=() sample=()

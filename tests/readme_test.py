@@ -145,9 +145,9 @@ def benchmark_commands():
 
 @pytest.mark.parametrize("command", benchmark_commands())
 def test_every_benchmark_that_is_shown_knows_its_flags(command):
-    # absl parses all flags before it answers --help, with exit status 1.
+    # absl parses all flags before it answers --help.
     done = run_in(
         ROOT, command.replace("python -m", f"{sys.executable} -m") + " --help"
     )
-    assert done.returncode == 1, done.stderr[-500:]
+    assert done.returncode == 0, done.stderr[-500:]
     assert "flags:" in done.stdout

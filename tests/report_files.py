@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from amber_jax.report.write import write_report
+from amber_jax.tasks import TASKS
 
 
 def retrieval(model="AMBER", *, scores=None, candidates=300, **changes):
@@ -30,12 +31,20 @@ def retrieval(model="AMBER", *, scores=None, candidates=300, **changes):
     } | changes
 
 
+def layers(*shares):
+    """The layers of a retrieval result, with these averages."""
+    averages = {"xx_to_en": 0.0, "en_to_xx": 0.0}
+    return {
+        str(layer): averages | {"both": share} for layer, share in enumerate(shares)
+    }
+
+
 def fine_tuned(
     task="xnli", model="AMBER", *, scores=None, seed=1, size=5010, **changes
 ):
     """A fine-tuning result; `scores` is {language: headline metric}."""
     scores = scores or {"en": 0.7, "de": 0.5}
-    metric = "f1" if task == "udpos" else "accuracy"
+    metric = TASKS[task].metric
     return {
         "task": task,
         "name": task,

@@ -1,4 +1,4 @@
-"""The whole repository is formatted and linted."""
+"""The whole repository is formatted and linted, and the core's types are checked."""
 
 import subprocess
 import sys
@@ -16,5 +16,12 @@ def test_ruff_has_nothing_to_say(arguments):
         cwd=ROOT,
         capture_output=True,
         text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_types_of_the_core_agree():
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -5,10 +5,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from amber_jax.inference.loading import TOKENIZER_FOLDER, init_key, init_params
+from amber_jax.inference.loading import TOKENIZER_FOLDER, init_params
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.tokenization import Tokenizer
 from amber_jax.training.checkpoint import save_params
+from amber_jax.training.keys import init_key
 
 POSITIONS = 64
 

@@ -16,13 +16,13 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
+from amber_jax import stopping
 from amber_jax.errors import UserError
 from amber_jax.training import allocator
 
 BUG, USAGE_ERROR = 1, 2
 # Source: what shells show for a program that a signal ended, 128 + its number.
 LOST_READER = 128 + signal.SIGPIPE
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 _ONE_REQUEST_SECONDS = 1.0  # `timeout` sends its signal twice
 _LATER_SECONDS = 0.01
 _COMPILE_CACHE = "JAX_COMPILATION_CACHE_DIR"  # JAX's own; empty: no cache
@@ -38,13 +38,12 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Returns the positional arguments; flag mistakes become a `UserError`."""
     try:
         rest = flags.FLAGS(list(argv))
-    except OSError as error:
-        raise _unloadable(error) from error
+    except SystemExit as helped:  # absl calls it a fault
+        raise SystemExit(0) from helped
     except _FLAG_MISTAKES as error:
         raise UserError(
             f"flags not understood: {_indexed(argv, error)}{_one_line(error)}"
         ) from error
-    _require_loaded_config()
     if len(rest) > 1:
         raise UserError(
             f"unexpected argument {rest[1]!r}; every setting is a flag, "
@@ -61,40 +60,28 @@ def _indexed(argv: Sequence[str], error: Exception) -> str:
     return f"in {', '.join(indexed)}, where the first is [0], "
 
 
-def _require_loaded_config() -> None:
-    """Raises UserError if --config could not be loaded: its flag tells it only late."""
-    if "config" not in flags.FLAGS or flags.FLAGS["config"].value is None:
-        return
-    try:
-        flags.FLAGS["config"].value.keys()
-    except OSError as error:
-        raise _unloadable(error) from error
-
-
-def _unloadable(error: OSError) -> UserError:
-    return UserError(
-        f"--config cannot be loaded: {_one_line(error.__cause__ or error)}; "
-        "it takes the path of a file in configs/"
-    )
-
-
 def require_keys(config: Mapping[str, object], wanted: Iterable[str]) -> None:
     """Raises UserError if `config` lacks a setting that this command reads."""
     missing = sorted(set(wanted) - set(config.keys()))
     if missing:
         raise UserError(
             f"--config is of another command: it has no {', '.join(missing[:3])}; "
-            "the command's own header names one that fits"
+            "the command's --help names one that fits"
         )
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}"
     text = str(error.args[0] if error.args else error)
     if text.startswith("'\\'"):  # the text of an inner KeyError, quoted once more
         text = ast.literal_eval(text)
     return " ".join(text.split())
+
+
+def _speak_of(module: str) -> None:
+    """Makes --help show this module, where absl shows the program's main one."""
+    sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def _keep_compiled_programs() -> None:
@@ -124,12 +111,7 @@ class _Stop:
     def __init__(self) -> None:
         self.number: int | None = None
         self._heard = -_ONE_REQUEST_SECONDS
-        # Those that are ignored stay so, as under nohup.
-        self._numbers = [
-            number
-            for number in _STOPPING
-            if signal.getsignal(number) is not signal.SIG_IGN
-        ]
+        self._numbers = stopping.heeded()
         self._handle(self._stop)
 
     def end(self, how: signal.Handlers) -> None:
@@ -163,7 +145,7 @@ def _swallows(frame: FrameType | None) -> bool:
     return False
 
 
-def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> None:
+def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> NoReturn:
     """Parses the flags, runs `main(argv)` and exits with its status.
 
     Exit status: 0 done; 2 for a mistake the user can fix, with one sentence on stderr;
@@ -180,6 +162,7 @@ def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> N
         allocator.start_with_huge_pages()
         _keep_compiled_programs()  # before anything imports JAX, which reads it then
     stop = _Stop()
+    _speak_of(main.__module__)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
@@ -198,7 +181,7 @@ def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> N
             stop.end(signal.SIG_DFL)
             raise
         stop.end(signal.SIG_IGN)
-        if status == BUG and not isinstance(error, SystemExit):  # as of --help
+        if status == BUG and not isinstance(error, SystemExit):
             sys.excepthook(type(error), error, error.__traceback__)
         _leave(status, sentence)
 
@@ -206,15 +189,15 @@ def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> N
 def _outcome(error: BaseException, stopped_by: int | None) -> tuple[int, str]:
     """Returns the exit status and the sentence of what ended the command."""
     if stopped_by is not None:  # whatever libraries made of it on its way
-        return 128 + stopped_by, f"stopped by {signal.Signals(stopped_by).name}"
+        return 128 + stopped_by, stopping.sentence(stopped_by)
     if isinstance(error, UserError):
         return USAGE_ERROR, f"error: {error}"
     if isinstance(error, BrokenPipeError):
         return LOST_READER, "error: what read the output of this command has gone"
     if isinstance(error, SystemExit) and isinstance(error.code, int | None):
-        of_signals = {128 + number: number for number in _STOPPING}
+        of_signals = {128 + number: number for number in stopping.STOPPING}
         if error.code in of_signals:  # of training, which listens itself
-            return error.code, f"stopped by {of_signals[error.code].name}"
+            return error.code, stopping.sentence(of_signals[error.code])
         return error.code or 0, ""
     return BUG, ""
 

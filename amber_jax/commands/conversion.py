@@ -16,6 +16,7 @@ from amber_jax.convert.bert import Bert, first_layers, without_heads
 from amber_jax.convert.model_card import Facts, Score, Stream, model_card
 from amber_jax.convert.names import known_parts
 from amber_jax.errors import UserError
+from amber_jax.evaluation.results import Result, read_results
 from amber_jax.files import make_folder, new_folder, write_text
 from amber_jax.inference.loading import TOKENIZER_FOLDER, load_model
 from amber_jax.inference.trained import (
@@ -23,7 +24,6 @@ from amber_jax.inference.trained import (
     trained_streams,
     trained_vector,
 )
-from amber_jax.report.results import Result, read_results
 from amber_jax.training.checkpoint import save_params
 from amber_jax.training.workdir import versions
 
@@ -260,7 +260,7 @@ def _scores(paths: tuple[Path, ...]) -> tuple[Score, ...]:
         )
         for path in paths
         for result in read_results(path)
-        for language, metrics in result.scores.items()
+        for language, metrics in result.shares.items()
         for metric, share in metrics.items()
     )
 
@@ -269,4 +269,5 @@ def _how(result: Result) -> str:
     facts = {"model": result.label, **result.settings}
     if result.seed is not None:
         facts["seed"] = str(result.seed)
-    return ", ".join(f"{name} {value}" for name, value in facts.items())
+    words = [f"{name} {value}" for name, value in facts.items()]
+    return ", ".join([*words, *result.training_remarks])

@@ -1,21 +1,22 @@
 """Evaluation, wired: a checkpoint or a run's parameters in, scores by language out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from amber_jax.config import TASKS, WORD_ALIGNMENT, evaluation_problems
+from amber_jax.config import evaluation_problems
 from amber_jax.errors import UserError
 from amber_jax.evaluation import retrieve, word_alignment
 from amber_jax.evaluation.probe import probe
+from amber_jax.evaluation.results import Result, write_results
 from amber_jax.evaluation.retrieve import RetrievalEvaluation, build_retrieval
-from amber_jax.files import make_folder, new_file, write_json
+from amber_jax.files import make_folder, new_file
 from amber_jax.finetuning import zero_shot
 from amber_jax.inference.loading import LoadedModel, load_model
 from amber_jax.ranges import refuse
+from amber_jax.tasks import FINE_TUNED, WORD_ALIGNMENT
 from amber_jax.training.workdir import RESULTS
 
 PROBE = "probe.npz"
@@ -27,7 +28,7 @@ def evaluate(
     output: Path,
     *,
     note: Callable[[str], None] = print,
-) -> list[dict[str, Any]]:
+) -> list[Result]:
     """Returns the results, and writes them to `output`/results.json.
 
     Args:
@@ -41,24 +42,24 @@ def evaluate(
     Raises:
         UserError: the checkpoint, a setting or the sentences cannot be used.
     """
-    if config.task not in (*TASKS, WORD_ALIGNMENT):
+    if config.task not in (*FINE_TUNED, WORD_ALIGNMENT):
         refuse("config", evaluation_problems(config))
     make_folder(output)
-    if config.task in TASKS:
+    if config.task in FINE_TUNED:
         results = zero_shot.evaluate_task(config, checkpoint, output, note=note)
     else:
-        model = load_model(checkpoint, untrained=config.untrained, note=note)
+        model = load_model(
+            checkpoint, untrained=config.untrained, kernels=config.kernels, note=note
+        )
         if config.task == WORD_ALIGNMENT:
             results = [word_alignment.word_alignment_result(config, model, note=note)]
         else:
             results = _retrievals(config, model, output)
-    write_json(output / RESULTS, {"results": results})
+    write_results(output / RESULTS, results)
     return results
 
 
-def _retrievals(
-    config: ConfigDict, model: LoadedModel, output: Path
-) -> list[dict[str, Any]]:
+def _retrievals(config: ConfigDict, model: LoadedModel, output: Path) -> list[Result]:
     evaluations = [
         build_retrieval(one, model.config, model.tokenizer) for one in config.retrievals
     ]
@@ -89,12 +90,3 @@ def _check_predictions(evaluations: Sequence[RetrievalEvaluation]) -> None:
             f"retrievals {', '.join(writers)} would all write the same predictions; "
             "set predictions for one of them"
         )
-
-
-def as_table(results: Mapping[str, Any]) -> str:
-    """Returns the scores of a results.json as lines of text, in percent."""
-    if results["task"] in TASKS:
-        return zero_shot.as_table(results)
-    if results["task"] == WORD_ALIGNMENT:
-        return word_alignment.as_table(results)
-    return retrieve.as_table(results)

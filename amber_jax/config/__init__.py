@@ -4,12 +4,12 @@ Configs are locked: assigning a key that is not here fails with a suggestion. An
 experiment is one file of `configs/` that starts from a function of this package.
 """
 
+import json
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from amber_jax.config.evaluation import (
-    RETRIEVAL,
-    SIMILARITIES,
-    WORD_ALIGNMENT,
     alignment_problems,
     evaluation,
     evaluation_problems,
@@ -18,17 +18,15 @@ from amber_jax.config.evaluation import (
     word_alignment_evaluation,
     word_alignment_problems,
 )
-from amber_jax.config.finetuning import TASKS, finetuning, finetuning_problems
+from amber_jax.config.finetuning import finetuning, finetuning_problems
 from amber_jax.config.pretraining import as_variant, pretraining, stage, validate
 from amber_jax.config.variants import VARIANTS, refuse_variant
+from amber_jax.tasks import FINE_TUNED, WORD_ALIGNMENT
 
 __all__ = [
-    "RETRIEVAL",
-    "SIMILARITIES",
-    "TASKS",
     "VARIANTS",
-    "WORD_ALIGNMENT",
     "alignment_problems",
+    "as_json",
     "as_variant",
     "evaluation",
     "evaluation_defaults",
@@ -47,7 +45,12 @@ __all__ = [
 
 
 def evaluation_defaults(task: str) -> ConfigDict:
-    """Returns the defaults of whatever launch/evaluate.py does for `task`."""
-    if task in TASKS:
+    """Returns the defaults of whatever `amber evaluate` does for `task`."""
+    if task in FINE_TUNED:
         return finetuning(task)
     return word_alignment_evaluation() if task == WORD_ALIGNMENT else evaluation()
+
+
+def as_json(config: ConfigDict) -> dict[str, Any]:
+    """Returns a config as JSON can hold it: tuples become lists."""
+    return json.loads(config.to_json_best_effort())

@@ -4,16 +4,14 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from amber_jax.config.kernels import KERNEL_RANGES, kernels
 from amber_jax.ranges import LAYER, PROBABILITY, Choice, problems, whole
+from amber_jax.search.similarities import EXACT, SIMILARITIES
+from amber_jax.search.symmetrization import SYMMETRIZATIONS
+from amber_jax.tasks import RETRIEVAL, WORD_ALIGNMENT
 
 POOLINGS = ("mean", "first")
-SIMILARITIES = ("cosine", "dot", "csls", "margin")
-RETRIEVAL, WORD_ALIGNMENT = "retrieval", "word_alignment"
 ALIGNMENT_METHODS = ("similarity", "attention")
-SYMMETRISATIONS = (
-    *("intersection", "union", "grow-diag-final", "grow-diag-final-and"),
-    *("src-to-tgt", "tgt-to-src"),
-)
 
 RETRIEVAL_RANGES = {
     "name": str,
@@ -26,7 +24,7 @@ RETRIEVAL_RANGES = {
     "special_tokens": bool,
     "layer_curve": bool,
     "centre": bool,
-    "similarity": Choice(SIMILARITIES),
+    "similarity": Choice(tuple(SIMILARITIES)),
     "neighbours": whole(0, 10_000),
     "index": str,
     "max_length": whole(3, 2**20),  # a word and its specials
@@ -37,19 +35,21 @@ EVALUATION_RANGES = {
     "task": Choice((RETRIEVAL,)),
     "label": str,
     "untrained": bool,
+    "kernels": KERNEL_RANGES,
     "retrievals": [RETRIEVAL_RANGES],
     "probe": {"language": str, "words": whole(1, 2**20), "meanings": whole(1, 2**20)},
 }
 ALIGNMENT_RANGES = {
     "method": Choice(ALIGNMENT_METHODS),
     "layer": LAYER,
-    "symmetrisation": Choice(SYMMETRISATIONS),
+    "symmetrisation": Choice(SYMMETRIZATIONS),
     "threshold": PROBABILITY,
 }
 WORD_ALIGNMENT_RANGES = {
     "task": Choice((WORD_ALIGNMENT,)),
     **dict.fromkeys(("name", "label", "data", "test", "gold"), str),
     "untrained": bool,
+    "kernels": KERNEL_RANGES,
     "languages": [str],
     "first_index": whole(0, 1),
     **ALIGNMENT_RANGES,
@@ -69,9 +69,9 @@ def retrieval(name: str) -> ConfigDict:
     config.special_tokens = False  # whether [CLS] and [SEP] count in the mean
     config.layer_curve = False  # averages of every layer too, in the same pass
     config.centre = False  # subtract each language's mean vector first
-    config.similarity = "cosine"  # or another of SIMILARITIES, of search/nearest.py
+    config.similarity = "cosine"  # or another of search/similarities.py
     config.neighbours = 0  # that "csls" and "margin" look at; 0: 10 and 4, the papers'
-    config.index = "exact"  # or a faiss factory string, "Flat", "IVF1024,Flat", ...
+    config.index = EXACT  # or a faiss factory string, "Flat", "IVF1024,Flat", ...
     config.max_length = 128  # tokens of a sentence, specials included
     config.batch_size = 64  # sentences of max_length tokens; more of shorter ones
     config.predictions = False  # write XTREME's submission of Tatoeba
@@ -79,11 +79,12 @@ def retrieval(name: str) -> ConfigDict:
 
 
 def evaluation() -> ConfigDict:
-    """Returns the defaults of launch/evaluate.py: no retrievals yet."""
+    """Returns the defaults of amber evaluate: no retrievals yet."""
     config = ConfigDict()
     config.task = RETRIEVAL
     config.label = ""  # name of the model in tables; empty: its path
     config.untrained = False  # score random weights of the run's seed instead
+    config.kernels = kernels()  # forms of the arithmetic; empty: what suits the device
     config.retrievals = ()  # of retrieval()
     config.probe = ConfigDict()  # what the report's pictures show
     config.probe.language = ""  # of the sentence pair; empty: no probe.npz
@@ -99,6 +100,7 @@ def word_alignment_evaluation() -> ConfigDict:
     config.name = ""  # of the data set, in tables; empty: its folder's
     config.label = ""  # name of the model in tables; empty: its path
     config.untrained = False  # score random weights of the run's seed instead
+    config.kernels = kernels()  # forms of the arithmetic; empty: what suits the device
     config.data = ""  # folder of the gold files
     config.test = "{language}/test.tsv"  # in it: source<TAB>target<TAB>i-j ...
     config.gold = ""  # in it: Pharaoh lines of `test`; empty: its third column
@@ -106,7 +108,7 @@ def word_alignment_evaluation() -> ConfigDict:
     config.languages = ()  # empty: all that are there
     config.method = "similarity"  # or "attention", of the last layer
     config.layer = -1  # of the similarity; -1: the last; 0: embeddings
-    config.symmetrisation = "intersection"  # one of SYMMETRISATIONS
+    config.symmetrisation = "intersection"  # one of SYMMETRIZATIONS
     config.threshold = 0.0  # least probability of a link; 0: each piece's best
     return config.lock()
 
@@ -130,10 +132,11 @@ def _retrieval_conflicts(one: ConfigDict, num_layers: int) -> Iterator[str]:
     if not one.path:
         yield "path is empty"
     yield from layer_problems(one.layer, num_layers)
-    if one.index != "exact" and one.similarity not in ("cosine", "dot"):
+    if one.index != EXACT and not SIMILARITIES[one.similarity].is_product:
+        products = [name for name, kind in SIMILARITIES.items() if kind.is_product]
         yield (
             f"index {one.index!r} cannot find neighbours by {one.similarity}; "
-            "use index 'exact', or similarity cosine or dot"
+            f"use index {EXACT!r}, or similarity {' or '.join(products)}"
         )
     if one.predictions and (one.pivot != "en" or one.max_candidates):
         yield (

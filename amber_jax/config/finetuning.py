@@ -4,17 +4,18 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from amber_jax.config.kernels import KERNEL_RANGES, kernels
 from amber_jax.config.optimizer import (
     OPTIMIZER_RANGES,
     SCHEDULE_RANGES,
     schedule_problems,
 )
-from amber_jax.ranges import PROBABILITY, SEED, Choice, problems, real, whole
+from amber_jax.ranges import PROBABILITY, SEED, Choice, problems, real, refuse, whole
+from amber_jax.tasks import FINE_TUNED, TASKS
 from amber_jax.training.parallel import BACKENDS
 
-TASKS = ("udpos", "xnli", "pawsx")
 FINETUNING_RANGES = {
-    "task": Choice(TASKS),
+    "task": Choice(FINE_TUNED),
     **dict.fromkeys(("label", "data", "train", "dev", "test"), str),
     **dict.fromkeys(("train_language", "stand_in"), str),
     **dict.fromkeys(("untrained", "syntactic_words", "fsdp", "tensorboard"), bool),
@@ -33,6 +34,7 @@ FINETUNING_RANGES = {
     "num_devices": whole(0),
     "row_multiple": whole(1, 2**20),
     "dtype": Choice(("", "float32", "bfloat16")),
+    "kernels": KERNEL_RANGES,
     "log_every": whole(0),
     "evaluate_every": whole(1),
     "max_skipped_in_a_row": whole(1),
@@ -45,23 +47,25 @@ def finetuning(task: str) -> ConfigDict:
     Source: github.com/google-research/xtreme, scripts/train_*.sh and
     third_party/run_{classify,tag}.py; what is not from there is marked [ours].
     """
+    refuse("config", problems(task, Choice(FINE_TUNED), "task"))
     config = ConfigDict()
-    config.task = task  # "udpos", "xnli" or "pawsx"
+    config.task = task  # one of FINE_TUNED, in amber_jax/tasks.py
     config.label = ""  # name of the model in tables; empty: the checkpoint's path
     config.seeds = (1,)  # a run for each
     config.untrained = False  # start from random weights: a baseline [ours]
 
     # Paths or globs below `data`, with {language}; or tfds:NAME[/CONFIG]:SPLIT.
     config.data = ""  # folder
-    config.train = "train-{language}.tsv"
-    config.dev = "dev-{language}.tsv"  # empty: the last `dev_share` of train
-    config.test = "test-{language}.tsv"
-    config.train_language = "en"
-    config.languages = ()  # tested; a run is chosen by train_language's dev alone
+    config.train = "train-{language}.tsv*"
+    config.dev = "dev-{language}.tsv*"  # empty: the last `dev_share` of train
+    config.test = "test-{language}.tsv*"
+    config.train_language = TASKS[task].train_language
+    # Tested; a run is chosen by train_language's dev alone.
+    config.languages = TASKS[task].languages
     config.dev_share = 0.1  # of train, if there is no dev [ours]
     config.stand_in = ""  # a sentence, if train is not the benchmark's own
     config.max_train_examples = 0  # first ones; 0: all
-    config.syntactic_words = False  # of CoNLL-U: UD's words, not XTREME's tokens
+    config.syntactic_words = False  # of udpos: UD's words, not XTREME's tokens
 
     config.max_length = 128  # tokens of an example, specials included
     config.batch_size = 32  # examples
@@ -88,6 +92,7 @@ def finetuning(task: str) -> ConfigDict:
     config.fsdp = False
     config.row_multiple = 4  # rows of a batch; fewer shapes, less compiling [ours]
     config.dtype = ""  # of activations; empty: as pretrained
+    config.kernels = kernels()  # forms of the arithmetic; empty: what suits the devices
     config.log_every = 50  # steps; 0: the last one alone
     config.evaluate_every = 500  # steps; dev is scored and a checkpoint saved
     config.max_skipped_in_a_row = 20  # non-finite updates before the run gives up
@@ -105,6 +110,8 @@ def _conflicts(config: ConfigDict) -> Iterator[str]:
         yield "data is empty; set --config.data to the folder of the task's files"
     if not config.languages:
         yield "languages is empty; nothing would be tested"
+    if config.syntactic_words and config.task != "udpos":
+        yield "syntactic_words is True, but only udpos has such words; leave it False"
     if not config.seeds or len(set(config.seeds)) < len(config.seeds):
         yield f"seeds is {tuple(config.seeds)}; wanted at least one, all different"
     yield from schedule_problems(config)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from amber_jax.config.evaluation import RETRIEVAL_RANGES, retrieval_problems
+from amber_jax.config.kernels import KERNEL_RANGES, kernels
 from amber_jax.config.optimizer import (
     OPTIMIZER_RANGES,
     SCHEDULE_RANGES,
@@ -15,7 +16,6 @@ from amber_jax.config.optimizer import (
 )
 from amber_jax.config.variants import VARIANTS, refuse_variant
 from amber_jax.losses import LOSSES
-from amber_jax.model.kernels import FORMS
 from amber_jax.ranges import (
     INT32_MAX,
     PROBABILITY,
@@ -62,7 +62,7 @@ PRETRAINING_RANGES = {
         "dtype": Choice(("float32", "bfloat16")),
         "remat": bool,
     },
-    "kernels": {name: Choice(("", *forms)) for name, forms in FORMS.items()},
+    "kernels": KERNEL_RANGES,
     "masking_rate": real(0, 1, without_low=True, without_high=True),
     "sentence_alignment": {
         **dict.fromkeys(("symmetric", "normalise", "special_tokens"), bool),
@@ -87,7 +87,7 @@ def pretraining() -> ConfigDict:
     """Returns the defaults of a pretraining run: mBERT's sizes, no stages yet."""
     config = ConfigDict()
     config.seed = 0
-    config.corpus = ""  # folder that launch/build_corpus.py wrote
+    config.corpus = ""  # folder that amber build_corpus wrote
     config.verify_corpus = True  # sha256 of every shard at the start, about 1 GB/s
     config.init_checkpoint = ""  # parameters to start from; empty: random
 
@@ -110,8 +110,7 @@ def pretraining() -> ConfigDict:
     config.model.dtype = "float32"  # of activations; "bfloat16" on accelerators
     config.model.remat = False  # recompute activations to save memory
 
-    # How the encoder is computed, see model/kernels.py; empty: as suits the devices.
-    config.kernels = ConfigDict(dict.fromkeys(FORMS, ""))
+    config.kernels = kernels()  # forms of the arithmetic; empty: what suits the devices
 
     config.masking_rate = 0.15  # share of tokens to predict [BERT]
 

@@ -12,5 +12,5 @@ def refuse_variant(variant: str, known: Sequence[str]) -> NoReturn:
     """Raises UserError: a config file has no such variant."""
     raise UserError(
         f"config variant {variant!r} is unknown; choose one of {', '.join(known)}, "
-        f"as in --config=configs/FILE.py:{known[-1]}"
+        f"as in --config=FILE.py:{known[-1]}"
     )

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from amber_jax.convert.bert import Bert
+from amber_jax.tasks import PAIRS, RETRIEVAL, TAGS, TASKS, WORD_ALIGNMENT
 
 Format = Literal["hf", "tf1", "sentence-transformers"]
 _LIBRARIES = {"hf": "transformers", "tf1": "tensorflow"}
-_HUB_TASKS = {
-    "retrieval": "sentence-similarity",
-    "udpos": "token-classification",
-    "xnli": "text-classification",
-    "pawsx": "text-classification",
-    "word_alignment": "token-classification",
+_HUB_TASKS = {  # by kind
+    RETRIEVAL: "sentence-similarity",
+    TAGS: "token-classification",
+    PAIRS: "text-classification",
+    WORD_ALIGNMENT: "token-classification",
 }
 _HUB_METRICS = {"accuracy", "f1", "precision", "recall", "aer"}
 _USE = {
@@ -122,7 +122,10 @@ def _model_index(facts: Facts) -> list[dict[str, Any]]:
         result = results.setdefault(
             score[:4],
             {
-                "task": {"type": _HUB_TASKS[score.task], "name": score.task},
+                "task": {
+                    "type": _HUB_TASKS[TASKS[score.task].kind],
+                    "name": score.task,
+                },
                 "dataset": {
                     "type": score.evaluation.lower().replace(" ", "-"),
                     "name": f"{score.evaluation} ({score.language})",

@@ -12,19 +12,21 @@ from amber_jax.convert.bert import Bert, SentenceVector
 from amber_jax.convert.bert_config import as_bert_config, read_encoder_config
 from amber_jax.convert.names import from_params, left_behind, to_params
 from amber_jax.convert.weights import as_float32
-from amber_jax.errors import UserError
+from amber_jax.errors import UserError, from_extra
 from amber_jax.files import write_json, writing
 from amber_jax.tokenization import wordpiece
 
 CONFIG, CHECKPOINT = "bert_config.json", "bert_model.ckpt"
 _INDEX = ".index"
+_TENSORFLOW = "train", "tf1 checkpoints are read and written with TensorFlow"
 
 
 def read(folder: Path) -> Bert:
     """Returns the model in a folder.
 
     Raises:
-        UserError: something is missing, damaged or of another architecture.
+        UserError: something is missing, damaged or of another architecture, or
+            TensorFlow cannot be imported.
     """
     config = read_encoder_config(folder / CONFIG)
     prefix = _find_checkpoint(folder)
@@ -38,9 +40,11 @@ def write(folder: Path, bert: Bert) -> None:
     """Writes the model into an existing folder.
 
     Raises:
-        UserError: its tokenizer is not a WordPiece, and the format has no other.
+        UserError: its tokenizer is not a WordPiece, and the format has no other, or
+            TensorFlow cannot be imported.
     """
-    import tensorflow as tf
+    with from_extra(*_TENSORFLOW):
+        import tensorflow as tf
 
     if not isinstance(bert.tokenizer, wordpiece.WordPieceTokenizer):
         raise UserError(
@@ -72,7 +76,8 @@ def _find_checkpoint(folder: Path) -> Path:
 
 
 def _read_tensors(prefix: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    import tensorflow as tf
+    with from_extra(*_TENSORFLOW):
+        import tensorflow as tf
 
     try:
         reader = tf.train.load_checkpoint(str(prefix))

@@ -35,7 +35,7 @@ def library_unigram(model: bytes) -> Tokenizer:
         model: the bytes of a `.model` file.
 
     Raises:
-        UserError: it is not one that launch/train_tokenizer.py makes.
+        UserError: it is not one that amber train_tokenizer makes.
     """
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model)
@@ -76,7 +76,7 @@ def _require_ours(proto: sentencepiece_model_pb2.ModelProto) -> None:
     if not all(as_expected):
         raise UserError(
             "the SentencePiece model is not a plain unigram one, as "
-            "launch/train_tokenizer.py makes them; only those have a tokenizer.json"
+            "amber train_tokenizer makes them; only those have a tokenizer.json"
         )
 
 

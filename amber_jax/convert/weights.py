@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from amber_jax.convert.json_files import inside, read_object
-from amber_jax.errors import UserError
+from amber_jax.errors import UserError, from_extra
 from amber_jax.files import write_json, writing
 
 Tensors = dict[str, np.ndarray]
@@ -147,13 +147,9 @@ def _read_safetensors(path: Path) -> Tensors:
 
 def _read_bin(path: Path) -> Tensors:
     _refuse_foreign_paths(path)
-    try:
+    need = f"{path}: a .bin file is read with PyTorch"
+    with from_extra("hf", need, "give the model as safetensors"):
         import torch
-    except ImportError as error:
-        raise UserError(
-            f"{path}: a .bin file is read with PyTorch, which is not installed; "
-            "pip install 'amber_jax[hf]', or give the model as safetensors"
-        ) from error
     if tuple(map(int, torch.__version__.split(".")[:2])) < _SAFE_TORCH:
         raise UserError(
             f"{path}: PyTorch {torch.__version__} can be made to run code by such a "

@@ -133,7 +133,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if not path.exists():
         raise UserError(
             f"{directory}: no {MANIFEST} found, so this is no finished corpus; "
-            "build one with launch/build_corpus.py"
+            "build one with amber build_corpus"
         )
     manifest = read_object(path, _BUILD_AGAIN)
     if manifest.get("format") != FORMAT:
@@ -151,7 +151,7 @@ def open_corpus(directory: Path, *, verify: bool) -> Corpus:
     """Returns the corpus in a folder after checking the size of every shard.
 
     Args:
-        directory: what launch/build_corpus.py wrote.
+        directory: what amber build_corpus wrote.
         verify: also compare the sha256 of every shard (about 1 GB/s).
 
     Raises:

@@ -114,12 +114,12 @@ def mixture(
     Returns:
         (streams, rows): two [K] int64 arrays.
     """
-    counts = np.asarray(counts, np.int64)
-    members = np.repeat(np.arange(len(counts)), counts)
-    firsts = np.repeat(np.cumsum(counts) - counts, counts)
+    sizes = np.asarray(counts, np.int64)
+    members = np.repeat(np.arange(len(sizes)), sizes)
+    firsts = np.repeat(np.cumsum(sizes) - sizes, sizes)
     blocks, slots = np.divmod(index, len(members))
     touched, which = np.unique(blocks, return_inverse=True)
     keys = [(*key, block) for block in touched.tolist()]
     place = permuted_each(slots, [len(members)] * len(keys), keys, which)
     streams = members[place]
-    return streams, blocks * counts[streams] + place - firsts[place]
+    return streams, blocks * sizes[streams] + place - firsts[place]

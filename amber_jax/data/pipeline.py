@@ -4,8 +4,9 @@ Resuming is arithmetic: nothing about the data is checkpointed, and each process
 computes which rows of the global batch are its own.
 """
 
+import contextlib
 import dataclasses
-import importlib
+import importlib.util
 import threading
 from collections.abc import Iterator, Mapping
 
@@ -13,10 +14,11 @@ import numpy as np
 
 from amber_jax.corpora.records import Corpus, Stream, read_rows
 from amber_jax.data.order import block_counts, mixture, permuted_each
-from amber_jax.errors import UserError
+from amber_jax.data.schema import Field, row_fields
+from amber_jax.errors import UserError, from_extra
 
 HostBatch = dict[str, dict[str, np.ndarray]]
-_FIELDS = ("token_ids", "span_lengths", "row_ids")
+_TENSORFLOW = "train", "training reads its corpus with TensorFlow"
 _MIXTURE_KEY, _ROW_KEY = 0, 1  # keep the two uses of a stage's seed apart
 
 
@@ -31,13 +33,18 @@ class BatchPlan:
     process_index: int = 0
     process_count: int = 1
 
+    @property
+    def fields(self) -> dict[str, Field]:
+        """The arrays of each kind of rows."""
+        return row_fields(self.corpus.row_length, self.corpus.max_pairs)
+
 
 def batch_at(plan: BatchPlan, step: int) -> HostBatch:
     """Returns this process's rows of the global batch of `step`.
 
-    For each kind of rows: token_ids [B, L] int32, span_lengths [B, N, 2] int32 and
-    row_ids [B, 3] uint32 (stream, epoch, row), B = global rows / processes. Batches
-    of consecutive processes, one after the other, are the batch of a single process.
+    For each kind of rows the arrays of `plan.fields`, with B = global rows / processes
+    in front. Batches of consecutive processes, one after the other, are the batch of a
+    single process.
     """
     return {kind: _rows_at(plan, kind, step) for kind in plan.rows}
 
@@ -53,10 +60,14 @@ def _rows_at(plan: BatchPlan, kind: str, step: int) -> dict[str, np.ndarray]:
         if here.size:
             packed[here] = _read(plan.corpus, stream, rows[here])
     row_ids = np.stack([2 * numbers + _kind_number(kind), epochs, rows], axis=1)
-    return {
+    arrays = {
         "token_ids": packed[:, :length],
         "span_lengths": packed[:, length:].reshape(own, pairs, 2),
-        "row_ids": row_ids.astype(np.uint32),
+        "row_ids": row_ids,
+    }
+    return {
+        name: arrays[name].astype(field.dtype, copy=False)
+        for name, field in plan.fields.items()
     }
 
 
@@ -101,20 +112,33 @@ def import_ahead() -> None:
     """Starts importing TensorFlow, which takes seconds, while other things happen.
 
     The interpreter waits for it at its end: it would abort under a half-done import.
+
+    Raises:
+        UserError: it is not installed.
     """
-    threading.Thread(target=importlib.import_module, args=("tensorflow",)).start()
+    with from_extra(*_TENSORFLOW):
+        if importlib.util.find_spec("tensorflow") is None:
+            raise ModuleNotFoundError("No module named 'tensorflow'")
+    threading.Thread(target=_import_quietly).start()
+
+
+def _import_quietly() -> None:
+    with contextlib.suppress(ImportError):  # `batches` will say so
+        importlib.import_module("tensorflow")
 
 
 def batches(plan: BatchPlan, *, start: int, stop: int) -> Iterator[HostBatch]:
     """Yields the batches of steps start..stop-1, read ahead by tf.data.
 
     Raises:
-        UserError: a shard went away since the corpus was opened.
+        UserError: a shard went away since the corpus was opened, or TensorFlow cannot
+            be imported.
     """
-    import tensorflow as tf
+    with from_extra(*_TENSORFLOW):
+        import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")  # accelerators belong to JAX
-    types = {"token_ids": tf.int32, "span_lengths": tf.int32, "row_ids": tf.uint32}
+    types = {name: tf.as_dtype(field.dtype) for name, field in plan.fields.items()}
     failures: list[UserError] = []
 
     def load(step: int) -> list[np.ndarray]:
@@ -123,7 +147,7 @@ def batches(plan: BatchPlan, *, start: int, stop: int) -> Iterator[HostBatch]:
         except UserError as error:
             failures.append(error)  # tf.data would hand on its text only
             raise
-        return [batch[kind][field] for kind in plan.rows for field in _FIELDS]
+        return [batch[kind][field] for kind in plan.rows for field in types]
 
     def fetch(step: tf.Tensor) -> dict[str, dict[str, tf.Tensor]]:
         flat = iter(tf.numpy_function(load, [step], [*types.values()] * len(plan.rows)))

@@ -4,19 +4,17 @@ from typing import Generic, NamedTuple, TypeVar
 
 Example = TypeVar("Example")
 
-UDPOS_TAGS = (
-    "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART",
-    "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X",
-)  # fmt: skip
-XNLI_LABELS = ("contradiction", "entailment", "neutral")
-PAWSX_LABELS = ("0", "1")
-
 
 class TaggedSentence(NamedTuple):
     """A sentence with one tag per word; both have the same length."""
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What is to be predicted: the tags."""
+        return self.tags
 
 
 class LabelledPair(NamedTuple):
@@ -25,6 +23,11 @@ class LabelledPair(NamedTuple):
     first: str
     second: str
     label: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What is to be predicted: the label alone."""
+        return (self.label,)
 
 
 class AlignedPair(NamedTuple):

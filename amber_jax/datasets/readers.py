@@ -1,89 +1,115 @@
 """Labelled examples out of files or TFDS: the format is told from the content."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from amber_jax.datasets import tfds_source
-from amber_jax.datasets.examples import LabelledPair, Read, TaggedSentence
-from amber_jax.datasets.sentence_pairs import PairTask, read_pairs
-from amber_jax.datasets.universal_dependencies import (
-    WITHHELD,
-    read_conllu,
-    read_tagged_lines,
-)
+from amber_jax.datasets.examples import Read, TaggedSentence
+from amber_jax.datasets.sentence_pairs import is_translated, read_pairs
+from amber_jax.datasets.tagged_lines import read_tagged_lines
+from amber_jax.datasets.universal_dependencies import WITHHELD, read_conllu
 from amber_jax.errors import UserError
+from amber_jax.tasks import TASKS
 
 _LANGUAGE = "{language}"
 _COMPRESSED = (".gz", ".bz2", ".xz")
+_UDPOS_HINT = (
+    "XTREME's own test files have no tags: use the treebanks; names of CoNLL-U files "
+    "end in .conllu"
+)
 
 
-def read_tagged_sentences(
-    source: str, *, language: str, syntactic_words: bool
-) -> Read[TaggedSentence]:
-    """Returns the part-of-speech sentences of one language.
+class Reader(NamedTuple):
+    """How the examples of a task are read."""
+
+    # (path, language=...) -> examples, and how many were left out, by reason
+    file: Callable[..., tuple[list[Any], dict[str, int]]]
+    tfds: Callable[..., list[Any]]  # (source, language=...) -> examples
+    is_translated: Callable[[Any], bool] = lambda _: True  # else it teaches nothing
+
+
+def _part_of_speech(
+    path: Path, *, language: str, syntactic_words: bool = False
+) -> tuple[list[TaggedSentence], dict[str, int]]:
+    if _plain_suffix(path) == ".conllu":
+        found, withheld = read_conllu(
+            path, language=language, syntactic_words=syntactic_words
+        )
+        return found, {WITHHELD: withheld} if withheld else {}
+    return _tagged_lines(path, language=language, task="udpos", hint=_UDPOS_HINT)
+
+
+def _tagged_lines(
+    path: Path, *, language: str, task: str, hint: str
+) -> tuple[list[TaggedSentence], dict[str, int]]:
+    labels, prefix = TASKS[task].labels, f"{language}:"
+    return read_tagged_lines(path, tags=labels, hint=hint, prefix=prefix), {}
+
+
+def _tags(task: str, *, hint: str) -> Reader:
+    """Returns what reads `word<TAB>tag` lines; the hint is for lines without a tag."""
+    return Reader(
+        functools.partial(_tagged_lines, task=task, hint=hint),
+        functools.partial(tfds_source.read_tags, task=task),
+    )
+
+
+def _pairs(task: str) -> Reader:
+    return Reader(
+        functools.partial(read_pairs, task=task),
+        functools.partial(tfds_source.read_labelled_pairs, task=task),
+    )
+
+
+READERS = {
+    "udpos": Reader(_part_of_speech, tfds_source.read_part_of_speech),
+    "panx": _tags(
+        "panx",
+        hint="XTREME takes the tags out of its test files: use the data set's own",
+    ),
+    "pawsx": _pairs("pawsx")._replace(is_translated=is_translated),
+    "xnli": _pairs("xnli"),
+}
+
+
+def read_examples(task: str, source: str, *, language: str, **options: bool) -> Read:
+    """Returns the labelled examples of one language.
 
     Args:
-        source: a path or glob, in which `{language}` stands for the language: CoNLL-U
-            (named .conllu) or `word<TAB>UPOS` lines, plain, .gz, .bz2 or .xz. Several
-            matches are read one after the other, ordered by file name as in XTREME. Or
-            `tfds:NAME[/CONFIG]:SPLIT[@DATA_DIR]`, see `tfds_source`.
-        language: ISO 639-1 code.
-        syntactic_words: of CoNLL-U, whether the words are UD's syntactic words; if
-            not, its surface tokens with one tag each, as XTREME has them.
+        task: the name of one of `READERS`.
+        source: a path or glob, in which `{language}` stands for the language; files
+            are plain, .gz, .bz2 or .xz. Several matches are read one after the other,
+            ordered by file name as in XTREME. Or `tfds:NAME[/CONFIG]:SPLIT[@DATA_DIR]`,
+            see `tfds_source`. Of udpos CoNLL-U (named .conllu) or `word<TAB>UPOS`
+            lines, of panx `word<TAB>tag` lines, of the others XNLI, MultiNLI or PAWS-X
+            in the original or XTREME's layout, or SICK as XNLI.
+        language: ISO 639-1 code; also picks the rows of an original XNLI file.
+        **options: of udpos, `syntactic_words`: whether the words of CoNLL-U are UD's
+            syntactic words; if not, its surface tokens with one tag each, as XTREME
+            has them.
 
     Raises:
         UserError: nothing matches; a line is wrong (its file and number are told); or
-            a file has no sentence, or one tag only: such tags are placeholders.
+            a file has no example, or one label only: such labels are placeholders.
     """
+    reader = READERS[task]
     if tfds_source.is_tfds(source):
-        read = tfds_source.read_tagged_sentences(
-            source, language=language, syntactic_words=syntactic_words
-        )
-        refuse_placeholders(_tags(read.examples), source)
-        return read
+        examples = reader.tfds(source, language=language, **options)
+        refuse_placeholders(examples, source)
+        return Read(examples, {}, [source.replace(_LANGUAGE, language)])
     read = Read([], {}, [])
     for path in matching_files(source, language):
-        withheld = 0
-        if _plain_suffix(path) == ".conllu":
-            found, withheld = read_conllu(
-                path, language=language, syntactic_words=syntactic_words
-            )
-        else:
-            found = read_tagged_lines(path)
-        if found or not withheld:
-            refuse_placeholders(_tags(found), str(path))
-        _add(read, path, found, {WITHHELD: withheld} if withheld else {})
+        examples, dropped = reader.file(path, language=language, **options)
+        if examples or not dropped:
+            refuse_placeholders(examples, str(path))
+        _add(read, path, examples, dropped)
     if not read.examples:
         raise UserError(
-            f"{source}: the files of {language!r} hold {WITHHELD}; get the words from "
-            "the treebank's owner"
+            f"{source}: the files of {language!r} hold {' and '.join(read.dropped)} "
+            "and no examples; get whole ones from the data's owner"
         )
-    return read
-
-
-def read_labelled_pairs(
-    source: str, *, language: str, task: PairTask
-) -> Read[LabelledPair]:
-    """Returns the sentence pairs of one language.
-
-    Args:
-        source: as in `read_tagged_sentences`; XNLI, MultiNLI or PAWS-X in the original
-            or XTREME's layout, SICK as an XNLI source, or TFDS.
-        language: ISO 639-1 code; also picks the rows of an original XNLI file.
-        task: "xnli" or "pawsx"; which labels the pairs carry.
-
-    Raises:
-        UserError: as `read_tagged_sentences`.
-    """
-    if tfds_source.is_tfds(source):
-        read = tfds_source.read_labelled_pairs(source, language=language, task=task)
-        refuse_placeholders((pair.label for pair in read.examples), source)
-        return read
-    read = Read([], {}, [])
-    for path in matching_files(source, language):
-        pairs, dropped = read_pairs(path, language=language, task=task)
-        refuse_placeholders((pair.label for pair in pairs), str(path))
-        _add(read, path, pairs, dropped)
     return read
 
 
@@ -115,14 +141,14 @@ def matching_files(source: str, language: str) -> list[Path]:
     return sorted(paths, key=lambda path: (path.name, path))
 
 
-def refuse_placeholders(labels: Iterable[str], where: str) -> None:
+def refuse_placeholders(examples: Sequence[Any], where: str) -> None:
     """Refuses examples whose labels cannot be gold, or teach nothing.
 
     Raises:
         UserError: there is no label, or the same one everywhere, as in test sets that
             are published without labels.
     """
-    found = set(labels)
+    found = {label for example in examples for label in example.labels}
     if not found:
         raise UserError(f"{where} has no examples; wanted labelled ones")
     if len(found) == 1:
@@ -134,10 +160,6 @@ def refuse_placeholders(labels: Iterable[str], where: str) -> None:
 
 def _below(pattern: Path, root: Path) -> str:
     return str(pattern.relative_to(root))
-
-
-def _tags(sentences: Iterable[TaggedSentence]) -> set[str]:
-    return {tag for sentence in sentences for tag in sentence.tags}
 
 
 def _plain_suffix(path: Path) -> str:

@@ -6,17 +6,15 @@ a field never swallows a line; XTREME's files have some that its writer added.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from amber_jax.datasets.examples import PAWSX_LABELS, XNLI_LABELS, LabelledPair
+from amber_jax.datasets.examples import LabelledPair
 from amber_jax.datasets.text_lines import excerpt, line_error, numbered_lines
 from amber_jax.errors import UserError
-
-PairTask = Literal["xnli", "pawsx"]
+from amber_jax.tasks import TASKS
 
 NO_GOLD = "pairs without gold label (-)"
 
-_LABELS = {"xnli": XNLI_LABELS, "pawsx": PAWSX_LABELS}
 # Of XNLI's machine translations of MultiNLI.
 _SPELLINGS = {"contradictory": "contradiction"}
 
@@ -44,7 +42,7 @@ _XTREME = Layout(num_fields=3, first=0, second=1, label=2, language=None)
 
 
 def read_pairs(
-    path: Path, *, language: str, task: PairTask
+    path: Path, *, language: str, task: str
 ) -> tuple[list[LabelledPair], dict[str, int]]:
     """Returns the pairs of a file, and how many were left out, by reason.
 
@@ -56,8 +54,7 @@ def read_pairs(
     Args:
         path: the file.
         language: of a file that names a language in each row, only these are read.
-        task: what the labels must be: `XNLI_LABELS`, upper case or "contradictory"
-            accepted, or `PAWSX_LABELS`.
+        task: whose labels are wanted; upper case and "contradictory" are accepted.
 
     Raises:
         UserError: the file cannot be read, or a row has other fields or labels.
@@ -84,7 +81,7 @@ def read_pairs(
             continue
         label = fields[layout.label].strip().lower()
         label = _SPELLINGS.get(label, label)
-        if label not in _LABELS[task]:
+        if label not in TASKS[task].labels:
             raise _label_error(fields[layout.label], task, path, number)
         first, second = fields[layout.first].strip(), fields[layout.second].strip()
         pairs.append(LabelledPair(first, second, label))
@@ -135,9 +132,10 @@ def _check_fields(
     )
 
 
-def _label_error(found: str, task: PairTask, path: Path, number: int) -> UserError:
+def _label_error(found: str, task: str, path: Path, number: int) -> UserError:
+    labels = ", ".join(TASKS[task].labels)
     return line_error(
         path,
         number,
-        f"has the label {excerpt(found)}; wanted one of {', '.join(_LABELS[task])}",
+        f"has the label {excerpt(found)}; wanted one of {labels}",
     )

@@ -2,6 +2,7 @@
 
     tfds:xtreme_pos/xtreme_pos_{language}:test     tfds:paws_x_wiki/{language}:test
     tfds:universal_dependencies/en_ewt:train       tfds:xnli:validation@/data/tfds
+    tfds:wikiann/{language}:test
 
 Behind the @ is the folder of prepared data sets; without it TFDS uses its own, and
 downloads what is not there. The library is imported when first used: it takes seconds.
@@ -10,15 +11,9 @@ downloads what is not there. The library is imported when first used: it takes s
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from amber_jax.datasets.examples import (
-    UDPOS_TAGS,
-    XNLI_LABELS,
-    LabelledPair,
-    Read,
-    TaggedSentence,
-)
-from amber_jax.datasets.sentence_pairs import PairTask
-from amber_jax.errors import UserError
+from amber_jax.datasets.examples import LabelledPair, TaggedSentence
+from amber_jax.errors import UserError, from_extra
+from amber_jax.tasks import TASKS
 
 _PREFIX = "tfds:"
 _PAWSX_NAMES = ("different_meaning", "paraphrase")
@@ -58,9 +53,9 @@ def parse_source(source: str, language: str) -> Source:
     return Source(name, split, data_dir or None)
 
 
-def read_tagged_sentences(
-    source: str, *, language: str, syntactic_words: bool
-) -> Read[TaggedSentence]:
+def read_part_of_speech(
+    source: str, *, language: str, syntactic_words: bool = False
+) -> list[TaggedSentence]:
     """Returns the sentences of `xtreme_pos` or `universal_dependencies`.
 
     TFDS keeps UD's syntactic words, also in `xtreme_pos`: multi-word tokens and empty
@@ -75,7 +70,7 @@ def read_tagged_sentences(
             "XTREME tags; read CoNLL-U files, or set syntactic_words"
         )
     examples, features = _load(source, language)
-    tags = _names(features, "upos", source, allowed={*UDPOS_TAGS, _NO_TAG})
+    tags = _names(features, "upos", source, allowed={*TASKS["udpos"].labels, _NO_TAG})
     sentences = []
     for number, example in enumerate(examples, start=1):
         forms = _texts(example, "tokens", source, number)
@@ -92,19 +87,35 @@ def read_tagged_sentences(
         ]
         if words:
             sentences.append(TaggedSentence(*zip(*words, strict=True)))
-    return Read(sentences, {}, [source.replace("{language}", language)])
+    return sentences
 
 
-def read_labelled_pairs(
-    source: str, *, language: str, task: PairTask
-) -> Read[LabelledPair]:
+def read_tags(source: str, *, language: str, task: str) -> list[TaggedSentence]:
+    """Returns the sentences of `wikiann`, or another set with tokens and tags.
+
+    Raises:
+        UserError: the data set cannot be had or read, or has other tags.
+    """
+    examples, features = _load(source, language)
+    tags = _names(features, "tags", source, allowed=TASKS[task].labels)
+    sentences = []
+    for number, example in enumerate(examples, start=1):
+        words = _texts(example, "tokens", source, number)
+        numbers = _field(example, "tags", source, number)
+        if len(words) != len(numbers):
+            raise _error(source, number, "has unequal numbers of tokens and tags")
+        sentences.append(TaggedSentence(tuple(words), tuple(tags[n] for n in numbers)))
+    return sentences
+
+
+def read_labelled_pairs(source: str, *, language: str, task: str) -> list[LabelledPair]:
     """Returns the pairs of `xnli`, `xtreme_xnli`, `paws_x_wiki` or `xtreme_pawsx`.
 
     Raises:
         UserError: the data set cannot be had or read, or has no such language.
     """
     examples, features = _load(source, language)
-    allowed = XNLI_LABELS if task == "xnli" else _PAWSX_NAMES
+    allowed = TASKS["xnli"].labels if task == "xnli" else _PAWSX_NAMES
     labels = _names(features, "label", source, allowed=allowed)
     pairs: list[LabelledPair] = []
     for number, example in enumerate(examples, start=1):
@@ -119,7 +130,7 @@ def read_labelled_pairs(
         first = _text(example, "sentence1", source, number)
         second = _text(example, "sentence2", source, number)
         pairs.append(LabelledPair(first, second, str(label)))
-    return Read(pairs, {}, [source.replace("{language}", language)])
+    return pairs
 
 
 def read_translations(source: str, *, language: str) -> tuple[list[str], list[str]]:
@@ -140,7 +151,8 @@ def read_translations(source: str, *, language: str) -> tuple[list[str], list[st
 
 def _load(source: str, language: str) -> tuple[Iterator[Example], Mapping[str, Any]]:
     """Returns the examples of a split as numpy, and its features."""
-    import tensorflow_datasets as tfds
+    with from_extra("train", f"{source} is read with TensorFlow Datasets"):
+        import tensorflow_datasets as tfds
 
     one = parse_source(source, language)
     try:

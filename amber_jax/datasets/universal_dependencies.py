@@ -1,4 +1,4 @@
-"""Part-of-speech sentences in files: CoNLL-U, and XTREME's `word<TAB>tag` lines.
+"""Part-of-speech sentences in CoNLL-U files.
 
 CoNLL-U is read here and not by the `conllu` package: that package tells no line
 numbers, splits columns at two spaces as well as at tabs, which moves the tags of such a
@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from amber_jax.datasets.examples import UDPOS_TAGS, TaggedSentence
+from amber_jax.datasets.examples import TaggedSentence
 from amber_jax.datasets.fused_words import Span, Word, fuse
 from amber_jax.datasets.text_lines import excerpt, line_error, numbered_lines
+from amber_jax.tasks import TASKS
 
 WITHHELD = "sentences without words (all _)"
 
 _COLUMNS = 10
-_TAGS = frozenset(UDPOS_TAGS)
+_TAGS = TASKS["udpos"].labels
 _RANGE = re.compile("([0-9]{1,6})-([0-9]{1,6})")
 _EMPTY_NODE = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}")
 _NUMBER = re.compile("[0-9]{1,6}")
@@ -70,39 +71,6 @@ def read_conllu(
         forms, tags = zip(*words, strict=True)
         sentences.append(TaggedSentence(forms, tags))
     return sentences, withheld
-
-
-def read_tagged_lines(path: Path) -> list[TaggedSentence]:
-    """Returns the sentences of a file of `word<TAB>tag` lines, empty lines between.
-
-    Raises:
-        UserError: the file cannot be read, or a line is not a word and one of
-            `UDPOS_TAGS`.
-    """
-    sentences: list[TaggedSentence] = []
-    words: list[tuple[str, str]] = []
-    for number, line in numbered_lines(path):
-        if line:
-            words.append(_tagged_word(path, number, line))
-        elif words:
-            sentences.append(TaggedSentence(*zip(*words, strict=True)))
-            words = []
-    if words:
-        sentences.append(TaggedSentence(*zip(*words, strict=True)))
-    return sentences
-
-
-def _tagged_word(path: Path, number: int, line: str) -> tuple[str, str]:
-    word, *tags = line.split("\t")
-    if len(tags) != 1 or tags[0] not in _TAGS:
-        raise line_error(
-            path,
-            number,
-            f"is {excerpt(line)}; wanted a word, a tab and one of "
-            f"{' '.join(UDPOS_TAGS)} (XTREME's own test files have no tags: use the "
-            "treebanks; names of CoNLL-U files end in .conllu)",
-        )
-    return word, tags[0]
 
 
 def _joined(form: str) -> str:
@@ -175,8 +143,7 @@ def _check_tag(tag: str, path: Path, number: int) -> None:
         raise line_error(
             path,
             number,
-            f"has the tag {excerpt(tag)} in column 4; wanted one of "
-            f"{' '.join(UDPOS_TAGS)}",
+            f"has the tag {excerpt(tag)} in column 4; wanted one of {' '.join(_TAGS)}",
         )
 
 

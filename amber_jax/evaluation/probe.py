@@ -4,7 +4,8 @@ import numpy as np
 
 from amber_jax.evaluation.retrieve import RetrievalEvaluation
 from amber_jax.inference.alignment import view_pair
-from amber_jax.inference.loading import LoadedModel, init_key, init_params
+from amber_jax.inference.loading import LoadedModel, init_params
+from amber_jax.training.keys import init_key
 
 
 def probe(

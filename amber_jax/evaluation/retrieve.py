@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -20,6 +20,7 @@ from amber_jax.datasets.tatoeba import (
 from amber_jax.datasets.tfds_source import is_tfds
 from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
+from amber_jax.evaluation.results import Accuracies, Retrieval, Scores
 from amber_jax.inference.embedding import (
     Embedder,
     Pooling,
@@ -29,12 +30,11 @@ from amber_jax.inference.embedding import (
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.search import faiss_index, retrieval
-from amber_jax.search.nearest import DEFAULT_NEIGHBOURS, EXACT
+from amber_jax.search.similarities import EXACT, SIMILARITIES
+from amber_jax.tasks import BOTH, RETRIEVAL, TASKS
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.workdir import PREDICTIONS
 from amber_jax.types import Params
-
-Scores = dict[str, dict[str, float]]
 
 
 class Retrieved(NamedTuple):
@@ -93,7 +93,7 @@ class RetrievalEvaluation:
         for language, score in scores.items():
             record[f"{language}/{language}_to_{self.pivot}"] = score["xx_to_en"]
             record[f"{language}/{self.pivot}_to_{language}"] = score["en_to_xx"]
-        return record | {"average": retrieval.average(scores)["both"]}
+        return record | {"average": retrieval.average(scores)[BOTH]}
 
     def write_predictions(self, folder: Path, retrieved: Retrieved) -> None:
         """Writes `folder`/tatoeba/test-LANGUAGE.tsv, in XTREME's form.
@@ -107,7 +107,7 @@ class RetrievalEvaluation:
         for language, found in retrieved.found.items():
             order = sorted_english(self.pairs[language][1])
             answers = found.tgt_to_src[order].tolist()
-            xtreme.write_predictions(folder, "tatoeba", language, answers)
+            xtreme.write_predictions(folder, TASKS[RETRIEVAL], language, answers)
 
     def _embed_layers(self, params: Params, sentences: Sequence[str]) -> np.ndarray:
         """Returns [M, len(self.layers), D] float32."""
@@ -154,7 +154,7 @@ def build_retrieval(
         layers=tuple(range(encoder.num_layers + 1)) if one.layer_curve else (layer,),
         search=retrieval.Search(
             one.similarity,
-            one.neighbours or DEFAULT_NEIGHBOURS.get(one.similarity, 0),
+            one.neighbours or SIMILARITIES[one.similarity].neighbors,
             one.index,
             one.centre,
         ),
@@ -202,8 +202,8 @@ def retrieval_result(
     model: LoadedModel,
     evaluation: RetrievalEvaluation,
     output: Path,
-) -> dict[str, Any]:
-    """Runs an evaluation and returns it as results.json holds it.
+) -> Retrieval:
+    """Runs an evaluation and returns its result.
 
     Args:
         config: as `configs/tatoeba.py` makes it.
@@ -217,59 +217,27 @@ def retrieval_result(
     retrieved = evaluation.run(model.params["encoder"])
     if evaluation.writes_predictions:
         evaluation.write_predictions(output / PREDICTIONS, retrieved)
-    scores, layers = _accuracies(retrieved.found), retrieved.layers
-    pooling = evaluation.pooling
-    result = {
-        "task": "retrieval",
-        "name": evaluation.name,
-        "model": config.label or str(model.checkpoint.path),
-        "checkpoint": str(model.checkpoint.path),
-        "step": 0 if config.untrained else model.checkpoint.step,
-        "layer": pooling.layer,
-        "pooling": pooling.kind,
-        "special_tokens": pooling.special_tokens,
-        "max_length": evaluation.max_length,
-        "similarity": evaluation.search.similarity,
-        "neighbours": evaluation.search.neighbours,
-        "index": evaluation.search.index,
-        "centred": evaluation.search.centred,
-        "pivot": evaluation.pivot,
-        "candidates": {name: len(xx) for name, (xx, _) in evaluation.pairs.items()},
-        "scores": scores,
-        "average": retrieval.average(scores),
-    }
-    if len(layers) > 1:
-        result["layers"] = {str(layer): mean for layer, mean in layers.items()}
-    return result
-
-
-def as_table(results: Mapping[str, Any]) -> str:
-    """Returns the scores of a result as lines of text, in percent."""
-    how = (
-        f"layer {results['layer']}, {results['pooling']} pooling "
-        f"{'with' if results['special_tokens'] else 'without'} special tokens, "
-        f"{results['similarity']}{', centred' if results['centred'] else ''}"
+    pooling, search = evaluation.pooling, evaluation.search
+    return Retrieval(
+        task=RETRIEVAL,
+        name=evaluation.name,
+        model=config.label or str(model.checkpoint.path),
+        checkpoint=str(model.checkpoint.path),
+        step=0 if config.untrained else model.checkpoint.step,
+        scores=_accuracies(retrieved.found),
+        sizes={name: len(xx) for name, (xx, _) in evaluation.pairs.items()},
+        layer=pooling.layer,
+        pooling=pooling.kind,
+        special_tokens=pooling.special_tokens,
+        max_length=evaluation.max_length,
+        similarity=search.similarity,
+        neighbors=search.neighbours,
+        index=search.index,
+        centered=search.centred,
+        pivot=evaluation.pivot,
+        layers={
+            layer: Accuracies(**averages)
+            for layer, averages in retrieved.layers.items()
+            if len(retrieved.layers) > 1
+        },
     )
-    pivot = results["pivot"]
-    lines = [
-        f"{results['name']}: {results['model']}, step {results['step']}; {how}",
-        f"{'language':<10}{'candidates':>12}{f'xx -> {pivot}':>12}"
-        f"{f'{pivot} -> xx':>12}",
-    ]
-    for language, score in results["scores"].items():
-        lines.append(
-            f"{language:<10}{results['candidates'][language]:>12,}"
-            f"{100 * score['xx_to_en']:>11.1f}%{100 * score['en_to_xx']:>11.1f}%"
-        )
-    mean = results["average"]
-    lines.append(
-        f"{'average':<10}{'':>12}{100 * mean['xx_to_en']:>11.1f}%"
-        f"{100 * mean['en_to_xx']:>11.1f}%"
-    )
-    if "layers" in results:
-        lines.append("both directions by layer: " + _curve(results["layers"]))
-    return "\n".join(lines)
-
-
-def _curve(layers: Mapping[str, Mapping[str, float]]) -> str:
-    return ", ".join(f"{n} {100 * mean['both']:.1f}%" for n, mean in layers.items())

@@ -1,14 +1,61 @@
 """Scores of predictions against gold: shares in [0, 1]."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from amber_jax.datasets.examples import AlignedPair
+from amber_jax.datasets.sentence_pairs import is_translated
 from amber_jax.errors import UserError
+from amber_jax.tasks import TRANSLATED, Task
 
 _BORDER = "O"  # what stands between sentences, and is in no chunk
 _OUTSIDE = ("O", ".")
 
 Chunk = tuple[str, int, int]  # type, first and last place
+
+
+def label_scores(
+    task: Task, examples: Sequence[Any], predicted: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """Returns {metric: share} of the task's metrics.
+
+    Args:
+        task: one with labels.
+        examples: as its reader returns them, with the gold labels.
+        predicted: the labels of each: of its words, or of the pair alone.
+
+    Raises:
+        UserError: the two differ in length, or there is nothing to score.
+    """
+    return {metric: _METRICS[metric](examples, predicted) for metric in task.metrics}
+
+
+def _f1(examples: Sequence[Any], predicted: Sequence[Sequence[str]]) -> float:
+    return chunk_f1([one.labels for one in examples], predicted)
+
+
+def _accuracy(examples: Sequence[Any], predicted: Sequence[Sequence[str]]) -> float:
+    return accuracy(
+        [label for one in examples for label in one.labels],
+        [label for one in predicted for label in one],
+    )
+
+
+def _translated(examples: Sequence[Any], predicted: Sequence[Sequence[str]]) -> float:
+    """Returns the accuracy without the pairs that PAWS-X's translators left out.
+
+    XTREME counts them.
+    """
+    both = zip(examples, predicted, strict=True)
+    kept = [(one, labels) for one, labels in both if is_translated(one)]
+    return _accuracy([one for one, _ in kept], [labels for _, labels in kept])
+
+
+_METRICS: Mapping[str, Callable[[Sequence[Any], Sequence[Sequence[str]]], float]] = {
+    "f1": _f1,
+    "accuracy": _accuracy,
+    TRANSLATED: _translated,
+}
 
 
 def accuracy(gold: Sequence[str], predicted: Sequence[str]) -> float:

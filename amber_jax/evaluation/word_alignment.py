@@ -1,9 +1,8 @@
 """Word alignment, judged: a model's links against gold alignments."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -11,6 +10,7 @@ from amber_jax.config import word_alignment_problems
 from amber_jax.datasets.examples import AlignedPair
 from amber_jax.datasets.word_alignment_files import read_pharaoh, read_xl_wa
 from amber_jax.errors import UserError
+from amber_jax.evaluation.results import WordAlignment
 from amber_jax.evaluation.scores import alignment_scores
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.inference.word_links import (
@@ -21,15 +21,13 @@ from amber_jax.inference.word_links import (
 )
 from amber_jax.ranges import refuse
 
-METRICS = ("precision", "recall", "f1", "aer")
-
 Note = Callable[[str], None]
 
 
 def word_alignment_result(
     config: ConfigDict, model: LoadedModel, *, note: Note
-) -> dict[str, Any]:
-    """Returns the scores of a model against gold alignments, as results.json has them.
+) -> WordAlignment:
+    """Returns the scores of a model against gold alignments.
 
     Args:
         config: as `config.word_alignment_evaluation` makes it.
@@ -51,25 +49,20 @@ def word_alignment_result(
         baselines[language] = {"diagonal": alignment_scores(pairs, guess)["aer"]}
         for sentence in oddities(found.cut, found.unspaced, model.config.max_positions):
             note(f"{language}: {sentence}")
-    return {
-        "task": config.task,
-        "name": config.name or Path(config.data).resolve().name,
-        "model": config.label or str(model.checkpoint.path),
-        "checkpoint": str(model.checkpoint.path),
-        "step": 0 if config.untrained else model.checkpoint.step,
-        **how._asdict(),
-        "layer": model.config.num_layers if how.layer == -1 else how.layer,
-        "examples": {language: len(pairs) for language, pairs in gold.items()},
-        "scores": scores,
-        "average": {
-            metric: _mean([of[metric] for of in scores.values()]) for metric in METRICS
-        },
-        "baselines": baselines,
-    }
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return WordAlignment(
+        task=config.task,
+        name=config.name or Path(config.data).resolve().name,
+        model=config.label or str(model.checkpoint.path),
+        checkpoint=str(model.checkpoint.path),
+        step=0 if config.untrained else model.checkpoint.step,
+        scores=scores,
+        sizes={language: len(pairs) for language, pairs in gold.items()},
+        baselines=baselines,
+        method=how.method,
+        layer=model.config.num_layers if how.layer == -1 else how.layer,
+        symmetrization=how.symmetrisation,
+        threshold=how.threshold,
+    )
 
 
 def _read_gold(config: ConfigDict) -> dict[str, list[AlignedPair]]:
@@ -102,30 +95,3 @@ def _languages_at(folder: Path, pattern: str) -> tuple[str, ...]:
     files = folder.glob(pattern.replace("{language}", "*"))
     names = (wanted.fullmatch(file.relative_to(folder).as_posix()) for file in files)
     return tuple(sorted(name["language"] for name in names if name))
-
-
-def as_table(result: Mapping[str, Any]) -> str:
-    """Returns the scores of a word-alignment result as lines of text, in percent."""
-    layer = f"of layer {result['layer']}"
-    lines = [
-        f"{result['name']}: {result['model']}, step {result['step']}; "
-        f"{result['method']} {layer}, {result['symmetrisation']}, "
-        f"threshold {result['threshold']:g}",
-        f"{'language':<10}{'pairs':>8}"
-        + "".join(f"{metric:>11}" for metric in METRICS)
-        + f"{'diagonal aer':>15}",
-    ]
-    rows = {
-        language: (
-            f"{result['examples'][language]:,}",
-            score,
-            result["baselines"][language]["diagonal"],
-        )
-        for language, score in result["scores"].items()
-    }
-    diagonal = _mean([one["diagonal"] for one in result["baselines"].values()])
-    rows["average"] = ("", result["average"], diagonal)
-    for name, (pairs, score, baseline) in rows.items():
-        shares = "".join(f"{100 * score[metric]:>10.1f}%" for metric in METRICS)
-        lines.append(f"{name:<10}{pairs:>8}{shares}{100 * baseline:>14.1f}%")
-    return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 `FOLDER/TASK/test-LANGUAGE.tsv` has one answer a line: a label (xnli, pawsx), the
 number of a sentence from 0 (tatoeba), or a tag, with an empty line behind every
-sentence (udpos).
+sentence (udpos, panx).
 
 Source: google-research/xtreme, evaluate.py and README.md.
 """
@@ -14,54 +14,43 @@ from amber_jax.datasets.text_lines import excerpt, line_error, numbered_lines
 from amber_jax.errors import UserError
 from amber_jax.evaluation import scores
 from amber_jax.files import make_folder, write_text
+from amber_jax.tasks import TAGS, TASKS, Task
 
 LANGUAGES = {
-    "udpos": (
-        "af", "ar", "bg", "de", "el", "en", "es", "et", "eu", "fa", "fi", "fr", "he",
-        "hi", "hu", "id", "it", "ja", "kk", "ko", "mr", "nl", "pt", "ru", "ta", "te",
-        "th", "tl", "tr", "ur", "vi", "yo", "zh",
-    ),
-    "xnli": (
-        "ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur",
-        "vi", "zh",
-    ),
-    "pawsx": ("de", "en", "es", "fr", "ja", "ko", "zh"),
-    "tatoeba": (
-        "ar", "he", "vi", "id", "jv", "tl", "eu", "ml", "ta", "te", "af", "nl", "de",
-        "el", "bn", "hi", "mr", "ur", "fa", "fr", "it", "pt", "es", "bg", "ru", "ja",
-        "ka", "ko", "th", "sw", "zh", "kk", "tr", "et", "fi", "hu",
-    ),
-}  # fmt: skip
+    task.xtreme_folder: task.xtreme_languages
+    for task in TASKS.values()
+    if task.xtreme_folder
+}
 
-_TAGGING = "udpos"
+_TAGGING = {task.xtreme_folder for task in TASKS.values() if task.kind == TAGS}
 
 Answers = Sequence[str] | Sequence[int] | Sequence[Sequence[str]]
 
 
 def write_predictions(
-    folder: Path, task: str, language: str, predictions: Answers
+    folder: Path, task: Task, language: str, predictions: Answers
 ) -> Path:
     """Writes `folder`/TASK/test-LANGUAGE.tsv and returns its path.
 
     Args:
         folder: is made if it is not there.
-        task: one of `LANGUAGES`.
+        task: one that XTREME has.
         language: ISO 639-1 code.
-        predictions: one answer per example, in the order of the test file; of udpos,
-            the tags of each sentence. For tatoeba, `tatoeba.sorted_english` tells
-            XTREME's order.
+        predictions: one answer per example, in the order of the test file; of words
+            that are tagged, the tags of each sentence. For tatoeba,
+            `tatoeba.sorted_english` tells XTREME's order.
 
     Raises:
         UserError: the file cannot be written.
         ValueError: an answer would not be one line.
     """
-    path = _file(folder, task, language)
-    sentences = predictions if task == _TAGGING else [predictions]
+    path = _file(folder, task.xtreme_folder, language)
+    sentences = predictions if task.kind == TAGS else [predictions]
     lines = [[str(answer) for answer in sentence] for sentence in sentences]
     for answer in (answer for sentence in lines for answer in sentence):
         if answer.split() != [answer]:
-            raise ValueError(f"{answer!r} is no answer of {task}")
-    border = "\n" if task == _TAGGING else ""
+            raise ValueError(f"{answer!r} is no answer of {task.name}")
+    border = "\n" if task.kind == TAGS else ""
     text = "".join("".join(f"{answer}\n" for answer in one) + border for one in lines)
     make_folder(path.parent)
     write_text(path, text)
@@ -83,7 +72,7 @@ def read_answers(path: Path) -> list[str]:
 
 
 def read_tags(path: Path) -> list[list[str]]:
-    """Returns the tags of each sentence of a udpos file.
+    """Returns the tags of each sentence of a udpos or panx file.
 
     As in XTREME's reader, every empty line ends a sentence, even one without words.
 
@@ -111,7 +100,7 @@ def score_folder(
     """Returns {task: {metric: {language: percent, ..., "average": percent}}}.
 
     Every task that both folders have is scored, with XTREME's numbers: accuracy, and
-    precision, recall and F1 of `scores.chunk_scores` for udpos. Unlike XTREME's own
+    precision, recall and F1 of `scores.chunk_scores` for tags. Unlike XTREME's own
     script, which pairs lines until the shorter file ends, a file with too few or too
     many answers is refused, also within a sentence.
 
@@ -172,7 +161,7 @@ def _score_task(
 def _score_file(task: str, predictions: Path, labels: Path) -> dict[str, float]:
     """Returns {metric: percent} of one language."""
     try:
-        if task == _TAGGING:
+        if task in _TAGGING:
             shares = scores.chunk_scores(read_tags(labels), read_tags(predictions))
         else:
             gold, answers = read_answers(labels), read_answers(predictions)

@@ -13,7 +13,7 @@ import numpy as np
 from amber_jax.data.labelled import Labelled, RowShape, prediction_batches
 from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model import rows
-from amber_jax.model.encoder import without_gradient_below
+from amber_jax.model.encoder import apply, without_gradient_below
 from amber_jax.model.heads import LabellingModel
 from amber_jax.model.kernels.dropout import row_seeds
 from amber_jax.types import (
@@ -66,8 +66,9 @@ def _logits(
 ) -> Array:
     token_ids = batch["token_ids"]
     place = rows.layout(batch["span_lengths"], token_ids.shape[1])
-    return model.apply(
-        {"params": params},
+    return apply(
+        model,
+        params,
         token_ids,
         place.sides,
         place.position_ids,

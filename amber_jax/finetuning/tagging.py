@@ -1,13 +1,10 @@
-"""Words with a tag each: part-of-speech tagging."""
+"""Words with a tag each, as ids: part-of-speech and entity tagging."""
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from amber_jax.data.labelled import Labelled
 from amber_jax.datasets.examples import TaggedSentence
-from amber_jax.evaluation import scores
 from amber_jax.tokenization.tokenizer import Tokenizer
 
 _SPECIAL_TOKENS = 2  # [CLS] x [SEP]
@@ -80,74 +77,3 @@ def _window(words: Sequence[Word]) -> Labelled:
     starts = itertools.accumulate((len(pieces) for pieces, _ in words), initial=1)
     slots = list(starts)[:-1]  # place 0 is [CLS]
     return Labelled(ids, [], slots, [label for _, label in words])
-
-
-def decode_words(
-    sentences: Sequence[TaggedSentence],
-    predicted: Iterable[Sequence[int]],
-    labels: Sequence[str],
-) -> list[list[str]]:
-    """Returns the tags of each sentence; `predicted` holds those of its windows."""
-    tags = (labels[one] for window in predicted for one in window)
-    return [list(itertools.islice(tags, len(one.words))) for one in sentences]
-
-
-def score_words(
-    sentences: Sequence[TaggedSentence], predicted: Sequence[Sequence[str]]
-) -> dict[str, float]:
-    """Returns {"f1": XTREME's chunk F1, "accuracy": share of words}."""
-    gold = [list(one.tags) for one in sentences]
-    guessed = [list(one) for one in predicted]
-    return {
-        "f1": scores.chunk_f1(gold, guessed),
-        "accuracy": scores.accuracy(
-            [tag for one in gold for tag in one],
-            [tag for one in guessed for tag in one],
-        ),
-    }
-
-
-def learned_by_counting(train: Sequence[TaggedSentence]) -> dict[str, Any]:
-    """Returns each word's most frequent tag, and the most frequent of all.
-
-    {"tags": {"the": "DET", ...}, "new_words": "NOUN"}
-    """
-    tags_of: dict[str, Counter[str]] = {}
-    for sentence in train:
-        for word, tag in zip(sentence.words, sentence.tags, strict=True):
-            tags_of.setdefault(word, Counter())[tag] += 1
-    return {
-        "tags": {word: tags.most_common(1)[0][0] for word, tags in tags_of.items()},
-        "new_words": _most_frequent(tag for one in train for tag in one.tags),
-    }
-
-
-def baselines(
-    counted: Mapping[str, Any], test: Sequence[TaggedSentence]
-) -> dict[str, list[list[str]]]:
-    """Returns what knows no context: "majority" and "frequent_tag".
-
-    The first gives every word the test's own most frequent tag. The second gives a
-    word the tag it has most often in training; it needs `counted` not to be empty.
-
-    Args:
-        counted: as `learned_by_counting` returns it.
-        test: the sentences.
-    """
-    most_frequent = _most_frequent(tag for one in test for tag in one.tags)
-    majority = {"majority": [[most_frequent] * len(one.words) for one in test]}
-    if not counted:
-        return majority
-    tags, new = counted["tags"], counted["new_words"]
-    return majority | {
-        "frequent_tag": [[tags.get(word, new) for word in one.words] for one in test],
-    }
-
-
-def _most_frequent(tags: Iterable[str]) -> str:
-    return Counter(tags).most_common(1)[0][0]
-
-
-def num_slots(row_length: int) -> int:
-    """Returns how many labels a row holds at most."""
-    return row_length

@@ -1,8 +1,8 @@
-"""A fine-tuned model on the test sets of every language: predictions, scores, table."""
+"""A fine-tuned model on the test sets of every language: predictions and scores."""
 
 import collections
 import dataclasses
-import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,22 @@ from ml_collections import ConfigDict
 from amber_jax.config import finetuning_problems
 from amber_jax.data.labelled import Labelled, RowShape
 from amber_jax.datasets.examples import Read
+from amber_jax.datasets.readers import READERS, read_examples
+from amber_jax.datasets.tfds_source import is_tfds
 from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
+from amber_jax.evaluation.results import FineTuned, Selection, Training
+from amber_jax.evaluation.scores import label_scores
+from amber_jax.evaluation.typed_json import read_as
 from amber_jax.files import read_object
+from amber_jax.finetuning.baselines import baselines
+from amber_jax.finetuning.heads import HEADS
 from amber_jax.finetuning.labelling import Predictor, build_predictor, predict_labels
-from amber_jax.finetuning.task import Task, build_task
 from amber_jax.inference.loading import LoadedModel, load_model
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import LabellingModel
 from amber_jax.ranges import refuse
+from amber_jax.tasks import TAGS, TASKS, Task
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.workdir import PREDICTIONS
 from amber_jax.types import Params
@@ -38,13 +45,13 @@ class Labeller:
     shape: RowShape
     predictor: Predictor
 
-    def predict(self, params: Params, examples: Sequence[Any]) -> list[Any]:
-        """Returns a label per example, or a list of them per sentence of words."""
+    def predict(self, params: Params, examples: Sequence[Any]) -> list[list[str]]:
+        """Returns the labels of each example: of its words, or of the pair alone."""
         return self.predict_encoded(params, examples, self.encode(examples))
 
     def encode(self, examples: Sequence[Any]) -> list[Labelled]:
         """Returns the examples as ids; a long sentence of words becomes several."""
-        return self.task.encode(
+        return HEADS[self.task.kind].encode(
             examples,
             self.tokenizer,
             self.task.label_ids,
@@ -53,20 +60,23 @@ class Labeller:
 
     def predict_encoded(
         self, params: Params, examples: Sequence[Any], encoded: Sequence[Labelled]
-    ) -> list[Any]:
+    ) -> list[list[str]]:
         """Returns what `predict` does, of examples that were encoded before."""
         predicted = predict_labels(self.predictor, params, encoded, self.shape)
-        return self.task.decode(examples, predicted, self.task.labels)
+        labels = (self.task.labels[number] for one in predicted for number in one)
+        return [list(itertools.islice(labels, len(one.labels))) for one in examples]
 
 
 def build_model(task: Task, encoder: EncoderConfig) -> LabellingModel:
     """Returns the encoder with the task's head."""
-    return LabellingModel(encoder, num_labels=len(task.labels), pooled=task.pooled)
+    pooled = HEADS[task.kind].pooled
+    return LabellingModel(encoder, num_labels=len(task.labels), pooled=pooled)
 
 
 def row_shape(task: Task, tokenizer: Tokenizer, max_length: int) -> RowShape:
     """Returns the sizes of the task's packed rows of `max_length` tokens."""
-    return RowShape(max_length, task.num_slots(max_length), tokenizer.special)
+    num_slots = HEADS[task.kind].num_slots(max_length)
+    return RowShape(max_length, num_slots, tokenizer.special)
 
 
 def build_labeller(
@@ -84,7 +94,7 @@ def score_model(
     *,
     config: ConfigDict,
     output: Path,
-) -> dict[str, Any]:
+) -> FineTuned:
     """Returns the result of a fine-tuned model; writes its predictions.
 
     Args:
@@ -95,37 +105,44 @@ def score_model(
         output: predictions go to `output`/predictions/TASK/test-XX.tsv.
     """
     run, path = best.checkpoint.run, str(best.checkpoint.path)
-    name = run["task"]["name"]
+    task = labeller.task
     counted = _counted(best)
     tested = {
         language: _test_language(labeller, best.params, read, counted)
         for language, read in tests.items()
     }
     for language, one in tested.items():
-        folder = output / PREDICTIONS
-        xtreme.write_predictions(folder, name, language, one.pop("predicted"))
-    columns = {
-        key: {language: one[key] for language, one in tested.items()}
-        for key in (
-            *("scores", "examples", "untranslated", "left_out"),
-            *("baselines", "baseline_accuracy"),
-        )
-    }
-    return {
-        "task": name,
+        answers = one.pop("predicted")
+        if task.kind != TAGS:
+            answers = [label for (label,) in answers]
+        xtreme.write_predictions(output / PREDICTIONS, task, language, answers)
+
+    def by_language(key: str) -> dict[str, Any]:
+        return {language: one[key] for language, one in tested.items()}
+
+    return FineTuned(
+        task=task.name,
         # UD's own words are another test set than the tokens that XTREME tags.
-        "name": f"{name}, syntactic words" if config.syntactic_words else name,
-        "model": config.label or run["pretrained"]["path"],
-        "checkpoint": path,
-        "step": best.checkpoint.step,
-        "seed": run["config"]["seed"],
-        "train": {"first_only": run["config"]["max_train_examples"]} | run["train"],
-        "selection": run["selection"],
-        "metric": labeller.task.metric,
-        **columns,
-        "average": average(columns["scores"]),
-        "collapsed": [name for name, one in tested.items() if one["collapsed"]],
-    }
+        name=f"{task.name}, syntactic words" if config.syntactic_words else task.name,
+        model=config.label or run["pretrained"]["path"],
+        checkpoint=path,
+        step=best.checkpoint.step,
+        seed=run["config"]["seed"],
+        scores=by_language("scores"),
+        sizes=by_language("examples"),
+        baselines=by_language("baselines"),
+        baseline_accuracy=by_language("baseline_accuracy"),
+        untranslated=by_language("untranslated"),
+        left_out=by_language("left_out"),
+        collapsed=tuple(name for name, one in tested.items() if one["collapsed"]),
+        train=read_as(
+            Training,
+            {"first_only": run["config"]["max_train_examples"]} | run["train"],
+            "train",
+        ),
+        selection=read_as(Selection, run["selection"], "selection"),
+        metric=task.metric,
+    )
 
 
 def _counted(best: LoadedModel) -> dict[str, Any]:
@@ -138,16 +155,17 @@ def _test_language(
     labeller: Labeller, params: Params, read: Read, counted: Mapping[str, Any]
 ) -> dict[str, Any]:
     task, examples = labeller.task, read.examples
+    is_translated = READERS[task.name].is_translated
     predicted = labeller.predict(params, examples)
     knowing_little = {
-        name: task.score(examples, answers)
-        for name, answers in task.baselines(counted, examples).items()
+        name: label_scores(task, examples, answers)
+        for name, answers in baselines(counted, examples).items()
     }
     return {
         "predicted": predicted,
-        "scores": task.score(examples, predicted),
+        "scores": label_scores(task, examples, predicted),
         "examples": len(examples),
-        "untranslated": sum(not task.is_translated(one) for one in examples),
+        "untranslated": sum(not is_translated(one) for one in examples),
         "left_out": read.dropped,
         "baselines": {n: score[task.metric] for n, score in knowing_little.items()},
         "baseline_accuracy": {n: one["accuracy"] for n, one in knowing_little.items()},
@@ -161,12 +179,12 @@ def evaluate_task(
     output: Path,
     *,
     note: Callable[[str], None] = print,
-) -> list[dict[str, Any]]:
+) -> list[FineTuned]:
     """Returns the results of fine-tuned models on the config's test files.
 
     Args:
         config: as `configs/xnli.py` makes it; only what says of tests is used.
-        checkpoint: a workdir of launch/finetune.py (all its seeds) or a `best` folder.
+        checkpoint: a workdir of amber finetune (all its seeds) or a `best` folder.
         output: predictions are written here.
         note: called with sentences worth telling.
 
@@ -174,12 +192,15 @@ def evaluate_task(
         UserError: the model is of no or another task, or the tests cannot be read.
     """
     refuse("config", finetuning_problems(config))
-    task = build_task(config.task, syntactic_words=config.syntactic_words)
+    task = TASKS[config.task]
     if config.untrained:
-        raise UserError("untrained is for launch/finetune.py; here a model is tested")
+        raise UserError("untrained is for amber finetune; here a model is tested")
     places = [*sorted(checkpoint.glob(f"seed-*/{BEST}")), checkpoint / BEST, checkpoint]
     found = [path for path in places if path.name == BEST and path.is_dir()]
-    models = [load_model(path, note=note) for path in found or [checkpoint]]
+    models = [
+        load_model(path, kernels=config.kernels, note=note)
+        for path in found or [checkpoint]
+    ]
     for model in models:
         _check_task(model, config.task)
         if not (model.checkpoint.path / COUNTED).exists():
@@ -187,7 +208,7 @@ def evaluate_task(
                 f"{model.checkpoint.path} has no {COUNTED}, like all models of earlier "
                 "versions; of the baselines only majority stands beside its scores"
             )
-    tests = read_tests(config, task)
+    tests = read_tests(config)
     return [_evaluate_one(config, task, model, tests, output) for model in models]
 
 
@@ -197,7 +218,7 @@ def _evaluate_one(
     model: LoadedModel,
     tests: Mapping[str, Read],
     output: Path,
-) -> dict[str, Any]:
+) -> FineTuned:
     labeller = build_labeller(
         task,
         build_model(task, model.config),
@@ -215,110 +236,34 @@ def _check_task(model: LoadedModel, wanted: str) -> None:
         what = f"fine-tuned on {found}" if found else "not the best of a fine-tuning"
         raise UserError(
             f"checkpoint {model.checkpoint.path} is {what}; "
-            f"wanted a workdir of launch/finetune.py --config=configs/{wanted}.py"
+            f"wanted a workdir of amber finetune --config={wanted}.py"
         )
 
 
-def read_tests(config: ConfigDict, task: Task) -> dict[str, Read]:
+def read_tests(config: ConfigDict) -> dict[str, Read]:
     """Returns {language: what was read} of the config's tests."""
     return {
-        language: task.read(source(config, config.test), language)
+        language: read_language(config, config.test, language)
         for language in config.languages
     }
 
 
-def source(config: ConfigDict, pattern: str) -> str:
-    """Returns where a reader finds the files of `pattern`."""
-    if pattern.startswith("tfds:"):
-        return f"{pattern}@{config.data}" if config.data else pattern
-    return str(Path(config.data) / pattern)
+def read_language(config: ConfigDict, pattern: str, language: str) -> Read:
+    """Returns the task's examples of one language from the files of `pattern`."""
+    if is_tfds(pattern):
+        source = f"{pattern}@{config.data}" if config.data else pattern
+    else:
+        source = str(Path(config.data) / pattern)
+    options = {"syntactic_words": True} if config.syntactic_words else {}
+    return read_examples(config.task, source, language=language, **options)
 
 
-def average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Returns every metric's mean over the languages."""
-    metrics = next(iter(scores.values()))
-    return {
-        metric: sum(score[metric] for score in scores.values()) / len(scores)
-        for metric in metrics
-    }
-
-
-def commonest_share(predicted: Sequence[Any]) -> float:
+def commonest_share(predicted: Sequence[Sequence[str]]) -> float:
     """Returns which share of all predictions is the most frequent label."""
-    counts = collections.Counter(
-        label
-        for one in predicted
-        for label in (one if isinstance(one, list) else [one])
-    )
+    counts = collections.Counter(label for one in predicted for label in one)
     return max(counts.values()) / counts.total()
 
 
-def is_constant(predicted: Sequence[Any]) -> bool:
+def is_constant(predicted: Sequence[Sequence[str]]) -> bool:
     """Returns whether all predictions are one label: training has collapsed."""
     return len(predicted) > 1 and commonest_share(predicted) == 1
-
-
-def as_table(result: Mapping[str, Any]) -> str:
-    """Returns a result's scores and baselines as lines of text, in percent."""
-    chosen, metrics = result["selection"], list(result["average"])
-    baselines = list(next(iter(result["baselines"].values())))
-    lines = [
-        f"{result['name']}: {result['model']}, seed {result['seed']}, step "
-        f"{result['step']} (best {chosen['metric']} on English dev: "
-        f"{100 * chosen['score']:.1f}%)"
-    ]
-    lines += training_remarks(result)
-    cells = [*metrics, *(f"{name} acc." for name in baselines)]
-    widths = [max(10, len(cell) + 2) for cell in cells]
-    row = functools.partial(_row, widths)
-    lines.append(f"{'language':<10}{'examples':>10}" + row(cells))
-    for language, score in result["scores"].items():
-        knowing_little = result["baseline_accuracy"][language]
-        numbers = [*score.values(), *knowing_little.values()]
-        lines.append(
-            f"{language:<10}{result['examples'][language]:>10,}"
-            + row([f"{100 * number:.1f}%" for number in numbers])
-        )
-    means = [
-        *result["average"].values(),
-        *average(result["baseline_accuracy"]).values(),
-    ]
-    lines.append(
-        f"{'average':<10}{'':>10}" + row([f"{100 * number:.1f}%" for number in means])
-    )
-    lines += _test_remarks(result)
-    if result["collapsed"]:
-        lines.append(
-            f"collapsed: one constant prediction in {', '.join(result['collapsed'])}; "
-            "try another seed, warm-up steps or a lower learning rate"
-        )
-    return "\n".join(lines)
-
-
-def training_remarks(result: Mapping[str, Any]) -> list[str]:
-    """Returns what makes a result's training another than the benchmark's."""
-    train, remarks = result["train"], []
-    if train["stand_in"]:
-        remarks.append(f"stand-in training set: {train['stand_in']}")
-    if train["first_only"]:
-        remarks.append(
-            f"trained on the first {train['first_only']:,} examples of its training "
-            "set only (max_train_examples)"
-        )
-    return remarks
-
-
-def _test_remarks(result: Mapping[str, Any]) -> list[str]:
-    """Returns which rows of the tests are odd, and how many."""
-    counts = {name: count for name, count in result["untranslated"].items() if count}
-    told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    remarks = [f"without translation (NS), counted as XTREME does: {told}"]
-    return (remarks if told else []) + [
-        f"left out in {name}: {count:,} {reason}"
-        for name, reasons in result["left_out"].items()
-        for reason, count in reasons.items()
-    ]
-
-
-def _row(widths: Sequence[int], cells: Sequence[str]) -> str:
-    return "".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from amber_jax.errors import UserError
+from amber_jax.inference.devices import suited_to
 from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel
-from amber_jax.model.kernels import suited_to
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.checkpoint import (
@@ -23,6 +23,7 @@ from amber_jax.training.checkpoint import (
     find_checkpoint,
     restore_params,
 )
+from amber_jax.training.keys import init_key
 from amber_jax.training.manifest import MANIFEST
 from amber_jax.training.workdir import CHECKPOINTS
 from amber_jax.types import Array, Params
@@ -72,11 +73,6 @@ def init_params(config: EncoderConfig, key: Array) -> Params:
     return variables["params"]
 
 
-def init_key(seed: int) -> Array:
-    """Returns the key that a run of `seed` draws its first parameters from."""
-    return jax.random.fold_in(jax.random.key(seed), 0)
-
-
 def checkpoint_at(path: Path, note: Callable[[str], None] = print) -> Checkpoint:
     """Returns the checkpoint that `path` names, see `training.checkpoint`.
 
@@ -97,20 +93,24 @@ def checkpoint_at(path: Path, note: Callable[[str], None] = print) -> Checkpoint
             if (path / file).is_file():
                 raise UserError(
                     f"{path} is a model of another format, no checkpoint; run "
-                    f"launch/convert.py --from={name}:{path} --to=amber:DIR, and give "
+                    f"amber convert --from={name}:{path} --to=amber:DIR, and give "
                     "DIR"
                 ) from error
         if not path.exists() and _HUB_NAME.fullmatch(str(path)):
             raise UserError(
                 f"{path} is no folder here; wanted a run's workdir; models of the "
-                "Hugging Face hub are not fetched: download one, run launch/convert.py "
+                "Hugging Face hub are not fetched: download one, run amber convert "
                 "--from=hf:FOLDER --to=amber:DIR, and give DIR"
             ) from error
         raise
 
 
 def load_model(
-    path: Path, *, untrained: bool = False, note: Callable[[str], None] = print
+    path: Path,
+    *,
+    untrained: bool = False,
+    kernels: Mapping[str, str] | None = None,
+    note: Callable[[str], None] = print,
 ) -> LoadedModel:
     """Returns the model of a checkpoint, as a `LoadedModel`.
 
@@ -118,15 +118,16 @@ def load_model(
         path: a run's workdir or one of its checkpoint folders.
         untrained: random parameters of the run's seed instead: what they can do
             already is the first baseline of any score.
+        kernels: forms of the encoder's arithmetic, as `devices.suited_to` takes them.
         note: called with a sentence for every damaged checkpoint that is passed over.
 
     Raises:
-        UserError: there is no usable checkpoint, it is a model of another format, or
-            its tokenizer is another one.
+        UserError: there is no usable checkpoint, it is a model of another format, its
+            tokenizer is another one, or there is no such form.
     """
     checkpoint = checkpoint_at(path, note)
-    kernels = suited_to(jax.local_devices()[0])
-    config = EncoderConfig(**checkpoint.run["encoder"], kernels=kernels)
+    forms = suited_to(jax.local_devices()[0], kernels)
+    config = EncoderConfig(**checkpoint.run["encoder"], kernels=forms)
     tokenizer = load_tokenizer(checkpoint.path / TOKENIZER_FOLDER)
     if tokenizer.fingerprint != checkpoint.run["tokenizer_fingerprint"]:
         raise UserError(

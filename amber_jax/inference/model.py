@@ -285,18 +285,11 @@ class Model:
         return build_filler(self.config)
 
 
-def load(path: str | PathLike[str]) -> Model:
-    """Returns the model of a checkpoint, as `amber_jax.load` does.
-
-    Args:
-        path: a run's workdir or one of its checkpoint folders, of pretraining or
-            launch/convert.py; of fine-tuning, the `best` folder of a seed. A warning
-            names every damaged checkpoint that is passed over.
-
-    Raises:
-        UserError: there is no usable checkpoint.
-    """
-    return Model(load_model(Path(path), note=warnings.warn))
+def load(
+    path: str | PathLike[str], *, kernels: Mapping[str, str] | None = None
+) -> Model:
+    """Returns the model of a checkpoint, see `amber_jax.load`."""
+    return Model(load_model(Path(path), kernels=kernels, note=warnings.warn))
 
 
 def _checked_sentences(sentences: Iterable[str]) -> list[str]:
@@ -341,7 +334,7 @@ def _pairs_of_words(
 
 
 def _words(sentence: Sentence) -> tuple[str, ...]:
-    """Returns the words; only U+0020 ends one, as in launch/align.py."""
+    """Returns the words; only U+0020 ends one, as in amber align."""
     if isinstance(sentence, str):
         return tuple(filter(None, sentence.split(" ")))
     words = _listed(sentence, "align, as a sentence,", "words")

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from amber_jax.inference.alignment import Directions, build_aligner, fitted
-from amber_jax.inference.symmetrization import symmetrise
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.search.symmetrization import symmetrise
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.types import Params
 
@@ -25,7 +25,7 @@ class Alignment(NamedTuple):
 
     method: str  # "attention" or "similarity", see `alignment.build_aligner`
     layer: int  # of the similarity; -1: the last; 0: embeddings; n: output of layer n
-    symmetrisation: str  # see `symmetrisation.symmetrise`
+    symmetrisation: str  # see `symmetrization.symmetrise`
     threshold: float  # see `word_links`
 
 
@@ -127,7 +127,7 @@ def word_links(
         directions: X source and Y target pieces.
         src_words: in which word each source piece stands; those beyond X are cut off.
         tgt_words: the same of the target.
-        symmetrisation: as in `symmetrisation.symmetrise`.
+        symmetrisation: as in `symmetrization.symmetrise`.
         threshold: probability below 1, or 0.
     """
     forward = _chosen(directions.src_to_tgt, threshold)

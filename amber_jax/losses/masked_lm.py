@@ -77,13 +77,13 @@ def num_parts(rows: int, slots: int, vocab_size: int) -> int:
 
 
 class _Part(NamedTuple):
-    """What some rows add to the loss; no gradients where nobody asked for them."""
+    """What some rows add to the loss; gradients that nobody asked for are None."""
 
     loss: Array  # []
     hits: Array  # []
-    by_features: Array | None  # [B, P, D], of these rows alone
-    by_words: Array | None  # [V, D] float32
-    by_bias: Array | None  # [V] float32
+    by_features: Any  # [B, P, D], of these rows alone
+    by_words: Any  # [V, D] float32
+    by_bias: Any  # [V] float32
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
@@ -116,7 +116,7 @@ def _forward(
 def _backward(
     _: int, kept: tuple[Array, Array, Array], slopes: tuple[Array, Array]
 ) -> tuple[Array | None, ...]:
-    loss_slope, _ = slopes  # hits have no gradient
+    loss_slope = slopes[0]  # hits have no gradient
     # Scaled in float32: a rounded slope would change this loss's weight.
     grads = ((loss_slope * grad).astype(grad.dtype) for grad in kept)
     return (*grads, None, None)
@@ -202,9 +202,10 @@ def _one_part(
     hits = ((picked >= highest) * weights).sum()
     if not with_gradient:
         return _Part(loss, hits, None, None, None)
-    # Not a scatter, which would write and read all of it once more.
-    hit = jnp.arange(len(table))[None] == targets[:, None]
-    by_logits = (jnp.exp(logits - normaliser[:, None]) - hit) * weights[:, None]
+    by_logits = jnp.exp(logits - normaliser[:, None]) * weights[:, None]
+    # Compared, not scattered: a TPU would lay all logits out anew, there and back.
+    is_target = jnp.arange(table.shape[0])[None] == targets[:, None]
+    by_logits -= jnp.where(is_target, weights[:, None], 0)
     narrow = by_logits.astype(x.dtype)
     by_table = jax.lax.dot_general(narrow, x, (((0,), (0,)), ((), ())), **exact)
     by_features = jnp.matmul(narrow, table).reshape(rows[0].shape)

@@ -19,6 +19,7 @@ from amber_jax.model import rows
 from amber_jax.model.encoder import (
     EncoderConfig,
     Layer,
+    apply,
     layer_seeds,
     without_last_layer,
 )
@@ -70,8 +71,9 @@ def directed_passes(
     moved = _second_side(_side_by_side(offsets, offsets), place)
     below, params_below, params_last = without_last_layer(config, encoder_params)
     straight_seeds, seeds = _seeds(dropout_key, pair)
-    x = below.apply(
-        {"params": params_below},
+    x = apply(
+        below,
+        params_below,
         ids,
         place.sides,
         place.position_ids + moved,
@@ -92,8 +94,9 @@ def directed_passes(
         return _take(x.reshape(-1, 2 * length, *x.shape[2:]), chosen)
 
     def last_layer(params: Params, x: Array) -> tuple[Array, Array]:
-        return Layer(config).apply(
-            {"params": params},
+        return apply(
+            Layer(config),
+            params,
             x,
             rows.directed_attention(place),
             choose,

@@ -258,12 +258,17 @@ class Encoder(nn.Module):
             unroll=1 if loop else config.num_layers,
         )(config, keep_hidden_states, name="layers")
         last, kept = layers(x, _seeds_of_layers(seeds, config.num_layers), mask)
-        if keep_hidden_states:
+        if kept is not None:
             kept = jnp.concatenate([x[None], kept])
         return EncoderOutput(last, kept)
 
 
-def _part(seeds: Array | None, number: int) -> Array | None:
+def apply(module: nn.Module, params: Params, *arguments: Any, **options: Any) -> Any:
+    """Returns what a module, which keeps nothing but parameters, makes of arguments."""
+    return module.apply({"params": params}, *arguments, **options)
+
+
+def _part(seeds: Array | None, number: Array | int) -> Array | None:
     return None if seeds is None else derived(seeds, number)
 
 

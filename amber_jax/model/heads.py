@@ -73,7 +73,7 @@ class PretrainingModel(nn.Module):
         words = self.encoder.variables["params"]["embeddings"]["word"]["embedding"]
         return output, self.mlm_head(_at(output, mlm_positions), words)
 
-    def mlm_features(self, *args: Array, mlm_positions: Array, **options: Any) -> Array:
+    def mlm_features(self, *args: Any, mlm_positions: Array, **options: Any) -> Array:
         """Returns the head's features at the prediction slots, [B, P, D].
 
         With them `losses.masked_lm` makes the logits and their gradient at once.

@@ -12,6 +12,7 @@ encoder gives that sentence at retrieval time. `model/directed.py` runs passes 2
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -25,7 +26,7 @@ from amber_jax.losses import sentence_alignment as sentence_loss
 from amber_jax.losses import word_alignment as word_loss
 from amber_jax.model import masking, rows
 from amber_jax.model.directed import Directed, directed_passes
-from amber_jax.model.encoder import EncoderConfig
+from amber_jax.model.encoder import EncoderConfig, apply
 from amber_jax.model.heads import PretrainingModel, mean_pool
 from amber_jax.model.kernels.dropout import row_seeds
 from amber_jax.types import Array, Batch, Objective, Params, WeightedSum
@@ -125,7 +126,8 @@ def pretraining_objective(
         mono_key, pair_key, directed_key = (
             jax.random.split(key, 3) if train else (None, None, None)
         )
-        terms, embeddings = {}, ()
+        terms: dict[str, WeightedSum] = {}
+        embeddings: Embeddings | tuple[()] = ()
         if MASKED_LM in losses:
             keys = {"mono": mono_key, "pair": pair_key}
             terms |= _masked_lm_terms(
@@ -154,7 +156,7 @@ def _masked_pass(
     model: PretrainingModel,
     vocabulary: Vocabulary,
     params: Params,
-    batch: dict[str, Array],
+    batch: Mapping[str, Array],
     dropout_key: Array | None,
     *,
     rate: float,
@@ -173,8 +175,9 @@ def _masked_pass(
         first_word_id=max(vocabulary.special) + 1,
         vocab_size=vocabulary.size,
     )
-    features = model.apply(
-        {"params": params},
+    features = apply(
+        model,
+        params,
         masked.token_ids,
         place.sides,
         place.position_ids,
@@ -203,7 +206,7 @@ def _alignment(
     model: PretrainingModel,
     vocabulary: Vocabulary,
     params: Params,
-    pair: dict[str, Array],
+    pair: Mapping[str, Array],
     dropout_key: Array | None,
     *,
     losses: frozenset[str],
@@ -221,7 +224,8 @@ def _alignment(
             dropout_key=dropout_key,
             both_cls=SENTENCES in losses and sentences.special_tokens,
         )
-    terms, embeddings = {}, ()
+    terms: dict[str, WeightedSum] = {}
+    embeddings: Embeddings | tuple[()] = ()
     if SENTENCES in losses:
         paired = pair["span_lengths"][..., 1] > 0
         embeddings = _embeddings(directed, vocabulary, paired, sentences)
@@ -244,7 +248,7 @@ def _masked_lm_terms(
 
 
 def _position_offsets(
-    pair: dict[str, Array], mask_key: Array, options: WordAlignment
+    pair: Mapping[str, Array], mask_key: Array, options: WordAlignment
 ) -> Array:
     """Returns by how much the second side of each pair moves, [B, N] int32."""
     shape = pair["span_lengths"].shape[:2]
@@ -277,7 +281,8 @@ def _embeddings(
         pooled = mean_pool(directed.hidden_states, members)  # [B, N, D]
         vectors.append(pooled.reshape(-1, pooled.shape[-1]))
         found &= members.any(-1).reshape(-1)
-    return Embeddings(*vectors, found.astype(jnp.float32))
+    src, tgt = vectors
+    return Embeddings(src, tgt, found.astype(jnp.float32))
 
 
 @jax.named_scope("sentence_alignment")
@@ -312,7 +317,7 @@ def _sentence_terms(
 @jax.named_scope("word_alignment")
 def _word_terms(
     directed: Directed,
-    pair: dict[str, Array],
+    pair: Mapping[str, Array],
     vocabulary: Vocabulary,
     *,
     options: WordAlignment,

@@ -1,25 +1,33 @@
 """The pictures of a report: panels arranged on pages and written as PNG files."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 
 from amber_jax.files import new_file
 from amber_jax.report import panels, score_panels
-from amber_jax.report.grouping import EvaluationSet, distinct
+from amber_jax.report.grouping import distinct
 from amber_jax.report.inputs import Probe, Run
-from amber_jax.report.sections import LANGUAGES
+from amber_jax.report.sections import LANGUAGES, Picture, Scores
 from amber_jax.report.tables import BASELINE, Table
+from amber_jax.report.words import view_words
 
-CURVES = (
-    *("loss", "mlm", "tlm", "sentence_alignment", "word_alignment"),
-    *("word_alignment_column_share", "word_alignment_diagonal_share"),
-)
+CURVES = {  # and what to say of them where they are drawn
+    "loss": "",
+    "mlm": "",
+    "tlm": "",
+    "sentence_alignment": "",
+    "word_alignment": "That of word alignment is a share.",
+    "word_alignment_column_share": "The column share is how much of words' agreement "
+    "stands on one source word.",
+    "word_alignment_diagonal_share": "The diagonal share is how much of words' "
+    "agreement stands on equal places.",
+}
 TITLE_LETTERS = 9.5  # on an inch
 DOTS_PER_INCH = 160
 STYLE = {
@@ -45,15 +53,15 @@ STYLE = {
     "legend.fontsize": 9,
 }
 
-Draw = Callable[[matplotlib.axes.Axes], None]
-Panel = tuple[str, Draw]  # with its title
-Scores = Sequence[tuple[EvaluationSet, Sequence[Table]]]
+Panel = tuple[Any, ...]  # a title, what draws it, and what that draws besides axes
 
 
 @dataclass(frozen=True)
 class Page:
-    """Panels of one size, arranged in columns."""
+    """Panels of one size, and what to say of them."""
 
+    title: str
+    caption: str
     panels: Sequence[Panel]
     columns: int = 2
     size: tuple[float, float] = (5.2, 4.1)  # inches, of one panel
@@ -61,8 +69,10 @@ class Page:
 
 def write_figures(
     directory: Path, runs: Sequence[Run], scores: Scores, probe: Probe | None
-) -> dict[str, Path]:
-    """Writes the pictures there is data for; returns {name: path}, overview first.
+) -> dict[str, Picture]:
+    """Writes the pictures there is data for; returns them by name, overview first.
+
+    Every panel is a file of its own, so that a phone can show them one by one.
 
     Args:
         directory: an existing folder.
@@ -73,31 +83,35 @@ def write_figures(
     """
     pretraining = [run for run in runs if not run.dev_metric]
     fine_tuning = [run for run in runs if run.dev_metric]
-    retrieval = _retrieval_panels(pretraining, scores)
-    overview = retrieval[:1]
-    if probe is not None:
-        overview += [_heat_map_panels(probe)[1], *_vector_panels(probe)]
     pages = {
-        "overview": Page(overview, 3 if len(overview) == 3 else 2),
         **_language_pages(scores),
         "gap": _gap_page(scores),
-        "layers": Page(_layer_panels(scores)),
-        "retrieval": Page(retrieval),
-        "losses": Page(_loss_panels(pretraining), 3),
-        "finetuning": Page(_fine_tuning_panels(fine_tuning)),
+        "layers": _layer_page(scores),
+        "retrieval": _retrieval_page(pretraining, scores),
+        "losses": _loss_page(pretraining),
+        "finetuning": _fine_tuning_page(fine_tuning),
+        **({} if probe is None else _probe_pages(probe)),
     }
-    if probe is not None:
-        pages["alignment"] = Page(_heat_map_panels(probe))
-        pages["vectors"] = Page(_vector_panels(probe))
     drawn = {name: page for name, page in pages.items() if page.panels}
-    files = {
-        name: directory / f"{stem}.png"
-        for name, stem in zip(drawn, _stems(drawn), strict=True)
-    }
     with matplotlib.rc_context(STYLE):
-        for name, page in drawn.items():
-            _write_page(files[name], page)
-    return files
+        pictures = {
+            name: _write_page(directory, stem, page)
+            for stem, (name, page) in zip(_stems(drawn), drawn.items(), strict=True)
+        }
+    return _overview(pictures) | pictures
+
+
+def _overview(pictures: Mapping[str, Picture]) -> dict[str, Picture]:
+    """Returns what a reader looks at first: panels that stand below once more."""
+    if not {"retrieval", "alignment"} <= pictures.keys():
+        return {}
+    panels = [
+        pictures["retrieval"].panels[0],
+        pictures["alignment"].panels[1],
+        *pictures["vectors"].panels,
+    ]
+    caption = "The run at a glance; each panel is explained below."
+    return {"overview": Picture("Overview", caption, panels, columns=2)}
 
 
 def _stems(names: Iterable[str]) -> list[str]:
@@ -106,20 +120,21 @@ def _stems(names: Iterable[str]) -> list[str]:
     return [re.sub(r" \((\d+)\)", r"-\1", stem) for stem in distinct(plain)]
 
 
-def _write_page(path: Path, page: Page) -> None:
-    columns = min(page.columns, len(page.panels))
-    rows = -(-len(page.panels) // columns)
-    width, height = page.size
-    figure = Figure((width * columns, height * rows), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.05)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, (title, draw) in zip(grid, page.panels, strict=False):
-        draw(axes)
-        axes.set_title(panels.drawable(title, length=int(TITLE_LETTERS * width)))
-    for axes in grid[len(page.panels) :]:
-        axes.set_visible(False)
-    with new_file(path) as file:
-        figure.savefig(file, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+def _write_page(directory: Path, stem: str, page: Page) -> Picture:
+    files = []
+    for number, (title, draw, *content) in enumerate(page.panels, start=1):
+        figure = Figure(page.size, layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
+        axes = figure.subplots()
+        draw(axes, *content)
+        letters = int(TITLE_LETTERS * page.size[0])
+        axes.set_title(panels.drawable(title, length=letters))
+        path = directory / f"{stem}{f'_{number}' if len(page.panels) > 1 else ''}.png"
+        with new_file(path) as file:
+            figure.savefig(file, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+        files.append((title, path))
+    columns = min(page.columns, len(files))
+    return Picture(page.title, page.caption, files, columns)
 
 
 def _language_pages(scores: Scores) -> dict[str, Page]:
@@ -130,50 +145,79 @@ def _language_pages(scores: Scores) -> dict[str, Page]:
         table = (with_amber or tables)[0]
         places = score_panels.score_columns(table)
         group = max(0.68, 0.21 * (1 + len(evaluation.entries)))
-        size = (min(16.0, max(6.4, 0.7 + group * len(places))), 4.2)
-        title = f"{table.title}, {table.measure}"
-        panel = (title, _drawing(score_panels.draw_languages, table))
-        pages[f"{LANGUAGES} {evaluation.title}"] = Page([panel], size=size)
+        pages[f"{LANGUAGES} {evaluation.title}"] = Page(
+            f"{evaluation.title} by language",
+            _language_caption(table),
+            [(table.title, score_panels.draw_languages, table)],
+            size=(min(16.0, max(6.4, 0.7 + group * len(places))), 4.2),
+        )
     return pages
 
 
-def _drawing(draw: Callable[..., None], *arguments: object) -> Draw:
-    return lambda axes: draw(axes, *arguments)
+def _language_caption(table: Table) -> str:
+    cells = [cell for row in table.rows for cell in row.cells if cell]
+    kinds = {row.kind for row in table.rows}
+    parts = [
+        "a bar per model" if len(table.rows) > 1 else "the model's bars",
+        "its standard deviation over seeds as a whisker"
+        if any(cell.spread is not None for cell in cells)
+        else "",
+        "baselines as lines" if BASELINE in kinds else "",
+        "the paper's AMBER as a diamond where it is comparable"
+        if score_panels.published_amber(table)
+        else "",
+    ]
+    return f"By language: {', '.join(part for part in parts if part)}."
 
 
 def _gap_page(scores: Scores) -> Page:
-    found = {tables[0].title: score_panels.gaps(tables[0]) for _, tables in scores}
-    shown = {title: gaps for title, gaps in found.items() if gaps}
+    gaps = {tables[0].title: score_panels.gaps(tables[0]) for _, tables in scores}
+    shown = {title: one for title, one in gaps.items() if one}
     most = max(map(len, shown.values()), default=0)
     return Page(
-        [
-            (title, _drawing(score_panels.draw_gaps, gaps))
-            for title, gaps in shown.items()
-        ],
+        "English and the others",
+        "How far what was learned in English carries: the score in English, the mean "
+        "of the other languages, and the points between them.",
+        [(title, score_panels.draw_gaps, one) for title, one in shown.items()],
         columns=1,
         size=(7.4, 1.3 + 0.42 * most),
     )
 
 
-def _layer_panels(scores: Scores) -> list[Panel]:
-    return [
-        (evaluation.title, _drawing(score_panels.draw_layers, evaluation))
+def _layer_page(scores: Scores) -> Page:
+    curves = [
+        (evaluation.title, score_panels.draw_layers, evaluation)
         for evaluation, _ in scores
-        if any(entry.results[0].layers for entry in evaluation.entries)
+        if any(entry.results[0].layer_curve for entry in evaluation.entries)
     ]
+    return Page(
+        "Retrieval by layer",
+        "The mean over both directions and all languages, from the output of each "
+        "layer; a ring marks the layer that the table shows, a dotted line chance.",
+        curves,
+    )
 
 
-def _retrieval_panels(runs: Sequence[Run], scores: Scores) -> list[Panel]:
+def _retrieval_page(runs: Sequence[Run], scores: Scores) -> Page:
     records: dict[str, list[dict]] = {}
     for record in (record for run in runs for record in run.evaluations):
         records.setdefault(record["evaluation"], []).append(record)
-    return [
-        (
-            f"Finding translations: {name}",
-            _drawing(panels.draw_retrieval, runs, _levels(scores, name, of_name), name),
-        )
-        for name, of_name in records.items()
-    ]
+    levels = {name: _levels(scores, name, of_name) for name, of_name in records.items()}
+    styles = {level.line_style for one in levels.values() for level in one}
+    still = {":": "dotted: chance", "--": "dashed: without training"}
+    lines = "".join(f"; {text}" for style, text in still.items() if style in styles)
+    return Page(
+        "Retrieval while training",
+        "How often a sentence's nearest neighbour is its translation: mean over both "
+        f"directions and all languages, while training{lines}.",
+        [
+            (
+                f"Finding translations: {name}",
+                *(panels.draw_retrieval, runs, levels[name], name),
+            )
+            for name in records
+        ],
+    )
 
 
 def _levels(scores: Scores, name: str, records: Sequence[dict]) -> list[panels.Level]:
@@ -202,7 +246,7 @@ def _levels(scores: Scores, name: str, records: Sequence[dict]) -> list[panels.L
     ]
 
 
-def _loss_panels(runs: Sequence[Run]) -> list[Panel]:
+def _loss_page(runs: Sequence[Run]) -> Page:
     recorded = {
         name
         for run in runs
@@ -210,79 +254,72 @@ def _loss_panels(runs: Sequence[Run]) -> list[Panel]:
         for name, value in record.items()
         if value is not None
     }
-    present = [name for name in CURVES if name in recorded]
-    return [
-        (name.replace("_", " "), _loss_drawing(runs, name, keys=index == 0))
-        for index, name in enumerate(present)
+    drawn = {name: text for name, text in CURVES.items() if name in recorded}
+    rings = "; rings mark evaluations" if any(run.evaluations for run in runs) else ""
+    sentences = [
+        f"Training losses in nats, as measured (faint) and as a running mean{rings}.",
+        *(text for text in drawn.values() if text),
     ]
+    return Page(
+        "Losses of pretraining",
+        " ".join(sentences),
+        [(name.replace("_", " "), panels.draw_loss, runs, name) for name in drawn],
+        columns=3,
+    )
 
 
-def _loss_drawing(runs: Sequence[Run], name: str, *, keys: bool) -> Draw:
-    def draw(axes: matplotlib.axes.Axes) -> None:
-        panels.draw_loss(axes, runs, name)
-        if keys:
-            axes.legend(handles=panels.run_keys(runs))
-
-    return draw
-
-
-def _fine_tuning_panels(runs: Sequence[Run]) -> list[Panel]:
+def _fine_tuning_page(runs: Sequence[Run]) -> Page:
     """Returns the loss of each task, and beside it what its runs are chosen by."""
-    found: list[Panel] = []
+    shown: list[Panel] = []
     for task in dict.fromkeys(run.stage for run in runs):
         of_task = [run for run in runs if run.stage == task]
-        found.append((f"{task}: loss", _loss_drawing(of_task, "loss", keys=True)))
+        shown.append((f"{task}: loss", panels.draw_loss, of_task, "loss"))
         names = dict.fromkeys(
             (record["evaluation"], run.dev_metric)
             for run in of_task
             for record in run.evaluations
         )
-        found += [
-            (
-                f"{task}: {name}, {metric}",
-                _drawing(panels.draw_dev_scores, of_task, name),
-            )
+        shown += [
+            (f"{task}: {name}, {metric}", panels.draw_dev_scores, of_task, name)
             for name, metric in names
         ]
-    return found
-
-
-def _heat_map_panels(probe: Probe) -> list[Panel]:
-    # The geometric mean is high only where both directions agree.
-    agreement = np.sqrt(probe.src_to_tgt * probe.tgt_to_src.T)
-
-    def panel(title: str, values: np.ndarray) -> Panel:
-        return title, lambda axes: panels.draw_heat_map(
-            axes, values, probe.src_pieces, probe.tgt_pieces
-        )
-
-    return [
-        panel("Attention, both directions", agreement),
-        panel("Similarity of words", probe.similarity),
-    ]
-
-
-def _vector_panels(probe: Probe) -> list[Panel]:
-    def panel(title: str, vectors: np.ndarray, *, keys: bool) -> Panel:
-        def draw(axes: matplotlib.axes.Axes) -> None:
-            panels.draw_vectors(axes, vectors, probe.meaning, probe.language)
-            if keys:
-                _add_language_keys(axes, probe.language)
-
-        return title, draw
-
-    return [
-        panel("Sentences before training", probe.vectors_before, keys=False),
-        panel("Sentences after training", probe.vectors_after, keys=True),
-    ]
-
-
-def _add_language_keys(axes: matplotlib.axes.Axes, language: np.ndarray) -> None:
-    keys = panels.language_keys(language)
-    axes.legend(
-        handles=keys,
-        ncols=1 + len(keys) // 16,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        handletextpad=0.2,
+    return Page(
+        "Fine-tuning",
+        "Cross entropy in nats and the score on English dev, which alone chooses the "
+        "step; rings mark evaluations, a star the best step.",
+        shown,
     )
+
+
+def _probe_pages(probe: Probe) -> dict[str, Page]:
+    words = view_words(probe)
+    maps = {
+        "Attention, both directions": words.attention,
+        "Similarity of words": words.similarity,
+    }
+    vectors = {
+        "Sentences before training": probe.vectors_before,
+        "Sentences after training": probe.vectors_after,
+    }
+    return {
+        "alignment": Page(
+            "Words",
+            "One sentence pair, word by word. Attention is the geometric mean of both "
+            "directions, averaged over the heads of the last layer; similarity the "
+            "cosine of the words' vectors, averaged over their pieces. Rings mark "
+            "cells that are greatest in their row and column.",
+            [
+                (title, panels.draw_heat_map, values, words.src, words.tgt)
+                for title, values in maps.items()
+            ],
+        ),
+        "vectors": Page(
+            "Sentences",
+            "Sentence vectors on their two principal components: one colour and star "
+            "per meaning, one marker per language.",
+            [
+                (title, panels.draw_vectors, one, probe.meaning, probe.language)
+                for title, one in vectors.items()
+            ],
+        ),
+    }

@@ -4,19 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from amber_jax.report.published import AMBER, PUBLISHED
-from amber_jax.report.results import TASKS, Result
+from amber_jax.evaluation.results import Result, Retrieval
+from amber_jax.report.published import official_sizes
+from amber_jax.tasks import TASKS
 
-TASK_TITLES = {
-    "udpos": "Part-of-speech tagging",
-    "pawsx": "Paraphrases (PAWS-X)",
-    "xnli": "Inference (XNLI)",
-    "retrieval": "Retrieval",
-    "word_alignment": "Word alignment",
-}
 MARK = "‡"  # behind models that were trained on other data than the benchmark's
+OTHER_TEST = "§"  # behind scores of other test sets than the benchmark's
 # The paper lists the languages of every other task by letter.
-_XNLI_ORDER = list(PUBLISHED["xnli"].scores[AMBER])
+_XNLI_ORDER = TASKS["xnli"].languages
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Entry:
     @property
     def marked_label(self) -> str:
         """The label, with a mark if the training set was another or was cut."""
-        other = any(one.stand_in or one.first_only for one in self.results)
+        other = any(one.training_remarks for one in self.results)
         return f"{self.label} {MARK}" if other else self.label
 
     @property
@@ -58,8 +53,28 @@ class EvaluationSet:
     @property
     def untranslated(self) -> dict[str, int]:
         """How many pairs have no translation, of the languages that have such pairs."""
-        results = (one for entry in self.entries for one in entry.results)
-        return {name: n for one in results for name, n in one.untranslated.items()}
+        return {
+            language: count
+            for entry in self.entries
+            for result in entry.results
+            for language, count in result.untranslated.items()
+            if count
+        }
+
+    @property
+    def other_tests(self) -> dict[str, int]:
+        """The official size of each test set that has another."""
+        official = official_sizes(self.task, self.name, pivot=self.pivot)
+        return {
+            language: official[language]
+            for language in self.languages
+            if language in official and official[language] != self.sizes[language]
+        }
+
+    @property
+    def marked_title(self) -> str:
+        """The title, with a mark if a test set is not the official one."""
+        return f"{self.title} {OTHER_TEST}" if self.other_tests else self.title
 
     @property
     def shared_languages(self) -> frozenset[str]:
@@ -74,7 +89,7 @@ def group_results(results: Sequence[Result]) -> list[EvaluationSet]:
     another number of examples: among 300 candidates is not among 1,000.
     """
     groups: list[list[Result]] = []
-    for result in sorted(results, key=lambda one: TASKS.index(one.task)):
+    for result in sorted(results, key=lambda one: list(TASKS).index(one.task)):
         alike = (group for group in groups if _same_examples(group, result))
         group = next(alike, None)
         if group is None:
@@ -90,8 +105,7 @@ def group_results(results: Sequence[Result]) -> list[EvaluationSet]:
 
 def _same_examples(group: Sequence[Result], result: Result) -> bool:
     return all(
-        (other.task, other.name, other.pivot)
-        == (result.task, result.name, result.pivot)
+        other.test_set == result.test_set
         and all(
             other.sizes[language] == size
             for language, size in result.sizes.items()
@@ -102,7 +116,7 @@ def _same_examples(group: Sequence[Result], result: Result) -> bool:
 
 
 def _title(result: Result) -> str:
-    title = TASK_TITLES[result.task]
+    title = TASKS[result.task].title
     return title if result.name == result.task else f"{title}, {result.name}"
 
 
@@ -113,7 +127,7 @@ def _evaluation_set(results: Sequence[Result], title: str) -> EvaluationSet:
         task=first.task,
         name=first.name,
         title=title,
-        pivot=first.pivot,
+        pivot=first.pivot if isinstance(first, Retrieval) else "",
         languages=tuple(in_order(sizes, task=first.task)),
         sizes=sizes,
         entries=tuple(_with_distinct_labels(_join_seeds(results))),
@@ -122,7 +136,7 @@ def _evaluation_set(results: Sequence[Result], title: str) -> EvaluationSet:
 
 def in_order(languages: Iterable[str], *, task: str) -> list[str]:
     """Returns the languages by letter; XNLI's as its table lists them, others last."""
-    order = _XNLI_ORDER if task == "xnli" else []
+    order = _XNLI_ORDER if task == "xnli" else ()
 
     def place(language: str) -> tuple[int, str]:
         is_listed = language in order
@@ -152,7 +166,7 @@ def _is_new_seed(entry: Entry, result: Result) -> bool:
     return (
         (first.label, first.settings) == (result.label, result.settings)
         and first.scores.keys() == result.scores.keys()
-        and first.trained_on == result.trained_on
+        and first.training_set == result.training_set
         and result.seed not in {None, *(one.seed for one in entry.results)}
     )
 

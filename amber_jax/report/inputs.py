@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from amber_jax.errors import UserError
-from amber_jax.report.results import one_line
+from amber_jax.evaluation.typed_json import one_line
 from amber_jax.training.metrics import METRICS_FILE, read_metrics
 
 _SEEDS = "seed-*"  # folders of a fine-tuning's seeds
@@ -88,7 +88,7 @@ def _read_run(workdir: Path, label: str) -> Run:
             raise UserError(
                 f"{path}: the record of step {record['step']} is neither a train "
                 "record nor an eval record with an average; wanted the metrics.jsonl "
-                "of launch/pretrain.py or launch/finetune.py"
+                "of amber pretrain or amber finetune"
             )
         _check_record(path, record)
         by_kind[kind].append(record)
@@ -119,14 +119,13 @@ def read_probe(path: Path) -> Probe:
             probe = Probe(**{name: arrays[name] for name in Probe.__annotations__})
     except FileNotFoundError as error:
         raise UserError(
-            f"{path} not found; --probe takes a probe.npz that launch/evaluate.py wrote"
+            f"{path} not found; --probe takes a probe.npz that amber evaluate wrote"
         ) from error
     # np.load answers a file that is no .npz with any of these.
     except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
         reason = error.args[0] if error.args else "empty"
         raise UserError(
-            f"{path} is not a probe.npz ({reason}); "
-            "write it again with launch/evaluate.py"
+            f"{path} is not a probe.npz ({reason}); write it again with amber evaluate"
         ) from error
     _check_probe(probe, path)
     return probe
@@ -151,7 +150,7 @@ def _check_probe(probe: Probe, path: Path) -> None:
         if (array.dtype.kind, array.shape) != (kind, shape) or 0 in shape:
             raise UserError(
                 f"{path}: {name} is {array.dtype} {list(array.shape)}, wanted kind "
-                f"{kind} {list(shape)}; write it again with launch/evaluate.py"
+                f"{kind} {list(shape)}; write it again with amber evaluate"
             )
         if kind == "f" and not np.isfinite(array).all():
             raise UserError(f"{path}: {name} holds NaN or Inf; the model is broken")

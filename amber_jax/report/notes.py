@@ -1,27 +1,24 @@
 """The sentences under a table: how to read it, and what to mind about its numbers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from amber_jax.report.grouping import MARK, Entry, EvaluationSet, in_order
+from amber_jax.report.grouping import (
+    MARK,
+    OTHER_TEST,
+    Entry,
+    EvaluationSet,
+    in_order,
+)
 from amber_jax.report.published import PUBLISHED
-from amber_jax.report.results import BOTH, Result
+from amber_jax.tasks import RETRIEVAL, TASKS
 
 ABSENT, COLLAPSED = "–", "†"
-_MEANING = {
-    ("retrieval", BOTH): "A language's number is the mean of both directions; the last "
-    "two columns are the averages of each direction.",
-    ("retrieval", "xx_to_en"): "One direction only, the one that the paper measures.",
-    ("udpos", "f1"): "F1 of runs of equal tags, as XTREME's seqeval counts them.",
-    ("udpos", "accuracy"): "The share of words with the right tag.",
-    ("word_alignment", "aer"): "Links found against gold links; F1, precision and "
-    "recall are averages over the same languages.",
-}
 _BASELINES = {
     "chance": "chance picks any candidate",
     "majority": "majority always gives the test's own most frequent label",
     "majority f1": "majority always gives the test's own most frequent tag, which "
-    "makes one long chunk of every sentence: its F1 is next to nothing and no fault, "
-    "compare its share of right words in the table of token accuracy",
+    "makes one long chunk of every sentence, or none: its F1 is next to nothing and no "
+    "fault, compare its share of right words in the table of token accuracy",
     "frequent_tag": "frequent tag gives each word its most frequent tag of the "
     "training set",
     "diagonal": "diagonal links words at the same place of their sentences",
@@ -42,26 +39,25 @@ def explanation(
         name
         for entry in evaluation.entries
         for result in entry.results
-        if metric in result.baselines
-        for name in result.baselines[metric]
+        for name in result.baseline_shares().get(metric, ())
     }
-    meaning = (evaluation.task, metric)
+    meanings = TASKS[evaluation.task].meanings
     told = [
         _BASELINES.get(f"{name} {metric}", text)
         for name, text in _BASELINES.items()
         if name in found
     ]
     return [
-        *([_MEANING[meaning]] if meaning in _MEANING else []),
+        *([meanings[metric]] if metric in meanings else []),
         _sizes(evaluation),
         *_odd_rows(evaluation),
         *([f"Baselines: {'; '.join(told)}."] if told else []),
-        *_published(evaluation, metric, alike),
+        *(PUBLISHED[evaluation.task].caveats if alike else ()),
     ]
 
 
 def _sizes(evaluation: EvaluationSet) -> str:
-    what = "Candidates" if evaluation.task == "retrieval" else "Test examples"
+    what = "Candidates" if evaluation.task == RETRIEVAL else "Test examples"
     by_size: dict[int, list[str]] = {}
     for language in evaluation.languages:
         by_size.setdefault(evaluation.sizes[language], []).append(language)
@@ -72,7 +68,6 @@ def _sizes(evaluation: EvaluationSet) -> str:
 
 
 def _odd_rows(evaluation: EvaluationSet) -> Iterable[str]:
-    results = [one for entry in evaluation.entries for one in entry.results]
     counts = evaluation.untranslated
     if counts:
         told = ", ".join(f"{name} {counts[name]:,}" for name in sorted(counts))
@@ -80,25 +75,15 @@ def _odd_rows(evaluation: EvaluationSet) -> Iterable[str]:
             "Pairs without translation (NS) are counted as XTREME counts them: "
             f"{told}; ‘without NS’ is the average that leaves them out."
         )
-    left_out = dict.fromkeys(text for one in results for text in one.left_out)
+    left_out = dict.fromkeys(
+        f"{language}: {count:,} {reason}"
+        for entry in evaluation.entries
+        for result in entry.results
+        for language, reasons in result.left_out.items()
+        for reason, count in reasons.items()
+    )
     if left_out:
         yield f"Left out of the tests: {'; '.join(left_out)}."
-
-
-def _published(
-    evaluation: EvaluationSet, metric: str, alike: frozenset[str]
-) -> list[str]:
-    if not alike:
-        return []
-    published = PUBLISHED[evaluation.task]
-    unlike = in_order(
-        (published.languages & evaluation.sizes.keys()) - alike, task=evaluation.task
-    )
-    left_out = (
-        f"Published numbers stand beside test sets of the published size only, so not "
-        f"in {', '.join(unlike)}."
-    )
-    return [*published.caveats, *([left_out] if unlike else [])]
 
 
 def notes(
@@ -113,9 +98,16 @@ def notes(
     return [*_sets(evaluation, averaged), *_spread(evaluation.entries)]
 
 
-def warnings(entries: Sequence[Entry]) -> list[str]:
-    """Returns what is wrong with models, or with what they were trained on."""
-    return [*_collapsed(entries), *_other_training(entries)]
+def warnings(evaluation: EvaluationSet) -> list[str]:
+    """Returns what is wrong with models, or with what they were trained or tested on.
+
+    A collapse, and what the marks of a table stand for.
+    """
+    return [
+        *_collapsed(evaluation.entries),
+        *_other_training(evaluation.entries),
+        *_other_tests(evaluation),
+    ]
 
 
 def _sets(
@@ -152,7 +144,8 @@ def _collapsed(entries: Iterable[Entry]) -> Iterable[str]:
                 seed = "" if result.seed is None else f" (seed {result.seed})"
                 yield (
                     f"{COLLAPSED} {entry.label}{seed} has collapsed: one constant "
-                    f"prediction in {', '.join(result.collapsed)}."
+                    f"prediction in {', '.join(result.collapsed)}; try another seed, "
+                    "warm-up steps or a lower learning rate."
                 )
 
 
@@ -160,14 +153,20 @@ def _other_training(entries: Iterable[Entry]) -> Iterable[str]:
     labels: dict[str, dict[str, None]] = {}  # by sentence, in order
     for entry in entries:
         for result in entry.results:
-            for sentence in _training_remarks(result):
+            for sentence in result.training_remarks:
                 labels.setdefault(sentence, {})[entry.label] = None
     for sentence, names in labels.items():
         yield f"{MARK} {', '.join(names)}: {sentence}."
 
 
-def _training_remarks(result: Result) -> Iterable[str]:
-    if result.stand_in:
-        yield f"stand-in training set, {result.stand_in.rstrip('.')}"
-    if result.first_only:
-        yield f"trained on the first {result.first_only:,} training examples only"
+def _other_tests(evaluation: EvaluationSet) -> Iterable[str]:
+    by_size: dict[tuple[int, int], list[str]] = {}
+    for language, official in evaluation.other_tests.items():
+        sizes = evaluation.sizes[language], official
+        by_size.setdefault(sizes, []).append(language)
+    if by_size:
+        told = (
+            f"{', '.join(names)} ({size:,} instead of {official:,})"
+            for (size, official), names in by_size.items()
+        )
+        yield f"{OTHER_TEST} not the benchmark's own test set: {'; '.join(told)}."

@@ -98,8 +98,6 @@ def percent_ticks() -> FuncFormatter:
 def _finish_scores(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(percent_ticks())
     _finish_curve(axes)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best")
 
 
 def draw_loss(axes: Axes, runs: Sequence[Run], name: str) -> None:
@@ -139,19 +137,13 @@ def _finish_curve(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.set_xlabel("step")
     axes.grid(axis="y", color="#E6E6E6", lw=0.8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
 
 
 def run_colours(runs: Sequence[Run]) -> list[str]:
     """Returns one colour per run, the same in every picture."""
     return [PALETTE[index % len(PALETTE)] for index in range(len(runs))]
-
-
-def run_keys(runs: Sequence[Run]) -> list[Line2D]:
-    """Returns the handles of a legend that names each run's colour."""
-    return [
-        Line2D([], [], color=colour, label=drawable(run.label))
-        for run, colour in zip(runs, run_colours(runs), strict=True)
-    ]
 
 
 def draw_heat_map(
@@ -162,8 +154,8 @@ def draw_heat_map(
     Args:
         axes: where to draw.
         values: [X, Y] float, larger is darker.
-        rows: X pieces; one whose letters the font lacks is shown by its place.
-        columns: Y pieces.
+        rows: X words; one whose letters the font lacks is shown by its place.
+        columns: Y words.
     """
     # Cosines below 0 say no more than 0; what is faint everywhere keeps its contrast.
     image = axes.imshow(values, cmap="Blues", vmin=max(0.0, float(values.min())))
@@ -173,7 +165,7 @@ def draw_heat_map(
     axes.scatter(
         best[:, 1], best[:, 0], s=size, facecolors="none", edgecolors=PALETTE[1], lw=1.5
     )
-    _label_pieces(axes, rows, columns)
+    _label_words(axes, rows, columns)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     scale = axes.inset_axes((1.03, 0, 0.035, 1))
@@ -182,22 +174,21 @@ def draw_heat_map(
     scale.tick_params(length=0)
 
 
-def _label_pieces(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
-    names = [_printable(piece, place) for place, piece in enumerate(columns)]
+def _label_words(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
+    names = [_printable(word, place) for place, word in enumerate(columns)]
     axes.set_xticks(range(len(columns)), names, parse_math=False)
     size = min(10, 180 / max(len(rows), len(columns)))
     axes.tick_params(labelsize=size)
     axes.tick_params(axis="x", labelrotation=50)
     for label in axes.get_xticklabels():
         label.set(horizontalalignment="right", rotation_mode="anchor")
-    names = [_printable(piece, place) for place, piece in enumerate(rows)]
+    names = [_printable(word, place) for place, word in enumerate(rows)]
     axes.set_yticks(range(len(rows)), names, parse_math=False)
 
 
-def _printable(piece: str, place: int) -> str:
-    """Returns the piece without its word-start mark, or its place, 1-based."""
-    text = str(piece).removeprefix("▁") or str(piece)
-    return text if all(ord(letter) in _glyphs() for letter in text) else f"#{place + 1}"
+def _printable(word: str, place: int) -> str:
+    """Returns the word, or its place, 1-based, if the font lacks its letters."""
+    return word if all(ord(letter) in _glyphs() for letter in word) else f"#{place + 1}"
 
 
 def drawable(label: str, *, length: int = LABEL_LENGTH) -> str:
@@ -240,22 +231,23 @@ def draw_vectors(
     axes.set_yticks([])
     axes.margins(0.08)
     axes.spines[:].set(visible=True, color="#D0D0D0")
+    keys = [
+        Line2D([], [], ls="", marker=marker, color=INK, label=drawable(name), ms=6)
+        for name, marker in language_markers(language).items()
+    ]
+    axes.legend(
+        handles=keys,
+        ncols=1 + len(keys) // 16,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        handletextpad=0.2,
+    )
 
 
 def language_markers(language: np.ndarray) -> dict[str, str]:
     """Returns one marker per language, in alphabetical order."""
     names = [str(name) for name in np.unique(language)]
     return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(names)}
-
-
-def language_keys(language: np.ndarray) -> list[Line2D]:
-    """Returns the handles of a legend that names each language's marker."""
-    return [
-        Line2D(
-            [], [], linestyle="", marker=marker, color=INK, label=drawable(name), ms=6
-        )
-        for name, marker in language_markers(language).items()
-    ]
 
 
 def principal_components(vectors: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ averages, UD POS, PAWS-X, XNLI and Tatoeba. Zero-shot from English, in percent.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from amber_jax.tasks import RETRIEVAL, TASKS
+
 AMBER = "AMBER (MLM+TLM+WA+SA)"
 AVERAGES_ONLY = "Unicoder"
 MODELS = (
@@ -24,7 +26,6 @@ class Published:
     scores: dict[str, dict[str, float]]  # model -> language -> share
     averages: dict[str, float]  # model -> printed average, over `languages`
     doubtful: frozenset[str]  # languages whose numbers no model earns
-    sizes: dict[str, int]  # language -> examples of the official test set
     caveats: tuple[str, ...]
 
     @property
@@ -48,27 +49,6 @@ _POS = {
     "ur": "57.4 55.1 62.0 61.6 67.6 59.2 57.9 63.8 60.2",
     "vi": "18.5 18.0 19.2 19.2 19.5 18.7 19.1 19.5 18.8",
     "zh": "58.9 57.2 60.2 27.9 26.5 62.1 62.7 62.3 61.8",
-}
-# Sentences of XTREME's test files: all treebanks of a language in UD 2.5, without those
-# whose words are withheld (all of Arabic-NYUAD, all but 12 of French-FTB).
-# Source: google-research/xtreme, scripts/download_data.sh and utils_preprocess.py; the
-# counts are those of the treebanks' stats.xml at tag r2.5, the filter's are counted.
-_POS_SIZES = {
-    "ar": 680 + 1_000,  # PADT, PUD
-    "bg": 1_116,  # BTB
-    "de": 977 + 18_459 + 1_922 + 1_000,  # GSD, HDT, LIT, PUD
-    "el": 456,  # GDT
-    # EWT, GUM, LinES, ParTUT, PUD, Pronouns
-    "en": 2_077 + 890 + 1_035 + 153 + 1_000 + 285,
-    "es": 1_721 + 426 + 1_000,  # AnCora, GSD, PUD
-    # FQB, FTB, GSD, ParTUT, PUD, Sequoia, Spoken
-    "fr": 2_289 + 12 + 416 + 110 + 1_000 + 456 + 726,
-    "hi": 1_684 + 1_000,  # HDTB, PUD
-    "ru": 601 + 1_000 + 6_491 + 884,  # GSD, PUD, SynTagRus, Taiga
-    "tr": 2_802 + 983 + 1_000,  # GB, IMST, PUD
-    "ur": 535,  # UDTB
-    "vi": 800,  # VTB
-    "zh": 451 + 500 + 500 + 1_004 + 1_000,  # CFL, GSD, GSDSimp, HK, PUD
 }
 _PAWSX = {
     "de": "85.7 88.5 85.9 87.0 89.7 87.3 87.6 88.9 89.4",
@@ -130,7 +110,6 @@ def _published(
     *,
     metric: str,
     doubtful: frozenset[str] = frozenset(),
-    sizes: dict[str, int],
     caveats: tuple[str, ...],
 ) -> Published:
     shares = {
@@ -146,7 +125,6 @@ def _published(
         },
         averages=dict(zip((*MODELS, AVERAGES_ONLY), averages, strict=True)),
         doubtful=doubtful,
-        sizes=sizes,
         caveats=(_ALWAYS, *caveats),
     )
 
@@ -157,7 +135,6 @@ PUBLISHED = {
         _POS,
         metric="f1",
         doubtful=frozenset({"ar", "vi"}),
-        sizes=_POS_SIZES,
         caveats=(
             "F1 is seqeval's, of runs of equal tags, not token accuracy. The paper's "
             "Arabic and Vietnamese are far too low for every model, XLM-R-large "
@@ -171,24 +148,18 @@ PUBLISHED = {
         "pawsx",
         _PAWSX,
         metric="accuracy",
-        # Pairs without translation count. Source: Yang et al. 2019, table 1.
-        sizes=dict.fromkeys(_PAWSX, 2_000),
         caveats=("The paper leaves out XTREME's Japanese and Korean.",),
     ),
     "xnli": _published(
         "xnli",
         _XNLI,
         metric="accuracy",
-        # Source: Conneau et al. 2018, section 3.
-        sizes=dict.fromkeys(_XNLI, 5_010),
         caveats=(),
     ),
     "retrieval": _published(
         "retrieval",
         _TATOEBA,
         metric="xx_to_en",
-        # Fewer candidates are easier to choose among. Source: LASER's Tatoeba v1.
-        sizes=dict.fromkeys(_TATOEBA, 1_000) | {"sw": 390, "th": 548},
         caveats=(
             "The paper finds the English sentence of greatest cosine for each of the "
             "other language; which layer it takes is not known. The English side "
@@ -199,6 +170,20 @@ PUBLISHED = {
 }
 
 
+def official_sizes(task: str, name: str, *, pivot: str) -> Mapping[str, int]:
+    """Returns language -> examples or candidates of a benchmark's test sets.
+
+    Args:
+        task: as in results.json.
+        name: of the evaluation set; retrieval has published numbers for Tatoeba only,
+            other tasks for the set that has the task's name.
+        pivot: retrieval's other side; the published one is English.
+    """
+    is_tatoeba = name.startswith("tatoeba") and pivot == "en"
+    is_benchmark = is_tatoeba if task == RETRIEVAL else name == task
+    return TASKS[task].test_sizes if is_benchmark else {}
+
+
 def comparable_languages(
     task: str, name: str, *, pivot: str, sizes: Mapping[str, int]
 ) -> frozenset[str]:
@@ -206,17 +191,14 @@ def comparable_languages(
 
     Args:
         task: as in results.json.
-        name: of the evaluation set; retrieval has published numbers for Tatoeba only,
-            other tasks for the set that has the task's name.
-        pivot: retrieval's other side; the published one is English.
+        name: of the evaluation set.
+        pivot: as in `official_sizes`.
         sizes: language -> examples or candidates.
     """
-    if task not in PUBLISHED:
-        return frozenset()
-    is_tatoeba = name.startswith("tatoeba") and pivot == "en"
-    if not (is_tatoeba if task == "retrieval" else name == task):
-        return frozenset()
-    official = PUBLISHED[task].sizes.items()
+    official = official_sizes(task, name, pivot=pivot)
+    published = PUBLISHED[task].languages if task in PUBLISHED else ()
     return frozenset(
-        language for language, size in official if sizes.get(language) == size
+        language
+        for language in published
+        if language in official and sizes.get(language) == official[language]
     )

@@ -64,6 +64,7 @@ def draw_languages(axes: Axes, table: Table) -> None:
     axes.set_xlim(-0.6, len(places) - 0.4)
     axes.yaxis.set_major_formatter(percent_ticks())
     axes.set_ylim(bottom=0)
+    axes.set_ylabel(table.measure)
     axes.grid(axis="y", color="#E6E6E6", lw=0.8)
     _legend_below(axes, columns=3, distance=0.13)
 
@@ -208,21 +209,22 @@ def draw_layers(axes: Axes, evaluation: EvaluationSet) -> None:
     """
     for number, entry in enumerate(evaluation.entries):
         result = entry.results[0]
-        if not result.layers:
+        curve = result.layer_curve
+        if not curve:
             continue
         colour = PALETTE[number % len(PALETTE)]
         axes.plot(
-            list(result.layers),
-            list(result.layers.values()),
+            list(curve),
+            list(curve.values()),
             "o-",
             color=colour,
             ms=4,
             label=drawable(entry.label),
         )
-        if result.layer in result.layers:
+        if result.layer in curve:
             axes.plot(
                 result.layer,
-                result.layers[result.layer],
+                curve[result.layer],
                 "o",
                 mfc="none",
                 mec=colour,

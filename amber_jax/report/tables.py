@@ -6,21 +6,25 @@ one in every language of that set: no average is formed over unlike sets.
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from amber_jax.report.grouping import Entry, EvaluationSet, distinct
+from amber_jax.report.grouping import OTHER_TEST, Entry, EvaluationSet, distinct
 from amber_jax.report.notes import ABSENT, COLLAPSED, explanation, notes, warnings
 from amber_jax.report.published import PUBLISHED, comparable_languages
-from amber_jax.report.results import (
-    ALIGNMENT_METRICS,
+from amber_jax.tasks import (
     BOTH,
     DIRECTIONS,
+    PAIRS,
+    RETRIEVAL,
+    TAGS,
+    TASKS,
     TRANSLATED,
-    Scores,
+    WORD_ALIGNMENT,
 )
 
 BASELINE, MEASURED, PUBLISHED_ROW = "baseline", "measured", "published"
 LOWER_IS_BETTER = frozenset({"aer"})
+_Shares = dict[str, dict[str, float]]  # metric or model -> language -> share
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Cell:
     share: float
     spread: float | None = None  # sample standard deviation over the seeds
     collapsed: bool = False  # one constant prediction in one of the languages
+    is_best: bool = False  # of its column, published rows aside
 
 
 @dataclass(frozen=True)
@@ -78,19 +83,18 @@ class View:
     only_beside_published: bool = False
 
 
-_VIEWS = {
-    "udpos": (View("f1", "F1 in %"), View("accuracy", "token accuracy in %")),
-    "pawsx": (View("accuracy", "accuracy in %", averages=(TRANSLATED,)),),
-    "xnli": (View("accuracy", "accuracy in %"),),
-    "retrieval": (
+_VIEWS = {  # by kind of task
+    TAGS: (View("f1", "F1 in %"), View("accuracy", "token accuracy in %")),
+    PAIRS: (View("accuracy", "accuracy in %", averages=(TRANSLATED,)),),
+    RETRIEVAL: (
         View(BOTH, "accuracy in %", averages=DIRECTIONS),
         View("xx_to_en", "accuracy in %, xx→en", only_beside_published=True),
     ),
-    "word_alignment": (
+    WORD_ALIGNMENT: (
         View(
             "aer",
             "error rate (AER) in %, lower is better",
-            averages=tuple(name for name in ALIGNMENT_METRICS if name != "aer"),
+            averages=TASKS[WORD_ALIGNMENT].metrics[1:],
         ),
     ),
 }
@@ -139,31 +143,24 @@ def shown(cell: Cell | None, *, with_spread: bool = True) -> str:
     return f"{100 * cell.share:.1f}{spread}{COLLAPSED if cell.collapsed else ''}"
 
 
-def best_cells(table: Table) -> set[tuple[int, int]]:
-    """Returns the (row, column) of each column's best number, published rows aside."""
-    best = set()
-    for column, about in enumerate(table.columns):
-        choose = min if about.metric in LOWER_IS_BETTER else max
-        shares = {
-            place: row.cells[column].share
-            for place, row in enumerate(table.rows)
-            if row.kind != PUBLISHED_ROW and row.cells[column] is not None
-        }
-        top = choose(shares.values(), default=None)
-        best |= {(place, column) for place, share in shares.items() if share == top}
-    return best
+def build_tables(evaluation: EvaluationSet, *, published: bool = True) -> list[Table]:
+    """Returns the tables of an evaluation set, the one of its headline metric first.
 
-
-def build_tables(evaluation: EvaluationSet) -> list[Table]:
-    """Returns the tables of an evaluation set, the one of its headline metric first."""
-    tables = (_table(evaluation, view) for view in _VIEWS[evaluation.task])
+    Args:
+        evaluation: the models.
+        published: whether the paper's numbers stand beside theirs.
+    """
+    views = _VIEWS[TASKS[evaluation.task].kind]
+    tables = (_table(evaluation, view, published) for view in views)
     return [table for table in tables if table is not None]
 
 
-def _table(evaluation: EvaluationSet, view: View) -> Table | None:
+def _table(evaluation: EvaluationSet, view: View, published: bool) -> Table | None:
     alike = frozenset[str]()
-    if evaluation.task in PUBLISHED and (
-        PUBLISHED[evaluation.task].metric == view.metric
+    if (
+        published
+        and evaluation.task in PUBLISHED
+        and PUBLISHED[evaluation.task].metric == view.metric
     ):
         alike = comparable_languages(
             evaluation.task,
@@ -185,13 +182,34 @@ def _table(evaluation: EvaluationSet, view: View) -> Table | None:
     ]
     return Table(
         title=evaluation.title,
-        measure=view.measure,
+        measure=view.measure + (f" {OTHER_TEST}" if evaluation.other_tests else ""),
         columns=columns,
-        rows=[row for row in rows if any(row.cells)],
+        rows=_with_best(columns, [row for row in rows if any(row.cells)]),
         explanation=explanation(evaluation, view.metric, alike),
         notes=notes(evaluation, _averaged_sets(evaluation, alike)),
-        warnings=warnings(evaluation.entries),
+        warnings=warnings(evaluation),
     )
+
+
+def _with_best(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
+    """Returns the rows with the best number of each column marked."""
+    tops = []
+    for number, column in enumerate(columns):
+        choose = min if column.metric in LOWER_IS_BETTER else max
+        cells = (row.cells[number] for row in rows if row.kind != PUBLISHED_ROW)
+        tops.append(choose((cell.share for cell in cells if cell), default=None))
+    return [
+        row
+        if row.kind == PUBLISHED_ROW
+        else replace(
+            row,
+            cells=[
+                cell and replace(cell, is_best=cell.share == top)
+                for cell, top in zip(row.cells, tops, strict=True)
+            ],
+        )
+        for row in rows
+    ]
 
 
 def _columns(
@@ -240,12 +258,13 @@ def _word(metric: str, pivot: str) -> str:
 
 def _baselines(evaluation: EvaluationSet, view: View) -> list[_Source]:
     """Returns a row for each baseline, and one more where models disagree on it."""
-    rows: list[tuple[str, Scores]] = []
+    rows: list[tuple[str, _Shares]] = []
     for result in (one for entry in evaluation.entries for one in entry.results):
+        baselines = result.baseline_shares()
         by_metric = {
-            metric: result.baselines[metric]
+            metric: baselines[metric]
             for metric in (view.metric, *view.averages)
-            if metric in result.baselines
+            if metric in baselines
         }
         for name in dict.fromkeys(name for of in by_metric.values() for name in of):
             shares = {m: dict(of[name]) for m, of in by_metric.items() if name in of}
@@ -263,7 +282,7 @@ def _baselines(evaluation: EvaluationSet, view: View) -> list[_Source]:
     ]
 
 
-def _agree(one: Scores, other: Scores) -> bool:
+def _agree(one: _Shares, other: _Shares) -> bool:
     return all(
         one[metric][language] == share
         for metric, shares in other.items()
@@ -278,20 +297,20 @@ def _one_seed(shares: Mapping[str, float]) -> dict[str, Sequence[float]]:
 
 
 def _measured(entry: Entry) -> _Source:
-    first = entry.results[0]
-    language = next(iter(first.scores))
+    by_seed = [result.shares for result in entry.results]
+    languages = by_seed[0]
     metrics = [
         metric
-        for metric in first.scores[language]
-        if all(metric in result.scores[language] for result in entry.results)
+        for metric in next(iter(languages.values()))
+        if all(metric in one for shares in by_seed for one in shares.values())
     ]
     return _Source(
         label=entry.marked_label,
         kind=MEASURED,
         shares={
             metric: {
-                language: [result.scores[language][metric] for result in entry.results]
-                for language in first.scores
+                language: [shares[language][metric] for shares in by_seed]
+                for language in languages
             }
             for metric in metrics
         },
@@ -316,7 +335,7 @@ def _published(task: str, alike: frozenset[str]) -> list[_Source]:
     ]
 
 
-def _only(scores: Scores, model: str, languages: frozenset[str]) -> dict[str, float]:
+def _only(scores: _Shares, model: str, languages: frozenset[str]) -> dict[str, float]:
     if model not in scores:  # published as an average only
         return {}
     return {name: scores[model][name] for name in languages}

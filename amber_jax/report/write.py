@@ -5,14 +5,12 @@ from pathlib import Path
 from types import ModuleType
 
 from amber_jax.errors import UserError
+from amber_jax.evaluation.results import read_results
 from amber_jax.files import make_folder, write_text
 from amber_jax.report.grouping import group_results
 from amber_jax.report.inputs import read_probe, read_runs
-from amber_jax.report.markdown import to_markdown
-from amber_jax.report.results import read_results
-from amber_jax.report.sections import build_document
+from amber_jax.report.sections import build_sections, title_of
 from amber_jax.report.tables import Table, build_tables
-from amber_jax.report.web_page import to_html
 
 REPORT_FILE = "report.md"
 WEB_PAGE_FILE = "report.html"
@@ -38,7 +36,7 @@ def write_report(
 
     Raises:
         UserError: if there is nothing to report, an input is missing or malformed, or
-            matplotlib is not installed. Nothing has been written then.
+            the extra `report` is not installed. Nothing has been written then.
     """
     if not (workdirs or results or probe):
         raise UserError(
@@ -47,26 +45,27 @@ def write_report(
     runs = read_runs(workdirs, labels)
     read = [result for path in results for result in read_results(path)]
     arrays = None if probe is None else read_probe(probe)
-    figures = _figures()
+    figures, pages = _drawing_and_writing()
     scores = [(group, build_tables(group)) for group in group_results(read)]
     output = Path(output)
     make_folder(output)
     pictures = figures.write_figures(output, runs, scores, arrays)
-    document = build_document(scores, pictures)
-    write_text(output / REPORT_FILE, to_markdown(document))
-    write_text(output / WEB_PAGE_FILE, to_html(document))
+    title, sections = title_of(scores), build_sections(scores, pictures)
+    write_text(output / REPORT_FILE, pages.to_markdown(title, sections))
+    write_text(output / WEB_PAGE_FILE, pages.to_html(title, sections))
     return [table for _, tables in scores for table in tables]
 
 
-def _figures() -> ModuleType:
-    """Returns the module that draws; matplotlib is an extra and slow to import."""
+def _drawing_and_writing() -> tuple[ModuleType, ModuleType]:
+    """Returns the modules whose libraries are an extra, and slow to import."""
     try:
-        from amber_jax.report import figures
+        from amber_jax.report import figures, pages
     except ModuleNotFoundError as error:
-        if not str(error.name).startswith("matplotlib"):
+        missing = str(error.name).partition(".")[0]
+        if missing not in ("matplotlib", "jinja2", "markupsafe"):
             raise
         raise UserError(
-            "a report needs matplotlib, which is not installed; "
+            f"a report needs {missing}, which is not installed; "
             "run: pip install 'amber_jax[report]'"
         ) from error
-    return figures
+    return figures, pages

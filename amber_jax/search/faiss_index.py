@@ -1,6 +1,6 @@
 """Nearest neighbours by a faiss index: optional, for a search that need not be exact.
 
-`pip install amber_jax[faiss]` brings the library.
+`pip install 'amber_jax[faiss]'` brings the library.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from amber_jax.errors import UserError
+from amber_jax.errors import UserError, from_extra
 
 _BLOCK_SIZE = 16_384  # vectors handed over at a time
 _TRAINING_ROWS = 262_144  # as faiss samples for 1,024 lists
@@ -66,15 +66,10 @@ def library() -> Any:
     """Returns the faiss module.
 
     Raises:
-        UserError: it is not installed.
+        UserError: it cannot be imported.
     """
-    try:
+    with from_extra("faiss", "this index is one of faiss", "use index 'exact'"):
         import faiss
-    except ImportError as error:
-        raise UserError(
-            "a faiss index was asked for and faiss is not installed; "
-            "pip install amber_jax[faiss], or use index 'exact'"
-        ) from error
     return faiss
 
 

@@ -14,11 +14,9 @@ import numpy as np
 from amber_jax.errors import UserError
 from amber_jax.search import faiss_index
 from amber_jax.search.score_blocks import Block, Nearest, meet, nothing_yet
+from amber_jax.search.similarities import EXACT, SIMILARITIES
 
-SIMILARITIES = ("cosine", "dot", "csls", "margin")
-DEFAULT_NEIGHBOURS = {"csls": 10, "margin": 4}  # as their papers have it
 DEFAULT_BLOCK_SIZE = 4096  # 64 MB of scores; best of 1024 to 8192 on two CPU cores
-EXACT = "exact"
 
 
 class _Side(NamedTuple):
@@ -137,10 +135,11 @@ def _with_densities(
     src: np.ndarray, tgt: np.ndarray, similarity: str, neighbours: int, block_size: int
 ) -> tuple[_Side, _Side]:
     sides = [_Side(side, np.zeros(len(side), np.float32)) for side in (src, tgt)]
-    if similarity in DEFAULT_NEIGHBOURS:
+    neighbours = neighbours or SIMILARITIES[similarity].neighbors
+    if not SIMILARITIES[similarity].is_product:
         found = _sweep(
             *sides,
-            neighbours or DEFAULT_NEIGHBOURS[similarity],
+            neighbours,
             similarity="cosine",
             both=True,
             block_size=block_size,
@@ -202,7 +201,7 @@ def _gather(parts: list[Nearest], rows: int) -> Nearest:
 def _search_faiss(
     queries: np.ndarray, candidates: np.ndarray, k: int, similarity: str, index: str
 ) -> Nearest:
-    if similarity in DEFAULT_NEIGHBOURS:
+    if not SIMILARITIES[similarity].is_product:
         raise UserError(
             f"index {index!r} finds the greatest inner products, and similarity "
             f"{similarity!r} is none; use index {EXACT!r}, or similarity 'cosine'"
@@ -212,6 +211,6 @@ def _search_faiss(
         candidates,
         min(k, len(candidates)),
         index=index,
-        normalise=similarity == "cosine",
+        normalise=SIMILARITIES[similarity].unit_vectors,
     )
     return Nearest(*found)

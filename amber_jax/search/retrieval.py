@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from amber_jax.errors import UserError
-from amber_jax.search.nearest import EXACT, top_k_both_ways
+from amber_jax.search.nearest import top_k_both_ways
+from amber_jax.search.similarities import EXACT
+from amber_jax.tasks import BOTH, DIRECTIONS
 
 
 class Search(NamedTuple):
@@ -78,9 +80,9 @@ def average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Returns the mean over languages of both directions, and of the two ("both")."""
     means = {
         direction: float(np.mean([score[direction] for score in scores.values()]))
-        for direction in ("xx_to_en", "en_to_xx")
+        for direction in DIRECTIONS
     }
-    return means | {"both": (means["xx_to_en"] + means["en_to_xx"]) / 2}
+    return means | {BOTH: sum(means.values()) / len(means)}
 
 
 def embed_pairs(

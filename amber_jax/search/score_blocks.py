@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from amber_jax.search.similarities import SIMILARITIES
 from amber_jax.types import Array
 
 _GROUP = 32  # scores of which only the greatest is looked at first
 _CPU_STRIPE = 1024  # rows; a search on one core takes 8% less time than without
-_SMALLEST_DENSITY = 1e-6  # of "margin"; a zero vector scores 0 with everything
 
 
 class Nearest(NamedTuple):
@@ -53,14 +53,11 @@ def meet(
 def _scores(src: Block, tgt: Block, similarity: str) -> Array:
     """Returns [B, C] float32, -inf where a row or a column does not exist."""
     x, y = src.vectors, tgt.vectors
-    if similarity != "dot":
+    kind = SIMILARITIES[similarity]
+    if kind.unit_vectors:
         x, y = _unit_rows(x), _unit_rows(y)
-    scores = _products(x, y)
     densities = src.density[:, None] + tgt.density[None]
-    if similarity == "csls":
-        scores = 2 * scores - densities
-    if similarity == "margin":
-        scores = scores / jnp.maximum(densities / 2, _SMALLEST_DENSITY)
+    scores = kind.score(_products(x, y), densities)
     is_row = jnp.arange(scores.shape[0]) < src.count
     is_column = jnp.arange(scores.shape[1]) < tgt.count
     return jnp.where(is_row[:, None] & is_column[None], scores, -jnp.inf)

@@ -190,7 +190,7 @@ def _processor(model: bytes, origin: str) -> sentencepiece.SentencePieceProcesso
         reason = _last_words(error)
     raise UserError(
         f"{origin}: not a SentencePiece model ({reason}); "
-        "train one with launch/train_tokenizer.py"
+        "train one with amber train_tokenizer"
     )
 
 
@@ -203,7 +203,7 @@ def _special_tokens(
     if missing:
         raise UserError(
             f"{origin}: has no piece {', '.join(missing)}; wanted BERT's five "
-            "special pieces, as launch/train_tokenizer.py makes them"
+            "special pieces, as amber train_tokenizer makes them"
         )
     return SpecialTokens(*ids)
 

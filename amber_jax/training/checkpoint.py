@@ -9,7 +9,7 @@ A checkpoint is a folder named after its step:
     tokenizer/      what the writer adds, so that the model can be used alone
     MANIFEST.json   size and sha256 of every file above
 
-It is written under a `.partial` name and renamed when the manifest is there, so a
+It takes its name when the manifest is there (`files.publish`), so a
 folder with a plain number is complete. Reading verifies the manifest, because Orbax
 restores flipped bits without an error.
 """
@@ -30,11 +30,13 @@ import orbax.checkpoint as ocp
 
 from amber_jax.errors import UserError
 from amber_jax.files import (
-    PARTIAL,
     failure,
     make_folder,
+    partial_path,
     read_object,
     remove_failed,
+    remove_folder,
+    unfinished,
     workplace,
     write_json,
     writing,
@@ -77,7 +79,7 @@ def _silence_echoes() -> None:
 
 
 class CheckpointWriter:
-    """Saves in the background, one checkpoint at a time.
+    """Saves in the background, one checkpoint at a time, on the CPU once it is read.
 
     Args:
         directory: where the step folders go.
@@ -104,20 +106,19 @@ class CheckpointWriter:
         self._error: BaseException | None = None
         if jax.process_index() == 0:
             make_folder(directory)
-            # Orbax's own temporary folders are called `8.partial.orbax-...`.
-            for leftover in directory.glob(f"*{PARTIAL}*"):
+            for leftover in unfinished(directory):
                 shutil.rmtree(leftover)
 
     def save(self, state: TrainState, run: Mapping[str, Any]) -> None:
-        """Starts saving `state` and the JSON-able `run`; returns once it is copied.
+        """Starts saving `state` and the JSON-able `run`; a step may then overwrite it.
 
         Raises:
-            UserError: an earlier save failed, for instance on a full disk.
+            UserError: this save or an earlier one failed, as on a full disk.
         """
         self.wait()
         step = int(state.step)
-        partial = self._directory / f"{step}{PARTIAL}"
         complete = self._directory / str(step)
+        partial = partial_path(complete)
         if complete.exists() and damage(complete) is None:
             return
         rest = {
@@ -133,6 +134,10 @@ class CheckpointWriter:
                 ),
                 force=True,
             )
+            if jax.default_backend() == "cpu":
+                # Orbax reads the arrays themselves there. Until it has, no step can
+                # work in place: it would take the memory of a second state.
+                self._orbax.wait_until_finished()
         except _ORBAX_ERRORS as error:
             raise self._failure(step, error) from error
         # Asked now: a better one that comes meanwhile is not on disk yet.
@@ -174,12 +179,11 @@ class CheckpointWriter:
         # Reads what is kept back from disk: a damaged one must not push out a good one.
         old = [folder for folder in folders if damage(folder) is None][self._keep :]
         for folder in [f for f in old if f.name != str(kept_too)]:
-            # Renamed first: what a kill leaves behind is cleared at the next start.
-            shutil.rmtree(folder.rename(folder.with_name(folder.name + PARTIAL)))
+            remove_folder(folder)
 
     def _failure(self, step: int, error: BaseException) -> UserError:
         # Orbax's temporary folder too, or a full disk would stay full.
-        for leftover in self._directory.glob(f"{step}{PARTIAL}*"):
+        for leftover in unfinished(self._directory, str(step)):
             remove_failed(leftover)
         free = shutil.disk_usage(self._directory).free / 1e9
         return UserError(

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a live panel in a terminal, plain lines elsewhere.
+"""What a person sees of a run: lines, and in a terminal a bar below them.
 
 A view of the metrics records and nothing else; `NO_COLOR` is honoured by `rich`.
 """
@@ -7,19 +7,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console as RichConsole
-from rich.console import Group
-from rich.live import Live
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-Record = Mapping[str, float | int | str]
+Record = Mapping[str, Any]
 
-REFRESH_SECONDS = 0.2  # of the live panel
 ETA_RECORDS = 50  # the speed is that of the latest records, not of the whole run
 _NOT_LOSSES = frozenset(
     {
@@ -36,8 +31,9 @@ _NOT_SCORES = frozenset(
 class Console:
     """Shows a run of `total_steps` on `stream`, stdout by default.
 
-    Use as a context manager, so that the terminal is put in order whatever happens.
-    Without a terminal, every `every`-th step and the first and last print one line.
+    Every `every`-th record's step and the first and last are one line. A terminal has
+    a bar below them; use as a context manager, so that it is taken away whatever
+    happens.
     """
 
     def __init__(
@@ -45,48 +41,48 @@ class Console:
     ):
         self._total_steps = total_steps
         self._every = every
-        stream = stream or sys.stdout
-        self._rich = RichConsole(file=stream, highlight=False, soft_wrap=True)
-        self._is_live = stream.isatty() and not self._rich.is_dumb_terminal
-        self._live: Live | None = None
-        self._shown_at = -REFRESH_SECONDS
+        self._rich = RichConsole(
+            file=stream or sys.stdout, highlight=False, soft_wrap=True
+        )
+        self._bar = Progress(
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+            *(TextColumn("eta {task.fields[eta]}"), TextColumn("{task.fields[saved]}")),
+            console=self._rich,
+            transient=True,
+            disable=not self._rich.is_terminal or self._rich.is_dumb_terminal,
+        )
+        self._task = self._bar.add_task("", total=total_steps, eta="?", saved="")
         self._clock: deque[tuple[float, int]] = deque(maxlen=ETA_RECORDS)
-        self._checkpoint: int | None = None
-        self._last: Record | None = None
 
     def __enter__(self) -> "Console":
+        self._bar.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
+        self._bar.stop()
 
     def train(self, record: Record) -> None:
         """Shows a train record; `data_wait_share` in [0, 1] is shown if present."""
-        self._clock.append((time.monotonic(), int(record["step"])))
-        if self._is_live:
-            self._last = record
-            self._refresh()
-        elif self._is_due(int(record["step"])):
-            self._rich.print(Text(_line(record, self._total_steps, self._eta())))
+        step = int(record["step"])
+        self._clock.append((time.monotonic(), step))
+        eta = _duration(self._eta())
+        self._bar.update(
+            self._task, description=str(record["stage"]), completed=step, eta=eta
+        )
+        if self._is_due(step):
+            self._rich.print(Text(_line(record, self._total_steps, eta)))
 
     def evaluation(self, record: Record) -> None:
         """Prints an eval record: the average and each language's mean direction."""
         self._rich.print(Text(_evaluation_line(record), style="cyan"))
 
     def checkpoint(self, step: int) -> None:
-        """Remembers `step` as the last one that was saved, for the panel."""
-        self._checkpoint = step
+        """Shows `step` as the last one that was saved, beside the bar."""
+        self._bar.update(self._task, saved=f"checkpoint {step:,}")
 
     def note(self, text: str) -> None:
-        """Prints one line that stays, above the panel if there is one."""
+        """Prints one line."""
         self._rich.print(Text(text))
-
-    def close(self) -> None:
-        """Leaves the last panel on the screen and gives the terminal back."""
-        if self._live is not None:
-            self._show()
-            self._live.stop()
-            self._live = None
 
     def _is_due(self, step: int) -> bool:
         first = len(self._clock) == 1
@@ -99,20 +95,8 @@ class Console:
             return None
         return (self._total_steps - step) * (now - start) / (step - first_step)
 
-    def _refresh(self) -> None:
-        if self._live is None:
-            self._live = Live(console=self._rich, auto_refresh=False)
-            self._live.start()
-        if time.monotonic() - self._shown_at >= REFRESH_SECONDS:
-            self._show()
 
-    def _show(self) -> None:
-        self._shown_at = time.monotonic()
-        panel = _panel(self._last, self._total_steps, self._eta(), self._checkpoint)
-        self._live.update(panel, refresh=True)
-
-
-def _line(record: Record, total_steps: int, eta: float | None) -> str:
+def _line(record: Record, total_steps: int, eta: str) -> str:
     width = len(str(total_steps))
     losses = [
         f"{name} {_number(value)}"
@@ -120,7 +104,7 @@ def _line(record: Record, total_steps: int, eta: float | None) -> str:
         if not name.endswith("_share")
     ]
     progress = f"{record['stage']} {record['step']:>{width}}/{total_steps}"
-    signs = [*_vital_signs(record), f"eta {_duration(eta)}"]
+    signs = [*_vital_signs(record), f"eta {eta}"]
     return "  ".join([progress, *losses, *signs])
 
 
@@ -156,36 +140,6 @@ def _scores_by_language(record: Record) -> dict[str, list[float]]:
         if name not in _NOT_SCORES:
             scores.setdefault(name.partition("/")[0], []).append(value)
     return scores
-
-
-def _panel(
-    record: Record, total_steps: int, eta: float | None, checkpoint: int | None
-) -> Panel:
-    step = int(record["step"])
-    head = Table.grid(padding=(0, 2), expand=True)
-    head.add_column(no_wrap=True)
-    head.add_column(ratio=1)
-    head.add_column(no_wrap=True)
-    bar = ProgressBar(total=total_steps, completed=step)
-    head.add_row(f"{step:,}/{total_steps:,}", bar, f"eta {_duration(eta)}")
-    saved = "none yet" if checkpoint is None else f"step {checkpoint:,}"
-    foot = Text("  ".join([*_vital_signs(record), f"checkpoint {saved}"]), "dim")
-    title = Text(str(record["stage"]), "bold")
-    return Panel(Group(head, _loss_grid(record), foot), title=title, title_align="left")
-
-
-def _loss_grid(record: Record) -> Table:
-    """Returns names and numbers in two pairs of columns."""
-    grid = Table.grid(padding=(0, 2))
-    cells = [
-        (Text(name.replace("_", " ")), Text(_number(value), "bold"))
-        for name, value in _losses(record).items()
-    ]
-    half = (len(cells) + 1) // 2
-    for index, left in enumerate(cells[:half]):
-        right = cells[half + index] if half + index < len(cells) else ("", "")
-        grid.add_row(*left, *right)
-    return grid
 
 
 def _losses(record: Record) -> dict[str, float]:

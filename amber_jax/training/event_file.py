@@ -10,8 +10,9 @@ Source: tensorflow/core/util/event.proto, tensorflow/core/framework/summary.prot
 import struct
 from collections.abc import Mapping
 
+import google_crc32c
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of protocol buffers
-_CRC32C_POLYNOMIAL = 0x82F63B78  # Castagnoli, bits reversed
 _CRC_MASK_DELTA = 0xA282EAD8
 _SESSION_START = 1
 
@@ -68,26 +69,6 @@ def _framed(payload: bytes) -> bytes:
 
 
 def _masked_crc(data: bytes) -> bytes:
-    crc = _crc32c(data)
+    crc = google_crc32c.value(data)
     rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF
     return struct.pack("<I", (rotated + _CRC_MASK_DELTA) & 0xFFFFFFFF)
-
-
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for remainder in range(256):
-        for _ in range(8):
-            low_bit = remainder & 1
-            remainder = remainder >> 1 ^ (_CRC32C_POLYNOMIAL if low_bit else 0)
-        table.append(remainder)
-    return tuple(table)
-
-
-_CRC_TABLE = _crc_table()
-
-
-def _crc32c(data: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
-    return crc ^ 0xFFFFFFFF

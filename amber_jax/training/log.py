@@ -17,6 +17,9 @@ from amber_jax.training.parallel import on_one_device
 from amber_jax.training.state import TrainState
 from amber_jax.types import Params
 
+Evaluated = Mapping[tuple[int, str], Mapping[str, Any]]
+"""{(step, name): record} of evaluations that are done."""
+
 
 class Evaluation(NamedTuple):
     """Something that a run measures of its parameters from time to time."""
@@ -59,9 +62,11 @@ class RunLog:
         """Runs the evaluations and writes a record of each that has none yet."""
         step = int(state.step)
         due = [one for one in evaluations if (step, one.name) not in self.evaluated]
-        params = on_one_device(state.params) if due else None
+        if not due:
+            return
+        params = on_one_device(state.params)
         for evaluation in due:
-            record = {
+            record: dict[str, Any] = {
                 "kind": "eval",
                 "stage": stage,
                 "step": step,
@@ -73,8 +78,7 @@ class RunLog:
             self._write(record)
             if self._lead:
                 self._console.evaluation(record)
-        if due:
-            give_back_unused()
+        give_back_unused()
 
     def save(
         self, writer: CheckpointWriter, state: TrainState, run_json: Mapping[str, Any]

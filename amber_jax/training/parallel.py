@@ -4,7 +4,7 @@ In both, the state keeps its logical shape; only its placement differs.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -26,22 +26,27 @@ class Backend(NamedTuple):
     """How states and batches get onto devices and steps get compiled."""
 
     num_devices: int
+    shards: int  # devices whose rows a step sees together: all under jit, 1 under pmap
     compile: Callable[[Callable[..., Any], Any], jax.stages.Wrapped]  # of (step, state)
     place: Callable[[Any], Any]  # tree -> shardings of its leaves
     put_batch: Callable[[Any], Any]  # this process's rows -> device arrays
+    batch_like: Callable[[Any], Any]  # shapes of all rows -> shapes of those arrays
 
 
-def build_backend(name: str, *, fsdp: bool, num_devices: int) -> Backend:
+def build_backend(
+    name: str, *, fsdp: bool, num_devices: int, devices: Sequence[Any] | None = None
+) -> Backend:
     """Returns the back end `name` over the first `num_devices` devices (0: all).
 
     Args:
         name: `pmap` or `jit`.
         fsdp: under jit, shard parameters and optimizer state over the devices.
-        num_devices: 0 for every device of every process.
+        num_devices: 0 for all of `devices`.
+        devices: None for every device of every process.
     """
     if name not in BACKENDS:
         raise UserError(f"backend is {name!r}; choose one of {', '.join(BACKENDS)}")
-    devices = jax.devices()[: num_devices or None]
+    devices = (devices or jax.devices())[: num_devices or None]
     if num_devices > len(devices):
         raise UserError(
             f"num_devices is {num_devices} but {len(devices)} devices are visible; "
@@ -84,16 +89,26 @@ def _pmap_backend(mesh: Mesh) -> Backend:
             donate_argnums=0,
         )
 
+    def shape_on_devices(x: Any) -> tuple[int, ...]:
+        return len(devices), x.shape[0] // len(devices), *x.shape[1:]
+
     def put_batch(batch: Any) -> Any:
         return jax.tree.map(
-            lambda x: jax.device_put(
-                x.reshape(len(devices), -1, *x.shape[1:]), per_device
-            ),
-            batch,
+            lambda x: jax.device_put(x.reshape(shape_on_devices(x)), per_device), batch
+        )
+
+    def batch_like(batch: Any) -> Any:
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(shape_on_devices(x), x.dtype), batch
         )
 
     return Backend(
-        len(devices), compile_step, functools.partial(_replicated, mesh), put_batch
+        num_devices=len(devices),
+        shards=1,
+        compile=compile_step,
+        place=functools.partial(_replicated, mesh),
+        put_batch=put_batch,
+        batch_like=batch_like,
     )
 
 
@@ -127,7 +142,14 @@ def _jit_backend(mesh: Mesh, fsdp: bool) -> Backend:
             lambda x: jax.make_array_from_process_local_data(rows, x), batch
         )
 
-    return Backend(mesh.size, compile_step, place, put_batch)
+    return Backend(
+        num_devices=mesh.size,
+        shards=mesh.size,
+        compile=compile_step,
+        place=place,
+        put_batch=put_batch,
+        batch_like=lambda batch: batch,
+    )
 
 
 def _shard_widest(mesh: Mesh, x: Any) -> NamedSharding:
@@ -148,13 +170,19 @@ def abstract_like(shapes: Any, backend: Backend) -> Any:
     )
 
 
+def build_in_place(build: Callable[..., Any], backend: Backend, *arguments: Any) -> Any:
+    """The state that `build` makes of arrays, made where the back end keeps it."""
+    shardings = backend.place(jax.eval_shape(build, *arguments))
+    return jax.jit(build, out_shardings=shardings)(*arguments)
+
+
 def on_one_device(params: Any) -> Any:
     """Returns parameters as one local device's, so that work is not done once a device.
 
     Sharded ones are gathered first; every process takes part in that.
     """
 
-    def whole(leaf: jax.Array) -> NamedSharding:
+    def whole(leaf: Any) -> NamedSharding:
         return NamedSharding(leaf.sharding.mesh, PartitionSpec())
 
     if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(params)):

@@ -110,7 +110,8 @@ class _Watch:
 
 
 def _leave(sentence: str) -> NoReturn:
-    os.write(sys.__stderr__.fileno(), f"{sentence}\n".encode())
+    if sys.__stderr__ is not None:  # as of a program without a terminal
+        os.write(sys.__stderr__.fileno(), f"{sentence}\n".encode())
     os._exit(LOST_PEER)  # the interpreter's end would wait for the other process
 
 

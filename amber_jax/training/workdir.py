@@ -2,13 +2,12 @@
 
 import importlib.metadata
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 import amber_jax
 from amber_jax.errors import UserError
@@ -31,11 +30,6 @@ def begin_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
     """
     make_folder(workdir / CHECKPOINTS)
     write_json(workdir / "config.json", config)
-
-
-def as_json(config: ConfigDict) -> dict[str, Any]:
-    """Returns a config as JSON can hold it: tuples become lists."""
-    return json.loads(config.to_json_best_effort())
 
 
 def versions() -> dict[str, str]:
@@ -136,8 +130,8 @@ def free_settings(
     free = {f"stages[{index}]" for index in range(len(before), len(now))}
     for index, pair in enumerate(zip(before, now, strict=False)):
         if step <= min(stage["num_steps"] for stage in pair):
-            rates = [_rates(stage, step) for stage in pair]
-            if np.array_equal(*rates):
+            then, now_rates = (_rates(stage, step) for stage in pair)
+            if np.array_equal(then, now_rates):
                 free |= {f"stages[{index}].{name}" for name in _LENGTH_AND_SCHEDULE}
         step = max(0, step - pair[0]["num_steps"])
     return free
@@ -152,7 +146,7 @@ def _rates(stage: Mapping[str, Any], steps: int) -> np.ndarray:
         decay_steps=stage["decay_steps"],
         num_steps=stage["num_steps"],
     )
-    return np.asarray(schedule(np.arange(steps, dtype=np.int32)))
+    return np.asarray(schedule(jnp.arange(steps, dtype=jnp.int32)))
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:

@@ -89,7 +89,7 @@ def test_all_losses_are_summed_over_packed_pairs():
         ({"losses": ()}, "--losses has nothing"),
         ({"losses": LOSSES}, "alignment needs --lengths=pairs"),
         ({"micro_batches": 5}, "--rows is 16, which"),
-        ({"kernels": ("layers=twice",)}, "--kernels has layers with no such form"),
+        ({"kernels": ("layers=twice",)}, "kernels has layers=twice"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(change, message):

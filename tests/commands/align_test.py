@@ -1,7 +1,7 @@
 """Word alignment through its two commands, on a tiny model with random weights."""
 
+import dataclasses
 import gzip
-import json
 import os
 import subprocess
 import sys
@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from amber_jax import config as settings
 from amber_jax.commands import align, evaluate
 from amber_jax.errors import UserError
+from amber_jax.evaluation.results import WordAlignment, read_results
 from amber_jax.evaluation.word_alignment import word_alignment_result
 from amber_jax.inference.loading import load_model
 from amber_jax.inference.word_links import Alignment
+from amber_jax.report.terminal import results_as_text
 
 ROOT = Path(__file__).parents[2]
 BEST = Alignment("similarity", -1, "union", 0.0)
@@ -213,38 +215,32 @@ def test_the_evaluation_command_scores_every_language(checkpoint, tmp_path):
         *(f"--config.data={tmp_path / 'data'}", "--config.label=tiny"),
     )
     assert done.returncode == 0, done.stderr
-    (result,) = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
-    scores, mean = result.pop("scores"), result.pop("average")
-    assert result == {
-        "task": "word_alignment",
-        "name": "data",  # the folder's
-        "model": "tiny",
-        "checkpoint": str(checkpoint / "checkpoints" / "5"),
-        "step": 5,
-        "method": "similarity",
-        "layer": 2,
-        "symmetrisation": "intersection",
-        "threshold": 0.0,
-        "examples": {"de": 2, "fr": 1},
+    (result,) = read_results(tmp_path / "out" / "results.json")
+    scores, mean = result.scores, result.average
+    assert dataclasses.replace(result, scores={}) == WordAlignment(
+        task="word_alignment",
+        name="data",  # the folder's
+        model="tiny",
+        checkpoint=str(checkpoint / "checkpoints" / "5"),
+        step=5,
+        method="similarity",
+        layer=2,
+        symmetrization="intersection",
+        threshold=0.0,
+        scores={},
+        sizes={"de": 2, "fr": 1},
         # German: all 3 links are found, with 2 more for words 4 and 5. French: none is.
-        "baselines": {"de": {"diagonal": 0.25}, "fr": {"diagonal": 1.0}},
-    }
+        baselines={"de": {"diagonal": 0.25}, "fr": {"diagonal": 1.0}},
+    )
     assert {metric: 0 <= value <= 1 for metric, value in mean.items()} == {
         **{"precision": True, "recall": True, "f1": True, "aer": True}
     }
     for metric, value in mean.items():
         assert value == pytest.approx((scores["de"][metric] + scores["fr"][metric]) / 2)
-    table = done.stdout.decode().strip().split("\n")
-    assert table == evaluate.as_table(
-        {**result, "scores": scores, "average": mean}
-    ).split("\n")
-    assert [line.split()[0] for line in table[1:]] == [
-        "language",
-        "de",
-        "fr",
-        "average",
-    ]
-    assert table[-1].endswith("62.5%")
+    printed = done.stdout.decode()
+    assert printed == results_as_text([result]) + "\n"
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["diagonal", "25.0", "100.0", "62.5", "–", "–", "–"] in lines
 
 
 def test_gold_links_may_stand_in_pharaoh_files(checkpoint, tmp_path):
@@ -253,9 +249,9 @@ def test_gold_links_may_stand_in_pharaoh_files(checkpoint, tmp_path):
     config = evaluation(tmp_path, test="{language}/text", gold="{language}/links")
     config.symmetrisation = "union"
     result = word_alignment_result(config, load_model(checkpoint), note=print)
-    assert result["examples"] == {"de": 2}
+    assert result.sizes == {"de": 2}
     # Two sure or possible links are on the diagonal, beside a sure one.
-    assert result["baselines"]["de"]["diagonal"] == pytest.approx(0.0)
+    assert result.baselines["de"]["diagonal"] == pytest.approx(0.0)
 
 
 def test_gold_counted_from_1_scores_as_gold_counted_from_0(checkpoint, tmp_path):
@@ -266,8 +262,8 @@ def test_gold_counted_from_1_scores_as_gold_counted_from_0(checkpoint, tmp_path)
         word_alignment_result(evaluation(tmp_path / name, **how), model, note=print)
         for name, how in (("zero", {}), ("one", {"first_index": 1, "name": "kftt"}))
     )
-    assert (wanted["name"], found["name"]) == ("zero", "kftt")
-    assert found | {"name": "zero"} == wanted
+    assert (wanted.name, found.name) == ("zero", "kftt")
+    assert dataclasses.replace(found, name="zero") == wanted
     with pytest.raises(UserError, match="first_index"):
         word_alignment_result(evaluation(tmp_path / "one"), model, note=print)
 
@@ -279,10 +275,10 @@ def test_languages_can_be_chosen_and_places_be_told(checkpoint, tmp_path):
         gold(tmp_path, "flat", ["1\t2\t0-0"], name=f"{language}-{language}.tsv")
     config = evaluation(tmp_path, languages=("it", "de"))
     result = word_alignment_result(config, model, note=print)
-    assert list(result["scores"]) == ["it", "de"]
+    assert list(result.scores) == ["it", "de"]
     config = evaluation(tmp_path / "flat", test="{language}-{language}.tsv")
     result = word_alignment_result(config, model, note=print)
-    assert list(result["scores"]) == ["de", "fr", "it"]
+    assert list(result.scores) == ["de", "fr", "it"]
 
 
 @pytest.mark.parametrize(
@@ -308,4 +304,4 @@ def test_untrained_weights_are_the_runs_at_step_0(checkpoint, tmp_path):
     gold(tmp_path, "de", ["1 2 3\t1 2 3\t0-0"])
     config = evaluation(tmp_path, untrained=True)
     (result,) = evaluate.evaluate(config, checkpoint, tmp_path / "out", note=print)
-    assert (result["step"], result["task"]) == (0, "word_alignment")
+    assert (result.step, result.task) == (0, "word_alignment")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import tiny_run
 
+from amber_jax.__main__ import VERBS
+
 ROOT = Path(__file__).parents[2]
 SECONDS = 45  # on a loaded machine; a few when it is idle
 
@@ -47,11 +49,11 @@ def told(done, *words):
 MAIN = """
 import pathlib
 from absl import flags
-from ml_collections import config_flags
 from amber_jax.commands.command_line import run
+from amber_jax.commands.config_flag import define_config
 from amber_jax.errors import UserError
 
-config = config_flags.DEFINE_config_file("config")
+config = define_config("a test")
 flags.mark_flags_as_required(["config"])
 mistake = flags.DEFINE_string("mistake", "", "what to raise")
 flags.DEFINE_string("workdir", None, "needed", required=True)
@@ -110,7 +112,7 @@ def test_settings_are_flags(small):
         ("--config.model=3", "Failed to parse '3'"),
         ("--misteak=x", "Unknown command line flag 'misteak'. Did you mean: mistake"),
         ("seed=1", "unexpected argument 'seed=1'; every setting is a flag"),
-        ("--config=none.py", "'none.py'; it takes the path of a file in configs/"),
+        ("--config=none.py", "--config is 'none.py'"),
         ("--mistake=mine", "mine"),
     ],
 )
@@ -124,14 +126,14 @@ def test_each_mistake_in_the_flags_is_one_sentence(small, argument, sentence):
 
 def test_help_is_no_fault(small):
     done = small("--help")
-    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert "--config" in done.stdout
 
 
 def test_settings_of_a_config_that_is_missing_are_one_sentence(small):
     done = small(given=("--config=none.py", "--config.seed=3", "--workdir=x"))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: --config cannot be loaded")
+    assert done.stderr.startswith("error: --config is ")
     assert "none.py" in done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -320,12 +322,11 @@ def test_a_cache_that_cannot_be_written_is_done_without(compile_cache, tmp_path)
     assert compile_cache(XDG_CACHE_HOME=str(tmp_path / "file")) == "None"
 
 
-@pytest.mark.parametrize("name", [path.stem for path in (ROOT / "launch").glob("*.py")])
-def test_no_command_imports_jax_before_it_has_a_compile_cache(name):
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_command_imports_jax_before_it_has_a_compile_cache(verb):
     script = (
-        "import runpy, sys; "
-        f"runpy.run_path('launch/{name}.py', run_name='imported'); "
-        "assert 'jax' not in sys.modules"
+        f"import sys, amber_jax.verbs.{verb}; "
+        "assert not {'jax', 'numpy'} & sys.modules.keys()"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run(
@@ -351,13 +352,13 @@ def test_a_profile_of_no_steps_is_told(tmp_path):
 
 def test_a_missing_corpus_is_told(tmp_path):
     done = pretrain(f"--config.corpus={tmp_path / 'none'}", f"--workdir={tmp_path}")
-    told(done, tmp_path / "none", "build_corpus.py")
+    told(done, tmp_path / "none", "amber build_corpus")
 
 
 def test_a_corpus_that_is_a_file_is_told(tmp_path):
     (tmp_path / "corpus").write_text("text")
     done = pretrain(f"--config.corpus={tmp_path / 'corpus'}", f"--workdir={tmp_path}")
-    told(done, tmp_path / "corpus", "build_corpus.py")
+    told(done, tmp_path / "corpus", "amber build_corpus")
 
 
 def test_a_config_of_another_command_is_told(tmp_path):

@@ -14,8 +14,9 @@ import tiny_checkpoint
 
 from amber_jax.commands import conversion
 from amber_jax.errors import UserError
-from amber_jax.inference.loading import init_key, init_params, load_model
+from amber_jax.inference.loading import init_params, load_model
 from amber_jax.training.checkpoint import find_checkpoint, restore_params
+from amber_jax.training.keys import init_key
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,9 +7,9 @@ import tiny_checkpoint
 import tiny_run
 import yaml
 
+from amber_jax.config import as_json
 from amber_jax.corpora.records import read_manifest
 from amber_jax.errors import UserError
-from amber_jax.training.workdir import as_json
 
 RESULT = {
     "task": "retrieval",

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from amber_jax.convert import names
 from amber_jax.errors import UserError
-from amber_jax.inference.loading import init_key, init_params
+from amber_jax.inference.loading import init_params
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.training.keys import init_key
 
 
 def config_of(layers=2, words=7, width=4, wide=6, positions=5, segments=2):

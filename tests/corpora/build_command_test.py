@@ -1,4 +1,4 @@
-"""launch/build_corpus.py as a user calls it."""
+"""amber build_corpus as a user calls it."""
 
 import os
 import signal

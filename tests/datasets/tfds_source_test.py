@@ -2,7 +2,7 @@
 
 import pytest
 
-from amber_jax.datasets.readers import read_labelled_pairs, read_tagged_sentences
+from amber_jax.datasets.readers import read_examples
 from amber_jax.datasets.tatoeba import read_tfds_tatoeba
 from amber_jax.datasets.tfds_source import Source, is_tfds, parse_source
 from amber_jax.errors import UserError
@@ -72,7 +72,7 @@ def test_xnli_has_all_languages_in_one_example(mocked, name):
             "language": list(texts), "translation": list(texts.values())
         }  # fmt: skip
     with mocked(examples):
-        read = read_labelled_pairs(f"tfds:{name}", language="sw", task="xnli")
+        read = read_examples("xnli", f"tfds:{name}", language="sw")
     assert read.examples == [
         (f"p sw {number}", f"h sw {number}", label)
         for number, label in enumerate(XNLI_NAMES)
@@ -85,14 +85,15 @@ def test_xnli_has_all_languages_in_one_example(mocked, name):
 )
 def test_paws_x_keeps_its_untranslated_pairs(mocked, name):
     with mocked(PAWS):
-        read = read_labelled_pairs(f"tfds:{name}", language="de", task="pawsx")
+        read = read_examples("pawsx", f"tfds:{name}", language="de")
     assert read.examples == [("A b", "B a", "0"), ("NS", "B a", "1"), ("A", "B", "1")]
     assert read.dropped == {}
 
 
 def test_xtreme_pos_has_syntactic_words(mocked):
     with mocked(TAGGED):
-        read = read_tagged_sentences(
+        read = read_examples(
+            "udpos",
             "tfds:xtreme_pos/xtreme_pos_{language}:test",
             language="de",
             syntactic_words=True,
@@ -102,6 +103,18 @@ def test_xtreme_pos_has_syntactic_words(mocked):
         (("Ja", "."), ("NOUN", "PUNCT")),
     ]
     assert read.files == ["tfds:xtreme_pos/xtreme_pos_de:test"]
+
+
+def test_wikiann_has_entities(mocked):
+    sentence = {
+        "tokens": ["Ada", "in", "Rom"],
+        "tags": [1, 0, 5],
+        "langs": ["de"] * 3,
+        "spans": ["PER: Ada", "LOC: Rom"],
+    }
+    with mocked([sentence]):
+        read = read_examples("panx", "tfds:wikiann/{language}:test", language="de")
+    assert read.examples == [(("Ada", "in", "Rom"), ("B-PER", "O", "B-LOC"))]
 
 
 def test_universal_dependencies_lose_fused_words_and_empty_nodes(mocked):
@@ -118,7 +131,8 @@ def test_universal_dependencies_lose_fused_words_and_empty_nodes(mocked):
         **rest,
     }
     with mocked([example]):
-        read = read_tagged_sentences(
+        read = read_examples(
+            "udpos",
             "tfds:universal_dependencies/de_gsd:test",
             language="de",
             syntactic_words=True,
@@ -166,14 +180,14 @@ def stored(tfds, tmp_path_factory):
 
 def test_a_stored_data_set_is_read_in_order(stored):
     source = f"tfds:xnli:test@{stored}"
-    read = read_labelled_pairs(source, language="zh", task="xnli")
+    read = read_examples("xnli", source, language="zh")
     assert [pair.first for pair in read.examples] == [f"p zh {n}" for n in range(20)]
     assert read.examples[4] == ("p zh 4", "h zh 4", "neutral")
 
 
 def test_a_split_may_be_a_slice(stored):
     source = f"tfds:xnli:test[5:8]@{stored}"
-    read = read_labelled_pairs(source, language="zh", task="xnli")
+    read = read_examples("xnli", source, language="zh")
     assert [pair.first for pair in read.examples] == ["p zh 5", "p zh 6", "p zh 7"]
 
 
@@ -192,7 +206,7 @@ BROKEN = [
 @pytest.mark.parametrize(("source", "task", "message"), BROKEN)
 def test_what_cannot_be_read_is_told(stored, source, task, message):
     with pytest.raises(UserError, match=message):
-        read_labelled_pairs(f"{source}@{stored}", language="de", task=task)
+        read_examples(task, f"{source}@{stored}", language="de")
 
 
 def test_an_absent_language_is_told_with_the_example(stored):
@@ -200,13 +214,13 @@ def test_an_absent_language_is_told_with_the_example(stored):
     with pytest.raises(
         UserError, match="example 1 has no premise in the language 'ja'"
     ):
-        read_labelled_pairs(source, language="ja", task="xnli")
+        read_examples("xnli", source, language="ja")
 
 
 def test_a_data_set_of_another_task_is_told(stored):
     with pytest.raises(UserError, match="wanted upos, one of ADJ"):
-        read_tagged_sentences(
-            f"tfds:xnli:test[:2]@{stored}", language="de", syntactic_words=True
+        read_examples(
+            "udpos", f"tfds:xnli:test[:2]@{stored}", language="de", syntactic_words=True
         )
     with pytest.raises(UserError, match="example 1 has no source_sentence"):
         read_tfds_tatoeba(f"tfds:xnli:test@{stored}", ["de"])
@@ -221,15 +235,17 @@ def test_a_record_that_cannot_be_read_is_told(stored, tmp_path):
     content[len(content) // 2] ^= 0xFF
     record.write_bytes(content)
     with pytest.raises(UserError, match=r"example \d+ cannot be read"):
-        read_labelled_pairs(
-            f"tfds:xnli:test@{tmp_path / 'broken'}", language="de", task="xnli"
-        )
+        source = f"tfds:xnli:test@{tmp_path / 'broken'}"
+        read_examples("xnli", source, language="de")
 
 
 def test_surface_tokens_are_not_in_tfds():
     with pytest.raises(UserError, match="set syntactic_words"):
-        read_tagged_sentences(
-            "tfds:xtreme_pos/xtreme_pos_de:test", language="de", syntactic_words=False
+        read_examples(
+            "udpos",
+            "tfds:xtreme_pos/xtreme_pos_de:test",
+            language="de",
+            syntactic_words=False,
         )
 
 

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amber_jax.datasets.fused_words import Span, Word, fuse
-from amber_jax.datasets.universal_dependencies import read_conllu, read_tagged_lines
+from amber_jax.datasets.tagged_lines import read_tagged_lines
+from amber_jax.datasets.universal_dependencies import read_conllu
 from amber_jax.errors import UserError
+from amber_jax.tasks import TASKS
 
 
 def row(number, form, tag="_", head="_", deps="_"):
@@ -243,21 +245,5 @@ def test_what_is_written_is_read(tmp_path_factory, sentences):
             folder / "a.conllu", language="xx", syntactic_words=syntactic_words
         )
         assert found == wanted
-    assert read_tagged_lines(folder / "a.tsv") == wanted
-
-
-def test_tagged_lines_are_sentences_between_empty_lines(tmp_path):
-    path = tmp_path / "test-zh.tsv"
-    path.write_bytes("\n\n我\tPRON\r\n看 书\tVERB\r\n\r\n\r\n#\tSYM".encode())
-    assert read_tagged_lines(path) == [
-        (("我", "看 书"), ("PRON", "VERB")),
-        (("#",), ("SYM",)),
-    ]
-
-
-@pytest.mark.parametrize("line", ["word", "word\t", "a\tNN", "a\tNOUN\tx", "a NOUN"])
-def test_a_line_without_a_tag_is_told_with_its_number(tmp_path, line):
-    path = tmp_path / "test-zh.tsv"
-    path.write_text(f"a\tNOUN\n\n{line}\n")
-    with pytest.raises(UserError, match="line 3 is .*wanted a word, a tab and one of"):
-        read_tagged_lines(path)
+    tags = TASKS["udpos"].labels
+    assert read_tagged_lines(folder / "a.tsv", tags=tags, hint="") == wanted

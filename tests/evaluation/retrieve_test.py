@@ -1,17 +1,17 @@
 """Sentence retrieval through `evaluate`, on a tiny model with random weights."""
 
-import json
+import dataclasses
 
 import numpy as np
 import pytest
 
-from amber_jax import config as settings
 from amber_jax.commands import evaluate
 from amber_jax.errors import UserError
+from amber_jax.evaluation.results import read_results
 from amber_jax.evaluation.retrieve import build_retrieval
 from amber_jax.inference.embedding import Pooling, build_embedder, embed_sentences
 from amber_jax.inference.loading import load_model
-from amber_jax.search import nearest
+from amber_jax.report.terminal import results_as_text
 from amber_jax.search.retrieval import Search, accuracy, find_translations
 from configs import sample_retrieval
 from configs import tatoeba as tatoeba_config
@@ -43,25 +43,18 @@ def config(folder):
 
 def run(config, checkpoint, output):
     results = evaluate.evaluate(config, checkpoint, output, note=print)
-    written = json.loads((output / "results.json").read_text("utf-8"))
-    assert written == {"results": results}
+    assert read_results(output / "results.json") == results
     return results
 
 
 def test_a_result_says_how_it_was_made_and_what_it_is(config, checkpoint, tmp_path):
     (result,) = run(config, checkpoint, tmp_path)
-    told = {name: result[name] for name in ("task", "name", "step", "layer", "pooling")}
-    assert told == {
-        "task": "retrieval",
-        "name": "tatoeba",
-        "step": 5,
-        "layer": 2,
-        "pooling": "mean",
-    }
-    assert (result["similarity"], result["neighbours"]) == ("cosine", 0)
-    assert result["candidates"] == {"de": 4, "fr": 3}
-    assert "layers" not in result
-    assert 0 <= result["average"]["both"] <= 1
+    assert (result.task, result.name, result.step) == ("retrieval", "tatoeba", 5)
+    assert (result.layer, result.pooling) == (2, "mean")
+    assert (result.similarity, result.neighbors) == ("cosine", 0)
+    assert result.sizes == {"de": 4, "fr": 3}
+    assert result.layers == {}
+    assert 0 <= result.average["both"] <= 1
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "margin"])
@@ -72,25 +65,26 @@ def test_a_curve_holds_the_scores_of_each_layer_alone(
     one.similarity = similarity
     one.layer_curve = True
     (curve,) = run(config, checkpoint, tmp_path / "curve")
-    assert curve["neighbours"] == {"cosine": 0, "margin": 4}[similarity]
+    assert curve.neighbors == {"cosine": 0, "margin": 4}[similarity]
     one.layer_curve = False
     for layer in range(3):
         one.layer = layer
         (alone,) = run(config, checkpoint, tmp_path / str(layer))
-        assert curve["layers"][str(layer)] == alone["average"]
-    assert alone["scores"] == curve["scores"]
-    assert list(curve["layers"]) == ["0", "1", "2"]
+        averages = dataclasses.asdict(curve.layers[layer])
+        assert averages == pytest.approx(alone.average, rel=1e-12)
+    assert alone.scores == curve.scores
+    assert list(curve.layers) == [0, 1, 2]
 
 
 def test_a_curve_and_its_settings_are_in_the_table(config, checkpoint, tmp_path):
     config.retrievals[0].layer_curve = True
     config.retrievals[0].similarity = "csls"
     (result,) = run(config, checkpoint, tmp_path)
-    table = evaluate.as_table(result).splitlines()
-    assert table[0].endswith("layer 2, mean pooling without special tokens, csls")
-    both = [100 * mean["both"] for mean in result["layers"].values()]
-    expected = "both directions by layer: 0 {:.1f}%, 1 {:.1f}%, 2 {:.1f}%"
-    assert table[-1] == expected.format(*both)
+    text = results_as_text([result])
+    assert "layer 2, pooling mean, special tokens left out, similarity csls" in text
+    both = [100 * share for share in result.layer_curve.values()]
+    expected = "both directions by layer: 0 {:.1f}, 1 {:.1f}, 2 {:.1f}."
+    assert expected.format(*both) in text
 
 
 def test_predictions_are_in_xtremes_order_and_score_the_same(
@@ -103,7 +97,7 @@ def test_predictions_are_in_xtremes_order_and_score_the_same(
         english = SIDES[code][1]
         gold = sorted(range(len(english)), key=lambda row: english[row])
         share = np.mean([one == own for one, own in zip(predicted, gold, strict=True)])
-        assert share == result["scores"][language]["en_to_xx"]
+        assert share == result.scores[language]["en_to_xx"]
     # English sorted is "10 9", "3 2 1", "5 4 4", "6 6".
     model = load_model(checkpoint)
     vectors = [
@@ -120,7 +114,7 @@ def test_predictions_are_in_xtremes_order_and_score_the_same(
     found = find_translations(*vectors, Search())
     lines = (tmp_path / "predictions" / "tatoeba" / "test-de.tsv").read_text("ascii")
     assert lines == "".join(f"{found.tgt_to_src[row]}\n" for row in (3, 0, 1, 2))
-    assert accuracy(found) == result["scores"]["de"]
+    assert accuracy(found) == result.scores["de"]
 
 
 def test_vectors_are_those_of_the_layer_scored_with_a_curve_or_without(
@@ -174,7 +168,7 @@ def test_a_table_of_other_sentences_is_not_called_tatoeba(config, checkpoint, tm
     table.write_text("key\ten\tde\na\t1 2\t3 4\nb\t5\t6\n", "utf-8")
     config.retrievals[0].path, config.retrievals[0].predictions = str(table), False
     (result,) = run(config, checkpoint, tmp_path)
-    assert result["name"] == "ours"
+    assert result.name == "ours"
 
 
 def test_an_index_is_refused_for_what_is_no_inner_product(config, checkpoint, tmp_path):
@@ -187,10 +181,6 @@ def test_two_retrievals_cannot_write_the_same_predictions(config, checkpoint, tm
     config.retrievals = config.retrievals * 2
     with pytest.raises(UserError, match="tatoeba, tatoeba would all write the same"):
         evaluate.evaluate(config, checkpoint, tmp_path)
-
-
-def test_a_config_knows_the_similarities_that_there_are():
-    assert settings.SIMILARITIES == nearest.SIMILARITIES
 
 
 def test_the_configs_are_the_protocols_they_name():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amber_jax.datasets.examples import UDPOS_TAGS, AlignedPair
+from amber_jax.datasets.examples import AlignedPair, LabelledPair, TaggedSentence
 from amber_jax.errors import UserError
 from amber_jax.evaluation.scores import (
     accuracy,
@@ -12,7 +12,9 @@ from amber_jax.evaluation.scores import (
     chunk_f1,
     chunk_scores,
     chunks,
+    label_scores,
 )
+from amber_jax.tasks import TASKS
 
 CHUNKS = [
     # sentences                                  chunks: type, first and last place
@@ -67,6 +69,57 @@ def test_chunk_scores_by_hand(gold, predicted, precision, recall, f1):
     )
 
 
+# Entities by hand: each row is one rule of how XTREME judges IOB2 tags.
+ENTITIES = [
+    # gold                      predicted                     p      r      f1
+    ("B-PER I-PER O B-LOC",     "B-PER I-PER O B-LOC",        1,     1,     1),
+    ("B-PER I-PER O B-LOC",     "B-PER O O B-LOC",            1 / 2, 1 / 2, 1 / 2),
+    ("B-PER I-PER O B-LOC",     "B-PER I-PER O O",            1,     1 / 2, 2 / 3),
+    ("B-PER I-PER O B-LOC",     "B-ORG I-ORG O B-LOC",        1 / 2, 1 / 2, 1 / 2),
+    # An I without a B before it starts an entity all the same.
+    ("B-PER I-PER O B-LOC",     "I-PER I-PER O I-LOC",        1,     1,     1),
+    ("B-ORG I-ORG",             "I-ORG B-ORG",                0,     0,     0),
+    # An I of another type starts a new one.
+    ("B-PER B-LOC I-LOC",       "B-PER I-LOC I-LOC",          1,     1,     1),
+    ("B-PER I-PER I-PER",       "B-PER I-LOC I-PER",          0,     0,     0),
+    # A B ends an entity of the same type, an I goes on with it.
+    ("B-LOC B-LOC",             "B-LOC I-LOC",                0,     0,     0),
+    ("B-LOC B-LOC O",           "B-LOC B-LOC B-LOC",          2 / 3, 1,     4 / 5),
+    ("O O O",                   "O B-PER O",                  0,     0,     0),
+    ("O B-PER O",               "O O O",                      0,     0,     0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("gold", "predicted", "precision", "recall", "f1"), ENTITIES)
+def test_entities_by_hand(gold, predicted, precision, recall, f1):
+    assert chunk_scores([gold.split()], [predicted.split()]) == pytest.approx(
+        {"precision": precision, "recall": recall, "f1": f1}
+    )
+
+
+def test_entities_are_counted_over_all_sentences_and_end_with_each():
+    gold = [["B-PER", "I-PER"], ["I-PER", "O"], ["B-ORG"]]
+    predicted = [["B-PER", "I-PER"], ["O", "B-PER"], ["B-LOC"]]
+    assert chunk_scores(gold, predicted) == pytest.approx(
+        {"precision": 1 / 3, "recall": 1 / 3, "f1": 1 / 3}
+    )
+
+
+def test_a_task_is_scored_by_the_metrics_of_its_record():
+    words = [TaggedSentence(("a", "b", "c"), ("NOUN", "NOUN", "VERB"))]
+    scores = label_scores(TASKS["udpos"], words, [["NOUN", "VERB", "VERB"]])
+    # XTREME's F1: equal neighbours are one chunk.
+    assert scores == {"f1": 0.0, "accuracy": pytest.approx(2 / 3)}
+    names = [TaggedSentence(("a", "b", "c"), ("B-PER", "I-PER", "B-LOC"))]
+    scores = label_scores(TASKS["panx"], names, [["B-PER", "I-PER", "O"]])
+    assert scores == pytest.approx({"f1": 2 / 3, "accuracy": 2 / 3})
+    pairs = [
+        LabelledPair(first, "x", label) for first, label in ("a1", "b0", ("NS", "1"))
+    ]
+    scores = label_scores(TASKS["pawsx"], pairs, [["1"], ["1"], ["0"]])
+    assert scores == pytest.approx({"accuracy": 1 / 3, "translated": 1 / 2})
+
+
 def test_the_borders_of_sentences_matter():
     gold = [["NOUN", "NOUN"], ["NOUN"]]
     assert chunk_f1(gold, [["NOUN", "X"], ["NOUN"]]) == pytest.approx(2 / 5)
@@ -74,7 +127,7 @@ def test_the_borders_of_sentences_matter():
 
 
 sentences_of_tags = st.lists(
-    st.lists(st.sampled_from([*UDPOS_TAGS, "B-X", "E-X", "S-X", "O", "_"])),
+    st.lists(st.sampled_from([*TASKS["udpos"].labels, "B-X", "E-X", "S-X", "O", "_"])),
     max_size=4,
 ).filter(any)
 
@@ -89,7 +142,7 @@ def test_gold_itself_scores_one_if_it_has_a_chunk(gold):
 @given(sentences_of_tags, st.data())
 @settings(max_examples=50)
 def test_f1_is_a_share_and_does_not_care_which_is_gold(gold, data):
-    tags = st.sampled_from(UDPOS_TAGS)
+    tags = st.sampled_from(TASKS["udpos"].labels)
     other = [data.draw(st.lists(tags, min_size=len(s), max_size=len(s))) for s in gold]
     f1 = chunk_f1(gold, other)
     assert 0 <= f1 <= 1

@@ -1,4 +1,4 @@
-"""Sentence pairs as ids, and what a table of labels says of them."""
+"""Sentence pairs as ids."""
 
 from amber_jax.datasets.examples import LabelledPair
 from amber_jax.finetuning import classification
@@ -24,11 +24,3 @@ def test_a_pair_keeps_its_sides_and_its_label_stands_at_cls():
 
 def test_an_unknown_label_can_be_predicted_on():
     assert encode(LabelledPair("a", "b", "maybe"), max_length=8)[0].labels == [0]
-
-
-def test_predictions_are_scored_against_the_labels_and_a_constant():
-    pairs = [LabelledPair("", "", label) for label in ("yes", "no", "no", "no")]
-    predicted = classification.decode_pairs([[1], [0], [1], [0]], ("no", "yes"))
-    assert classification.score_pairs(pairs, predicted) == {"accuracy": 0.75}
-    baseline = classification.baselines({}, pairs)["majority"]
-    assert classification.score_pairs(pairs, baseline) == {"accuracy": 0.75}

@@ -1,7 +1,9 @@
 """Fine-tuning through its public way in: scores, resume, chosen steps, mistakes."""
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,11 +17,16 @@ import tiny_run
 from amber_jax import config as settings
 from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
+from amber_jax.evaluation.results import Selection, read_results
 from amber_jax.finetuning import run as finetune
+from amber_jax.finetuning import seed as one_seed
 from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.labelling import init_labelling
 from amber_jax.inference.loading import load_model
 from amber_jax.pretraining import run as pretrain
+from amber_jax.report import tables
+from amber_jax.report.grouping import group_results
+from amber_jax.report.terminal import results_as_text
 from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.console import Console
 from amber_jax.training.manifest import MANIFEST, complete_folder
@@ -64,10 +71,24 @@ def write_words(path, count, seed):
     path.write_text("\n".join(sentences) + "\n")
 
 
+def write_names(path, count, seed):
+    """Sentences as in WikiAnn: 7 8 is a person, 9 a place, other numbers nothing."""
+    language = path.stem.rpartition("-")[2]
+    random = np.random.default_rng(seed)
+    names = (("7\tB-PER", "8\tI-PER"), ("9\tB-LOC",), ("12\tO",), ("13\tO",))
+    lines = [
+        "".join(f"{language}:{word}\n" for kind in kinds for word in names[kind])
+        for kinds in random.integers(0, 4, (count, 4))
+    ]
+    path.write_text("\n".join(lines) + "\n")
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("task data")
-    for name, write in (("xnli", write_pairs), ("udpos", write_words)):
+    for name, write in (
+        *(("xnli", write_pairs), ("udpos", write_words), ("panx", write_names)),
+    ):
         (folder / name).mkdir()
         splits = {"train-en": 120, "dev-en": 20, "test-en": 30, "test-fr": 20}
         for seed, (split, count) in enumerate(splits.items()):
@@ -118,22 +139,46 @@ def finished(config_of, pretrained, tmp_path_factory):
     return finished
 
 
-@pytest.mark.parametrize("task", ["xnli", "udpos"])
+@pytest.mark.parametrize("task", ["xnli", "udpos", "panx"])
 def test_what_can_be_learned_is_learned_and_written_down(task, finished):
     workdir, result = finished(task)
-    assert result["scores"]["en"]["accuracy"] > 0.9
-    assert result["scores"]["fr"]["accuracy"] > 0.9
-    assert result["baseline_accuracy"]["en"]["majority"] < 0.7
-    assert result["examples"] == {"en": 30, "fr": 20}
-    assert not result["collapsed"]
-    stored = json.loads((workdir / "results.json").read_text())
-    assert stored["results"] == [json.loads(json.dumps(result))]
+    assert result.scores["en"]["accuracy"] > 0.9
+    assert result.scores["fr"]["accuracy"] > 0.9
+    assert result.baseline_accuracy["en"]["majority"] < 0.7
+    assert result.sizes == {"en": 30, "fr": 20}
+    assert not result.collapsed
+    assert read_results(workdir / "results.json") == [result]
     predictions = workdir / "seed-1" / "predictions" / task
     names = sorted(path.name for path in predictions.iterdir())
     assert names == ["test-en.tsv", "test-fr.tsv"]
-    table = zero_shot.as_table(result)
-    assert "English dev" in table
-    assert "majority acc." in table
+    text = results_as_text([result])
+    assert "selected by" in text and "majority" in text
+
+
+def test_entities_are_scored_as_in_xtremes_folders(data, finished, tmp_path):
+    workdir, result = finished("panx")
+    assert result.metric == result.selection.metric == "f1"
+    assert result.baselines["fr"].keys() == {"majority", "frequent_tag"}
+    for language in ("en", "fr"):
+        lines = (data / "panx" / f"test-{language}.tsv").read_text().splitlines()
+        tags = "".join(line.partition("\t")[2] + "\n" for line in lines)
+        labels = tmp_path / "panx" / f"test-{language}.tsv"
+        labels.parent.mkdir(exist_ok=True)
+        labels.write_text(tags)
+    scored = xtreme.score_folder(
+        workdir / "seed-1" / "predictions", tmp_path, languages={"panx": ("en", "fr")}
+    )
+    f1 = {name: 100 * one["f1"] for name, one in result.scores.items()}
+    f1["average"] = (f1["en"] + f1["fr"]) / 2
+    assert scored["panx"]["f1"] == pytest.approx(f1)
+    (evaluation,) = group_results(read_results(workdir / "results.json"))
+    f1_table, *others = tables.build_tables(evaluation)
+    assert [table.measure for table in (f1_table, *others)] == [
+        "F1 in % §",
+        "token accuracy in % §",
+    ]
+    (model,) = (row for row in f1_table.rows if row.kind == tables.MEASURED)
+    assert model.cells[-1].share == pytest.approx(f1["average"] / 100)
 
 
 def test_the_step_is_the_first_with_the_best_dev_score(finished):
@@ -143,7 +188,7 @@ def test_the_step_is_the_first_with_the_best_dev_score(finished):
     assert sorted(scores) == [20, 40, 60, 80]
     best = max(scores.values())
     wanted = min(step for step, score in scores.items() if score == best)
-    assert result["selection"] == {"metric": "accuracy", "score": best, "step": wanted}
+    assert result.selection == Selection("accuracy", best, wanted)
     assert find_checkpoint(workdir / "seed-1" / "best").step == wanted
 
 
@@ -154,8 +199,8 @@ def test_evaluating_the_workdir_again_gives_the_same_scores(
     (again,) = zero_shot.evaluate_task(
         config_of("udpos"), workdir, tmp_path, note=quietly
     )
-    assert result["baseline_accuracy"]["fr"].keys() == {"majority", "frequent_tag"}
-    assert again | {"checkpoint": ""} == result | {"checkpoint": ""}
+    assert result.baseline_accuracy["fr"].keys() == {"majority", "frequent_tag"}
+    assert dataclasses.replace(again, checkpoint=result.checkpoint) == result
 
 
 def test_a_model_of_an_earlier_version_is_tested_without_what_it_lacks(
@@ -171,7 +216,7 @@ def test_a_model_of_an_earlier_version_is_tested_without_what_it_lacks(
     (again,) = zero_shot.evaluate_task(
         config_of("xnli"), tmp_path / "best", tmp_path / "out", note=told.append
     )
-    assert again["scores"] == result["scores"]
+    assert again.scores == result.scores
     assert "only majority" in told[0]
 
 
@@ -180,21 +225,15 @@ def test_several_seeds_differ_and_their_spread_is_told(config_of, pretrained, tm
     config.seeds, config.num_epochs = (3, 4), 1
     told = []
     results = finetune.finetune(config, pretrained, tmp_path, note=told.append)
-    assert [result["seed"] for result in results] == [3, 4]
+    assert [result.seed for result in results] == [3, 4]
     heads = [
         load_model(tmp_path / f"seed-{seed}" / "best").params["head"]["kernel"]
         for seed in (3, 4)
     ]
     assert not np.array_equal(*heads)
-    values = [result["average"]["accuracy"] for result in results]
+    values = [result.average["accuracy"] for result in results]
     mean, deviation = 100 * np.mean(values), 100 * np.std(values, ddof=1)
-    (average,) = (line for line in told[-1].splitlines() if line[:7] == "average")
-    majority = 100 * np.mean(
-        [one["majority"] for one in results[0]["baseline_accuracy"].values()]
-    )
-    assert average.split() == [
-        *("average", f"{mean:.1f}", "±", f"{deviation:.1f}", f"{majority:.1f}")
-    ]
+    assert f" {mean:.1f} ± {deviation:.1f}" in told[-1]
 
 
 def test_eight_devices_train_as_one(config_of, pretrained, tmp_path):
@@ -311,9 +350,11 @@ def test_a_run_that_is_asked_to_stop_at_its_last_step_is_finished_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(Console, "train", train)
         assert finetune.finetune(config, pretrained, tmp_path, note=quietly) == []
-    assert "asked to stop: saved step 8" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "asked to stop: saved step 8" in said
+    assert re.search(r"xnli, 4 rows: besides the state, a step takes [\d,]+ by", said)
     (result,) = finetune.finetune(config, pretrained, tmp_path, note=quietly)
-    assert result["step"] == 8
+    assert result.step == 8
 
 
 def refused(config, pretrained, workdir, *words):
@@ -342,10 +383,11 @@ def test_another_run_in_the_same_folder_is_refused(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"task": "ner"}, ["task is 'ner'", "udpos, xnli, pawsx"]),
+        ({"task": "ner"}, ["task is 'ner'", "udpos, panx, pawsx, xnli"]),
         ({"data": ""}, ["data is empty", "--config.data"]),
         ({"seeds": (1, 1)}, ["seeds is (1, 1)"]),
         ({"languages": ()}, ["languages is empty"]),
+        ({"syntactic_words": True}, ["syntactic_words is True", "only udpos"]),
         ({"max_length": 64}, ["max_length is 64", "32 positions"]),
         ({"evaluate_every": 0}, ["evaluate_every is 0"]),
         ({"test": "none-{language}.tsv"}, ["none-en.tsv"]),
@@ -358,6 +400,7 @@ def test_another_run_in_the_same_folder_is_refused(
         ),
         ({"train_from_layer": -1}, ["train_from_layer is -1"]),
         ({"train_from_layer": 4}, ["train_from_layer is 4", "has 2 layers"]),
+        ({"kernels": {"layers": "twice"}}, ["kernels.layers is 'twice'", "loop"]),
     ],
 )
 def test_each_mistake_is_one_sentence(change, words, config_of, pretrained, tmp_path):
@@ -375,9 +418,9 @@ def test_a_checkpoint_that_is_not_of_the_task_is_refused(
 
 
 def test_a_constant_prediction_is_a_collapse():
-    assert zero_shot.is_constant(["a", "a"])
+    assert zero_shot.is_constant([["a"], ["a"]])
     assert zero_shot.is_constant([["a"], ["a", "a"]])
-    assert not zero_shot.is_constant(["a", "b"])
+    assert not zero_shot.is_constant([["a"], ["b"]])
 
 
 def test_a_collapse_is_told(config_of, pretrained, tmp_path, capsys):
@@ -385,7 +428,7 @@ def test_a_collapse_is_told(config_of, pretrained, tmp_path, capsys):
     config.num_epochs, config.peak_learning_rate = 1, 0.9  # far too much
     told = []
     (result,) = finetune.finetune(config, pretrained, tmp_path, note=told.append)
-    assert result["collapsed"] == ["en", "fr"]
+    assert result.collapsed == ("en", "fr")
     assert "collapsed: one constant prediction in en, fr" in told[-1]
     assert capsys.readouterr().out.count("training has collapsed") == 1
 
@@ -395,12 +438,12 @@ def test_a_constant_answer_at_a_step_that_is_not_chosen_is_no_collapse(
 ):
     chosen = iter([True, False, False])
     monkeypatch.setattr(
-        finetune, "_score_dev", lambda *_: dev_record(is_best=next(chosen))
+        one_seed, "_score_dev", lambda *_: dev_record(is_best=next(chosen))
     )
     config = config_of("xnli").copy_and_resolve_references()
     config.num_epochs, config.evaluate_every = 2, 6
     (result,) = finetune.finetune(config, pretrained, tmp_path, note=quietly)
-    assert result["selection"]["step"] == 6
+    assert result.selection.step == 6
     assert "training has collapsed" not in capsys.readouterr().out
 
 
@@ -435,17 +478,17 @@ def test_pairs_without_translation_are_predicted_and_not_trained_on(
     (result,) = finetune.finetune(
         config, pretrained, tmp_path / "run", note=told.append
     )
-    assert result["train"]["examples"] == result["train"]["first_only"] == 18
+    assert result.train.examples == result.train.first_only == 18
     assert "left out: 1 training pairs without translation (NS)" in told[0]
-    assert result["examples"] == {"en": 20, "fr": 9}
-    assert result["untranslated"] == {"en": 0, "fr": 3}
-    assert result["left_out"] == {"en": {}, "fr": {}}
+    assert result.sizes == {"en": 20, "fr": 9}
+    assert result.untranslated == {"en": 0, "fr": 3}
+    assert result.left_out == {"en": {}, "fr": {}}
     scored = xtreme.score_folder(
         tmp_path / "run" / "seed-1" / "predictions",
         folder / "labels",
         languages={"pawsx": ("en", "fr")},
     )
-    shares = {name: one["accuracy"] for name, one in result["scores"].items()}
+    shares = {name: one["accuracy"] for name, one in result.scores.items()}
     percent = {name: 100 * share for name, share in shares.items()}
     percent["average"] = sum(percent.values()) / 2
     assert scored["pawsx"]["accuracy"] == percent
@@ -457,14 +500,14 @@ def test_pairs_without_translation_are_predicted_and_not_trained_on(
         )
         if "NS" not in (first, second)
     ]
-    assert result["scores"]["fr"]["translated"] == sum(right) / 6
-    table = zero_shot.as_table(result)
-    assert "trained on the first 18 examples" in table
-    assert "(NS), counted as XTREME does: fr 3" in table
+    assert result.scores["fr"]["translated"] == sum(right) / 6
+    text = results_as_text([result])
+    assert "trained on the first 18 training examples" in text
+    assert "(NS) are counted as XTREME counts them: fr 3" in text
     (again,) = zero_shot.evaluate_task(
         config, tmp_path / "run", tmp_path / "again", note=quietly
     )
-    assert again | {"checkpoint": ""} == result | {"checkpoint": ""}
+    assert dataclasses.replace(again, checkpoint=result.checkpoint) == result
 
 
 def test_dev_is_the_end_of_train_where_there_is_none(config_of, pretrained, data):
@@ -474,6 +517,17 @@ def test_dev_is_the_end_of_train_where_there_is_none(config_of, pretrained, data
     lines = (data / "xnli" / "train-en.tsv").read_text().splitlines()
     assert (len(setup.examples.train), len(setup.examples.dev)) == (90, 30)
     assert setup.examples.dev[0].label == lines[90].split("\t")[2]
+
+
+def test_what_will_be_done_is_told_with_the_forms_of_the_arithmetic(
+    config_of, pretrained
+):
+    config = config_of("xnli").copy_and_resolve_references()
+    config.kernels.layers = "loop"
+    setup = finetune.prepare(config, pretrained, note=quietly)
+    assert setup.model.config.kernels.layers == "loop"
+    told = finetune.describe(setup).splitlines()
+    assert "kernels: attention written, layers loop" in told[-1]
 
 
 def test_packed_prediction_is_prediction_one_by_one(config_of, pretrained):

@@ -426,7 +426,9 @@ def test_a_path_without_a_model_is_refused_and_a_damaged_one_passed_over(
 )
 def test_a_model_of_another_format_is_refused_with_the_way_on(tmp_path, file, name):
     (tmp_path / file).write_text("{}")
-    with pytest.raises(UserError, match=f"convert.py --from={name}:{tmp_path} --to="):
+    with pytest.raises(
+        UserError, match=f"amber convert --from={name}:{tmp_path} --to="
+    ):
         amber_jax.load(tmp_path)
 
 

@@ -12,13 +12,10 @@ from amber_jax.inference.word_links import (
     split_words,
     word_links,
 )
+from amber_jax.search.symmetrization import SYMMETRIZATIONS
 from amber_jax.tokenization import load_tokenizer, sentencepiece
 
 PIECES = "[PAD] [UNK] [CLS] [SEP] [MASK] a b c d e f g h ##a ##b ##c ##d . ' 中"
-SYMMETRISATIONS = (
-    *("intersection", "union", "grow-diag-final", "grow-diag-final-and"),
-    *("src-to-tgt", "tgt-to-src"),
-)
 WAYS = [("attention", -1), ("similarity", -1), ("similarity", 0)]
 WORDS = st.lists(st.text("abcdefg' .中é", min_size=1), max_size=6)
 
@@ -133,12 +130,12 @@ def test_a_threshold_takes_all_that_is_above_it_and_may_take_nothing():
 @given(order=st.permutations(range(6)), threshold=st.sampled_from([0.0, 0.001, 0.9]))
 def test_a_permutation_is_recovered_by_every_symmetrisation(order, threshold):
     directions = certain(np.eye(6)[list(order)])
-    for how in SYMMETRISATIONS:
+    for how in SYMMETRIZATIONS:
         found = linked(directions, range(6), range(6), how, threshold)
         assert found == set(enumerate(order))
 
 
-@pytest.mark.parametrize("symmetrisation", SYMMETRISATIONS)
+@pytest.mark.parametrize("symmetrisation", SYMMETRIZATIONS)
 def test_a_model_finds_the_words_of_a_shuffled_sentence(align, params, symmetrisation):
     # Without positions, layer 0 knows a word by itself alone.
     tables = params["encoder"]["embeddings"]

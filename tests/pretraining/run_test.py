@@ -1,15 +1,12 @@
 """What pretraining plans, writes and refuses, before and besides its steps."""
 
-import functools
 import json
 import lzma
 import re
 import shutil
-import time
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_run
@@ -17,13 +14,15 @@ import tiny_run
 from amber_jax.errors import UserError
 from amber_jax.inference.loading import initial_checkpoint
 from amber_jax.pretraining import run as pretrain
+from amber_jax.pretraining.describe import describe, dry_run
+from amber_jax.pretraining.preparation import prepare
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training.metrics import read_metrics
 from amber_jax.training.profile import Window
 from configs import amber_base
 
-VOCABULARY = Path(__file__).parent / "data" / "mbert_vocab.txt.xz"
+VOCABULARY = Path(__file__).parents[1] / "data" / "mbert_vocab.txt.xz"
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +105,7 @@ def test_a_corrupt_shard_is_refused_unless_verification_is_off(
     config.corpus = str(damaged)
     refused(config, tmp_path, shard, "corrupt")
     config.verify_corpus = False
-    pretrain.prepare(config)
+    prepare(config)
 
 
 def test_a_damaged_manifest_is_refused(config, damaged, tmp_path):
@@ -164,7 +163,7 @@ def test_evaluation_sentences_that_are_not_there_are_refused(config, tmp_path):
         config.evaluations = (tiny_run.retrieval(tmp_path / "none.tsv"),)
     refused(config, tmp_path, "evaluation toy", tmp_path / "none.tsv", "does not exist")
     with pytest.raises(UserError, match=r"none\.tsv does not exist"):
-        pretrain.dry_run(config, lambda _: None)
+        dry_run(config, lambda _: None)
 
 
 def test_without_evaluations_in_between_there_are_none_at_the_ends(corpus, tmp_path):
@@ -186,7 +185,7 @@ def test_the_schedule_of_each_stage_is_told(corpus):
     for one, name in zip(config.stages, ("wsd", "cosine"), strict=True):
         one.schedule = name
     config.stages[0].decay_steps = 2
-    *_, first, second = pretrain.describe(pretrain.prepare(config)).split("\n")
+    *_, first, second = describe(prepare(config)).split("\n")
     assert first.endswith(
         "0.01 after 1 steps, then constant, in the last 2 steps linear to 0"
     )
@@ -280,8 +279,8 @@ def test_a_run_may_begin_with_the_parameters_of_another(config, finished, tmp_pa
     workdir, state = finished
     config.init_checkpoint = str(workdir)
     config.seed = 1
-    run = pretrain.prepare(config)
-    first = pretrain._first_state(run, None)
+    run = prepare(config)
+    first = pretrain._new_state(run)
     assert int(first.step) == 0
     for one, other in zip(
         jax.tree.leaves(first.params), jax.tree.leaves(state.params), strict=True
@@ -302,7 +301,7 @@ def refused_at_once(config, workdir, *words):
     refused(config, workdir, *words)
     assert not workdir.exists()
     with pytest.raises(UserError) as caught:
-        pretrain.dry_run(config, lambda _: None)
+        dry_run(config, lambda _: None)
     for word in words:
         assert str(word) in str(caught.value)
 
@@ -339,8 +338,8 @@ def test_what_parameters_do_not_depend_on_may_change(continued, finished):
     continued.model.initializer_range = 0.5
     continued.model.dtype = "bfloat16"
     continued.model.remat = True
-    run = pretrain.prepare(continued)
-    params = pretrain.abstract_state(run).params
+    run = prepare(continued)
+    params = run.abstract_state.params
     source = initial_checkpoint(finished[0], run.encoder, run.tokenizer, params)
     assert source.step == 3
 
@@ -402,19 +401,6 @@ def test_a_profiled_run_is_the_same_run_with_a_trace(config, finished, tmp_path)
     assert not list(finished[0].rglob("*.xplane.pb"))
 
 
-def test_loss_weights_wait_rise_and_stay():
-    one = {"weight": 2.0, "start_step": 10, "warmup_steps": 4}
-    off = {"weight": 0.0, "start_step": 0, "warmup_steps": 0}
-    weights = functools.partial(pretrain.loss_weights, {"words": one, "off": off})
-    found = {step: weights(jnp.int32(step)) for step in (0, 9, 10, 11, 13, 99)}
-    assert {step: list(scale) for step, scale in found.items()} == dict.fromkeys(
-        found, ["words"]
-    )
-    assert [float(scale["words"]) for scale in found.values()] == [
-        *(0.0, 0.0, 0.5, 1.0, 2.0, 2.0)
-    ]
-
-
 @pytest.fixture(scope="module")
 def mbert_corpus(tmp_path_factory):
     """Rows of 256 tokens of the vocabulary of multilingual BERT."""
@@ -438,13 +424,12 @@ def parameters_of_base(vocabulary=119_547, hidden=768, inner=3072, layers=12):
 
 
 def test_the_base_config_lowers_for_eight_devices_under_both_back_ends(mbert_corpus):
-    begin = time.monotonic()
     assert parameters_of_base() == 177_974_523
     for backend in ("pmap", "jit"):
         config = amber_base.get_config()
         config.corpus, config.backend = str(mbert_corpus), backend
         said = []
-        pretrain.dry_run(config, said.append)
+        dry_run(config, said.append)
         lines = "\n".join(said).split("\n")
         assert lines[0] == (
             "parameters 177,974,523; 12 layers of 768, vocabulary 119,547"
@@ -464,13 +449,12 @@ def test_the_base_config_lowers_for_eight_devices_under_both_back_ends(mbert_cor
             "stage monolingual: the train step lowers",
             "stage aligned: the train step lowers",
         ]
-    assert time.monotonic() - begin < 60
 
 
 def test_the_base_config_spreads_its_state_under_fsdp(mbert_corpus):
     config = amber_base.get_config()
     config.corpus, config.backend, config.fsdp = str(mbert_corpus), "jit", True
-    said = pretrain.describe(pretrain.prepare(config))
+    said = describe(prepare(config))
     # All but the vocabulary's bias, which 8 does not divide, and the counters.
     whole = 3 * 4 * parameters_of_base()
     share = (whole - 3 * 4 * 119_547) // 8 + 3 * 4 * 119_547 + 4 * 4
@@ -481,6 +465,6 @@ def test_the_base_config_spreads_its_state_under_fsdp(mbert_corpus):
 def test_a_dry_run_writes_nothing(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = []
-    pretrain.dry_run(config, said.append)
+    dry_run(config, said.append)
     assert said[0].startswith("parameters ")
     assert list(tmp_path.iterdir()) == []

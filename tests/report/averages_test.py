@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_files import fine_tuned, retrieval, write_results
 
+from amber_jax.evaluation.results import read_results
 from amber_jax.report.grouping import group_results
-from amber_jax.report.results import read_results
 from amber_jax.report.tables import PUBLISHED_ROW, build_tables
 
 LANGUAGES = st.sampled_from(["ar", "de", "en", "fr", "vi", "zh", "xx", "yy"])

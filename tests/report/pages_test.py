@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_files import (
     fine_tuned,
+    layers,
     report,
     retrieval,
     word_alignment,
@@ -16,9 +17,9 @@ from report_files import (
     write_results,
 )
 
-from amber_jax.report.document import Bullets, Document, Facts, Paragraph, Section
-from amber_jax.report.markdown import escape, to_markdown
-from amber_jax.report.web_page import to_html
+from amber_jax.report.pages import escape, to_html, to_markdown
+from amber_jax.report.sections import Facts, Section
+from amber_jax.report.tables import Table
 
 VOID = {"meta", "img"}
 NASTY = "<img src=x onerror='1'> & \"q\" | *b* [l](http://evil) `c` _e_ $\\frac{"
@@ -57,7 +58,7 @@ def folder_fixture(tmp_path_factory):
     train = {"files": [NASTY], "examples": 1, "stand_in": NASTY}
     results = write_results(
         folder / "results.json",
-        retrieval(NASTY, name=NASTY, layers={"0": {"both": 0.1}, "1": {"both": 0.2}}),
+        retrieval(NASTY, name=NASTY, layers=layers(0.1, 0.2)),
         retrieval(NASTY, scores={"<b>|": (0.1, 0.2)}, checkpoint=NASTY),
         fine_tuned("xnli", NASTY, seed=1, train=train, collapsed=["de"]),
         fine_tuned("xnli", NASTY, seed=2, train=train, scores={"en": 0.8, "de": 0.55}),
@@ -134,14 +135,16 @@ def test_where_numbers_come_from_stands_in_both(page, folder):
 
 @given(text=st.text(st.characters(codec="utf-8", exclude_categories=["Cc"])))
 def test_any_text_stays_inside_its_place(text):
-    blocks = [Paragraph(text), Bullets([text]), Facts(["a", text], [[text, "b"]])]
-    page = Page(to_html(Document(text, [Section(text, blocks)])))
+    table = Table("", "in %", columns=[], rows=[], notes=[text])
+    facts = [Facts(["a", text], [[text, "b"]])]
+    section = Section(text, text=text, tables=[table], facts=facts)
+    page = Page(to_html(text, [section]))
     assert page.text.count(text) >= 5 or not text.strip()
     tags = [tag for tag, _ in page.tags]
     assert tags.count("td") == 1 and "script" not in tags
     rows = [
         line
-        for line in to_markdown(Document("", [Section("", blocks)])).split("\n")
+        for line in to_markdown("", [Section("", facts=facts)]).split("\n")
         if line.startswith("|")
     ]
     if len(text.splitlines()) == 1:

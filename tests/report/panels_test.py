@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from report_files import fine_tuned, write_results
 
+from amber_jax.evaluation.results import read_results
 from amber_jax.report.grouping import group_results
 from amber_jax.report.panels import drawable, percent_ticks, principal_components
 from amber_jax.report.published import AMBER
-from amber_jax.report.results import read_results
 from amber_jax.report.score_panels import gaps
 from amber_jax.report.tables import build_tables
 

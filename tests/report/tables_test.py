@@ -1,14 +1,15 @@
 import statistics
 
 import pytest
-from report_files import fine_tuned, retrieval, word_alignment, write_results
+from report_files import fine_tuned, layers, retrieval, word_alignment, write_results
 
+from amber_jax.evaluation.results import read_results
 from amber_jax.report.grouping import group_results
-from amber_jax.report.markdown import table_to_markdown
+from amber_jax.report.pages import to_markdown
 from amber_jax.report.published import AMBER, PUBLISHED
-from amber_jax.report.results import read_results
+from amber_jax.report.sections import Section
 from amber_jax.report.tables import PUBLISHED_ROW, build_tables
-from amber_jax.report.terminal import print_tables
+from amber_jax.report.terminal import print_tables, results_as_text
 
 
 @pytest.fixture(name="tables_of")
@@ -22,7 +23,8 @@ def tables_of_fixture(tmp_path):
 
 def rows_of(table):
     """The rows of a table in Markdown, without what stands under it."""
-    return [line for line in table_to_markdown(table).splitlines() if line[:1] == "|"]
+    page = to_markdown("", [Section("", tables=[table])])
+    return [line for line in page.splitlines() if line[:1] == "|"]
 
 
 def row_named(table, label):
@@ -117,7 +119,10 @@ def test_tagging_has_a_table_of_f1_and_one_of_token_accuracy(tables_of):
         )
         | {"scores": scores}
     )
-    assert [table.measure for table in tables] == ["F1 in %", "token accuracy in %"]
+    assert [table.measure for table in tables] == [
+        "F1 in % §",
+        "token accuracy in % §",
+    ]
     assert rows_of(tables[1])[2:] == [
         "| majority | 30.0 | 30.0 | 30.0 |",
         "| AMBER | **90.0** | **60.0** | **75.0** |",
@@ -243,7 +248,9 @@ def test_a_stand_in_is_named_once_with_its_models(tables_of):
         fine_tuned(size=9, seed=2, train=train),
         fine_tuned(size=9, model="MLM", train=train),
     )
-    assert table.warnings == ["‡ AMBER, MLM: stand-in training set, SICK for MultiNLI."]
+    assert table.warnings[0] == (
+        "‡ AMBER, MLM: stand-in training set, SICK for MultiNLI."
+    )
     assert [row.label for row in table.rows[1:]] == ["AMBER ‡", "MLM ‡"]
 
 
@@ -322,3 +329,32 @@ def test_a_terminal_shows_spreads_of_averages_and_what_to_mind(tables_of, capsys
         line.split() for line in printed.splitlines()
     ]
     assert "[b]A (seed 1) has collapsed" in printed
+
+
+def test_another_test_set_is_marked_in_every_table_with_its_size(tables_of):
+    sizes = {"ar": 1680, "de": 977, "en": 20}
+    tables = tables_of(
+        fine_tuned("udpos", scores=dict.fromkeys(sizes, 0.5), examples=sizes),
+        retrieval(name="tatoeba", scores={"sw": (0.1, 0.1)}, candidates=390),
+        retrieval(name="heldout"),
+    )
+    marked = [table for table in tables if table.measure.endswith("§")]
+    assert [table.title for table in marked] == ["Part-of-speech tagging"] * 2
+    for table in marked:
+        (sentence,) = table.warnings
+        assert "de (977 instead of 22,358); en (20 instead of 5,440)" in sentence
+
+
+def test_results_as_text_tell_what_they_depend_on_and_no_published_numbers(tmp_path):
+    path = write_results(
+        tmp_path / "results.json",
+        fine_tuned(seed=1),
+        fine_tuned(seed=2, scores={"en": 0.8, "de": 0.6}),
+        retrieval(layers=layers(0.1, 0.55)),
+    )
+    text = results_as_text(read_results(path))
+    lines = [line.split() for line in text.splitlines()]
+    assert ["AMBER", "75.0", "55.0", "65.0", "±", "7.1"] in lines
+    assert "AMBER: step 400, seed 2, " in text and "similarity cosine." in text
+    assert "both directions by layer: 0 10.0, 1 55.0." in text
+    assert "published" not in text and "Unicoder" not in text

@@ -10,6 +10,7 @@ import matplotlib.image
 import pytest
 from report_files import (
     fine_tuned,
+    layers,
     report,
     retrieval,
     write_fine_tuning,
@@ -57,8 +58,9 @@ def test_the_command_writes_pictures_and_pages_and_prints_the_table(tmp_path):
     assert ["es", "ru", "average", "xx→en", "en→xx"] in lines
     assert ["MLM", "centred", "75.0", "35.0", "55.0", "50.0", "60.0"] in lines
     assert ["written:", str(tmp_path / "out/report.html")] in lines
-    pictures = ["overview", "retrieval", "losses", "alignment", "vectors"]
-    pictures = {f"{name}.png" for name in [*pictures, "languages_retrieval_heldout"]}
+    pictures = {"retrieval.png", "languages_retrieval_heldout.png"}
+    pages = ("losses", "alignment", "vectors")
+    pictures |= {f"{name}_{number}.png" for name in pages for number in (1, 2)}
     assert names_in(tmp_path / "out") == PAGES | pictures
     page = (tmp_path / "out" / "report.md").read_text()
     assert all(f"({name})" in page for name in pictures)
@@ -72,10 +74,9 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
 
 
 def test_every_picture_shows_something(tmp_path):
-    layers = {str(layer): {"both": 0.1 * layer} for layer in range(3)}
     results = write_results(
         tmp_path / "results.json",
-        retrieval(layers=layers),
+        retrieval(layers=layers(0.0, 0.1, 0.2)),
         *(fine_tuned(model=f"model {number}") for number in range(9)),
         *(fine_tuned(seed=seed, model="_病毒 $x$ " + 60 * "long ") for seed in (1, 2)),
     )
@@ -85,7 +86,7 @@ def test_every_picture_shows_something(tmp_path):
         warnings.simplefilter("error")
         report(tmp_path / "out", workdirs=runs, results=[results], probe=probe)
     pictures = sorted((tmp_path / "out").glob("*.png"))
-    assert len(pictures) == 10
+    assert len(pictures) == 13
     for path in pictures:
         image = matplotlib.image.imread(path)
         assert min(image.shape[:2]) > 300
@@ -96,12 +97,15 @@ def test_every_picture_shows_something(tmp_path):
 
 def test_a_report_of_a_pretraining_alone(tmp_path):
     report(tmp_path / "out", workdirs=[write_pretraining(tmp_path / "run", losses=())])
-    assert names_in(tmp_path / "out") == PAGES | {"retrieval.png", "overview.png"}
+    assert names_in(tmp_path / "out") == PAGES | {"retrieval.png"}
 
 
 def test_a_report_of_a_fine_tuning_alone(tmp_path):
     report(tmp_path / "out", workdirs=[write_fine_tuning(tmp_path / "run")])
-    assert names_in(tmp_path / "out") == PAGES | {"finetuning.png"}
+    assert names_in(tmp_path / "out") == PAGES | {
+        "finetuning_1.png",
+        "finetuning_2.png",
+    }
 
 
 def test_a_report_of_results_alone(tmp_path):
@@ -113,7 +117,8 @@ def test_a_report_of_results_alone(tmp_path):
 
 def test_a_report_of_a_probe_alone(tmp_path):
     report(tmp_path / "out", probe=write_probe(tmp_path / "probe.npz"))
-    pictures = {"overview.png", "alignment.png", "vectors.png"}
+    pages = ("alignment", "vectors")
+    pictures = {f"{name}_{number}.png" for name in pages for number in (1, 2)}
     assert names_in(tmp_path / "out") == PAGES | pictures
 
 
@@ -134,10 +139,11 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
         report(file, results=[file])
 
 
-def test_a_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
+@pytest.mark.parametrize("library", ["matplotlib", "jinja2"])
+def test_a_missing_library_names_the_extra(tmp_path, monkeypatch, library):
+    for name in [name for name in sys.modules if name.startswith(library)]:
         monkeypatch.setitem(sys.modules, name, None)
-    for name in ("figures", "panels", "score_panels"):
+    for name in ("figures", "pages", "panels", "score_panels"):
         monkeypatch.delitem(sys.modules, f"amber_jax.report.{name}", raising=False)
         monkeypatch.delattr(amber_jax.report, name, raising=False)
     file = write_results(tmp_path / "r.json", retrieval())

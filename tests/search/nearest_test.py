@@ -221,7 +221,7 @@ def test_a_missing_faiss_is_told_with_the_extra(monkeypatch):
         return there(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_faiss)
-    with pytest.raises(UserError, match=r"pip install amber_jax\[faiss\]"):
+    with pytest.raises(UserError, match=r"pip install 'amber_jax\[faiss\]'"):
         top_k(VECTORS, VECTORS, 1, index="Flat")
 
 

@@ -137,6 +137,20 @@ def test_training_may_go_on_while_a_save_is_under_way(tmp_path):
     assert_same_bits(restore_state(found, abstract_like(before)), before)
 
 
+def test_a_step_after_a_save_takes_no_second_state(tmp_path):
+    state = jax.jit(lambda: make_large_state())()
+    update = jax.jit(lambda s: jax.tree.map(lambda x: x + 1, s), donate_argnums=0)
+    places = places_of(state)
+    writer = writer_in(tmp_path)
+    writer.save(state, {})
+    assert places_of(update(state)) == places
+    writer.close()
+
+
+def places_of(state):
+    return {leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state)}
+
+
 def make_large_state():
     return new_state({"kernel": jnp.arange(2.0**21)}, OPTIMIZER)
 

@@ -122,7 +122,7 @@ def test_skipped_steps_are_shown_once_there_are_any():
     assert "skipped 3" in stream.getvalue()
 
 
-def test_the_panel_shows_everything_that_matters(terminal):
+def test_a_terminal_has_the_same_lines_and_a_bar(terminal):
     with Console(600, stream=terminal) as console:
         console.train(train_record(12))
         console.checkpoint(10)
@@ -130,10 +130,8 @@ def test_the_panel_shows_everything_that_matters(terminal):
         console.evaluation(EVALUATION)
     text = shown(terminal)
     for part in [
-        "align", "12/600", "loss", "7.250", "sentence alignment", "0.5000",
-        "word alignment column share", "lr 0.001", "grad 2.5", "12.3k tokens/s",
-        "data wait 25%", "MFU 43.2%", "4.5 GB", "checkpoint step 10", "a note",
-        "average 40.0%",
+        "align  12/600  loss 7.250  sentence_alignment 0.5000", "MFU 43.2%",
+        "a note", "average 40.0%", " 12/600 eta ?", "checkpoint 10",
     ]:  # fmt: skip
         assert part in text
 
@@ -163,8 +161,8 @@ def test_a_dumb_terminal_gets_plain_lines(terminal, monkeypatch):
 
 
 def test_a_thousand_records_do_not_redraw_a_thousand_times(terminal):
-    with Console(1000, stream=terminal) as console:
+    with Console(1000, every=500, stream=terminal) as console:
         for step in range(1, 1001):
             console.train(train_record(step))
-    assert shown(terminal).count("word alignment column share") < 50
-    assert "1,000/1,000" in shown(terminal)
+    assert shown(terminal).count("eta") < 100
+    assert "1000/1000" in shown(terminal)

@@ -12,7 +12,7 @@ from amber_jax import config as settings
 from amber_jax.errors import UserError
 from amber_jax.pretraining import run as pretrain
 from amber_jax.training.metrics import read_metrics
-from amber_jax.training.workdir import as_json, free_settings, with_defaults
+from amber_jax.training.workdir import free_settings, with_defaults
 
 MEASURED = ("step", "stage", "loss", "learning_rate", "grad_norm")
 
@@ -172,17 +172,17 @@ def test_a_run_from_before_a_setting_was_there_has_its_default(
     ],
 )
 def test_length_and_schedule_are_free_until_a_rate_would_differ(changes, step, free):
-    before = [as_json(settings.stage("a"))]
+    before = [settings.as_json(settings.stage("a"))]
     now = [before[0] | change for change in changes]
     names = {f"stages[0].{key}" for key in ("num_steps", "schedule", "decay_steps")}
     assert free_settings(before, now, step) == (names if free else set())
 
 
 def test_a_stage_that_is_over_stays_and_those_to_come_are_free():
-    stages = [as_json(settings.stage(name)) for name in "ab"]
+    stages = [settings.as_json(settings.stage(name)) for name in "ab"]
     for stage in stages:
         stage.update(num_steps=4, warmup_steps=0, schedule="constant")
-    further = [*stages, as_json(settings.stage("c"))]
+    further = [*stages, settings.as_json(settings.stage("c"))]
     at_border = free_settings(stages, further, 4)
     assert {"stages[0].num_steps", "stages[1].num_steps", "stages[2]"} < at_border
     after = free_settings(stages, further, 5)

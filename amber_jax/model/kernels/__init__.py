@@ -1,12 +1,10 @@
 """Which of several forms of the same arithmetic an encoder runs, and where.
 
 All forms give the same numbers up to rounding. The plain ones run everywhere; what
-suits a machine is decided once, where devices are known, and handed down as a value.
+suits a machine is decided in `inference/devices.py` and handed down as a value.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 FORMS = {
     "attention": ("written", "cudnn", "triton", "mosaic"),
@@ -15,7 +13,6 @@ FORMS = {
     "tall_gradients": ("straight", "turned"),
 }
 """What every field of `Kernels` may be; the first is the plain one."""
-_OLDEST_CAPABILITY = 8.0  # Ampere's, the first with bfloat16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,32 +35,3 @@ class Kernels:
         """What a log says of it."""
         fields = dataclasses.asdict(self).items()
         return ", ".join(f"{name} {form}" for name, form in fields)
-
-
-def suited_to(device: Any, wanted: Mapping[str, str] | None = None) -> Kernels:
-    """Returns the forms that suit a device.
-
-    Args:
-        device: one of the devices that the program runs on, see `jax.devices`.
-        wanted: forms that are taken whatever the device is; "" leaves it the choice.
-    """
-    chosen = {name: form for name, form in (wanted or {}).items() if form}
-    return dataclasses.replace(_suited_to(device), **chosen)
-
-
-def _suited_to(device: Any) -> Kernels:
-    if device.platform == "cpu":
-        return Kernels(tall_gradients="turned")
-    if device.platform == "tpu":
-        return Kernels(attention="mosaic", layers="loop", heads="together")
-    # Triton's takes less time with dropout than cuDNN's, which has none to use.
-    attention = "triton" if _capability(device) >= _OLDEST_CAPABILITY else "written"
-    return Kernels(attention=attention, heads="together")
-
-
-def _capability(device: Any) -> float:
-    """Returns what NVIDIA calls the compute capability, 0 on other makers' GPUs."""
-    try:
-        return float(getattr(device, "compute_capability", "0"))
-    except ValueError:
-        return 0.0

@@ -108,7 +108,7 @@ def _written(
     seeds: Array | None,
     rate: float,
     with_probs: bool,
-) -> tuple[Array, Array | None]:
+) -> tuple[Array, Any]:
     return _forward(query, key, value, mask, seeds, rate, with_probs)[0]
 
 
@@ -120,7 +120,7 @@ def _forward(
     seeds: Array | None,
     rate: float,
     with_probs: bool,
-) -> tuple[tuple[Array, Array | None], _Kept]:
+) -> tuple[tuple[Array, Any], _Kept]:
     scores = _scores(query, key, mask)
     highest = jnp.maximum(scores.max(-1, keepdims=True), _MASKED_SCORE / 2)
     weights = jnp.exp(scores - highest)
@@ -134,7 +134,7 @@ def _forward(
 
 
 def _backward(
-    rate: float, with_probs: bool, saved: _Kept, grads: tuple[Array, Array | None]
+    rate: float, with_probs: bool, saved: _Kept, grads: tuple[Array, Any]
 ) -> tuple[Any, ...]:
     query, key, value, mask, seeds, mixed, normaliser = saved
     grad, by_probs = grads

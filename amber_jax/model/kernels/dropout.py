@@ -8,6 +8,7 @@ and the backward pass, or a kernel that sees a block, computes the same decision
 
 import functools
 import math
+from typing import TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +78,7 @@ def scale_of_kept(rate: float) -> float:
     return _STEPS / (_STEPS - _dropped(rate))
 
 
-def drops(seeds: Array | None, rate: float) -> bool:
+def drops(seeds: Array | None, rate: float) -> TypeGuard[Array]:
     """Returns whether anything is dropped at all."""
     return seeds is not None and _dropped(rate) > 0
 

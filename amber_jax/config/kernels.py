@@ -1,0 +1,13 @@
+"""How an encoder is computed: settings of everything that runs one."""
+
+from ml_collections import ConfigDict
+
+from amber_jax.model.kernels import FORMS
+from amber_jax.ranges import Choice
+
+KERNEL_RANGES = {name: Choice(("", *forms)) for name, forms in FORMS.items()}
+
+
+def kernels() -> ConfigDict:
+    """The defaults: all empty, the forms that suit the devices."""
+    return ConfigDict(dict.fromkeys(FORMS, ""))

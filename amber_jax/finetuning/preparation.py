@@ -1,0 +1,102 @@
+"""A fine-tuning config, checked against its checkpoint, its data and this machine."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+from amber_jax import config as settings
+from amber_jax.data.labelled import steps_per_epoch
+from amber_jax.errors import UserError
+from amber_jax.finetuning import zero_shot
+from amber_jax.finetuning.examples import Examples, read_examples
+from amber_jax.inference.loading import LoadedModel, load_model
+from amber_jax.model.encoder import at_or_above
+from amber_jax.model.heads import LabellingModel
+from amber_jax.ranges import refuse
+from amber_jax.tasks import TASKS, Task
+from amber_jax.training.optimizer import acting_on, build_optimizer
+from amber_jax.training.parallel import Backend, build_backend
+
+Note = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What all seeds of a fine-tuning share."""
+
+    config: ConfigDict
+    task: Task
+    pretrained: LoadedModel
+    model: LabellingModel
+    labeller: zero_shot.Labeller
+    examples: Examples
+    backend: Backend
+    optimizer: optax.GradientTransformation
+
+    @property
+    def num_steps(self) -> int:
+        """Updates of one seed."""
+        of_epoch = steps_per_epoch(len(self.examples.train), self.config.batch_size)
+        return self.config.num_epochs * of_epoch
+
+
+def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
+    """Returns everything that a fine-tuning needs, checked.
+
+    Raises:
+        UserError: as `finetune`.
+    """
+    problems = list(settings.finetuning_problems(config))
+    if jax.process_count() > 1:
+        problems.append(f"fine-tuning is for one process, not {jax.process_count()}")
+    refuse("config", problems)
+    task = TASKS[config.task]
+    pretrained = load_model(
+        checkpoint, untrained=config.untrained, kernels=config.kernels, note=note
+    )
+    encoder = dataclasses.replace(
+        pretrained.config,
+        hidden_dropout=config.dropout,
+        attention_dropout=config.dropout,
+        dtype=config.dtype or pretrained.config.dtype,
+    )
+    if config.max_length > encoder.max_positions:
+        raise UserError(
+            f"max_length is {config.max_length}, but {checkpoint} has "
+            f"{encoder.max_positions} positions; lower --config.max_length"
+        )
+    lowest = config.train_from_layer
+    if lowest > encoder.num_layers + 1:
+        raise UserError(
+            f"train_from_layer is {lowest}, but {checkpoint} has {encoder.num_layers} "
+            f"layers; {encoder.num_layers + 1} trains the task's head alone"
+        )
+    model = zero_shot.build_model(task, encoder)
+    setup = Setup(
+        config=config,
+        task=task,
+        pretrained=pretrained,
+        model=model,
+        labeller=zero_shot.build_labeller(
+            task, model, pretrained.tokenizer, max_length=config.max_length
+        ),
+        examples=read_examples(config),
+        backend=build_backend(
+            config.backend, fsdp=config.fsdp, num_devices=config.num_devices
+        ),
+        optimizer=acting_on(
+            functools.partial(at_or_above, lowest=lowest),
+            build_optimizer(**config.optimizer),
+        ),
+    )
+    if config.warmup_steps + config.decay_steps > setup.num_steps:
+        raise UserError(
+            f"warmup_steps {config.warmup_steps} and decay_steps {config.decay_steps} "
+            f"together exceed the {setup.num_steps} steps of {config.num_epochs} epochs"
+        )
+    return setup

@@ -1,0 +1,308 @@
+"""One seed of a fine-tuning: trained, and its best step kept.
+
+The same step, back ends, loop and session as pretraining.
+"""
+
+import functools
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from amber_jax import config as settings
+from amber_jax.data.labelled import Labelled, training_batches
+from amber_jax.evaluation.scores import label_scores
+from amber_jax.files import write_json
+from amber_jax.finetuning import zero_shot
+from amber_jax.finetuning.heads import HEADS
+from amber_jax.finetuning.labelling import (
+    CROSS_ENTROPY,
+    init_labelling,
+    labelling_objective,
+)
+from amber_jax.finetuning.preparation import Setup
+from amber_jax.inference.loading import TOKENIZER_FOLDER
+from amber_jax.model import flops
+from amber_jax.model.heads import LabellingModel
+from amber_jax.training import checkpoint as checkpoints
+from amber_jax.training import loop
+from amber_jax.training.clock import Work
+from amber_jax.training.compilation import compiled_for_each_shape
+from amber_jax.training.keys import dropout_key, init_key
+from amber_jax.training.log import Evaluated, Evaluation
+from amber_jax.training.manifest import MANIFEST
+from amber_jax.training.optimizer import build_schedule
+from amber_jax.training.parallel import abstract_like, build_in_place, on_one_device
+from amber_jax.training.profile import Profiler
+from amber_jax.training.session import Session, session
+from amber_jax.training.state import TrainState, new_state
+from amber_jax.training.step import train_step
+from amber_jax.training.workdir import (
+    CHECKPOINTS,
+    DROPOUT,
+    check_dropout,
+    check_same_run,
+    versions,
+    with_defaults,
+)
+from amber_jax.types import Params
+
+DEV = "dev"
+_COMMONEST = "commonest_label"  # of a dev record: the share of one label; 1: constant
+_FREE_TO_CHANGE = (
+    *("backend", "num_devices", "fsdp", "log_every", "tensorboard", "label", "seeds"),
+    *("languages", "test", "data", "stand_in", "max_skipped_in_a_row", "kernels"),
+)
+
+
+def train_seed(setup: Setup, seed: int, folder: Path) -> bool:
+    """Trains one seed and writes its best checkpoint; returns False if stopped.
+
+    Args:
+        setup: what all seeds share.
+        seed: of the head, the order of the examples and dropout.
+        folder: of its log and checkpoints; a run that it holds goes on.
+
+    Raises:
+        UserError: the folder holds another run, or it cannot be written.
+    """
+    with session(
+        folder,
+        config=_seed_config(setup, seed),
+        num_steps=setup.num_steps,
+        check=functools.partial(_check_same, setup, seed),
+        abstract_state=_abstract_state(setup),
+        new_state=functools.partial(_new_state, setup, seed),
+        write_extras=functools.partial(_save_tokenizer, setup),
+        keep=2,
+        keep_too=best_step,
+        tensorboard=setup.config.tensorboard,
+    ) as begun:
+        log = begun.log
+        state = _run_steps(setup, seed, begun)
+        begun.writer.wait()
+        best = best_step(log.evaluated)
+        if int(state.step) < setup.num_steps or best is None:
+            log.note(f"asked to stop: saved step {int(state.step)}")
+            return False
+        record = log.evaluated[best, DEV]
+        if record.get(_COMMONEST, 0) == 1 and len(setup.examples.dev) > 1:
+            log.note(
+                f"dev: at step {best}, the best, every prediction is the same "
+                "label; the training has collapsed"
+            )
+        _keep_best(setup, seed, folder, record)
+    return True
+
+
+def best_step(evaluated: Evaluated) -> int | None:
+    """Returns the step with the best dev score, the first of equals; None: no score."""
+    scores = {
+        step: record["average"]
+        for (step, name), record in evaluated.items()
+        if name == DEV
+    }
+    return max(scores, key=lambda step: (scores[step], -step)) if scores else None
+
+
+def _run_steps(setup: Setup, seed: int, begun: Session) -> TrainState:
+    config, state, log = setup.config, begun.state, begun.log
+    start, end = int(state.step), setup.num_steps
+    encoded_dev = setup.labeller.encode(setup.examples.dev)
+    dev = Evaluation(DEV, lambda params: _score_dev(setup, params, encoded_dev))
+    if start == end or (start and loop.is_due(start, config.evaluate_every)):
+        # A run that was asked to stop there left it out.
+        log.evaluate([dev], state, config.task)
+    if start == end:
+        return state
+    encoded = setup.labeller.encode(setup.examples.train)
+    rate = build_schedule(
+        config.schedule,
+        config.peak_learning_rate,
+        warmup_steps=config.warmup_steps,
+        decay_steps=config.decay_steps,
+        num_steps=end,
+    )
+    step = functools.partial(
+        train_step,
+        objective=labelling_objective(
+            setup.model, train_from_layer=config.train_from_layer
+        ),
+        loss_weights=lambda _: {CROSS_ENTROPY: jnp.float32(1.0)},
+        learning_rate=rate,
+        optimizer=setup.optimizer,
+    )
+    run_json = _run_json(setup, seed)
+    with loop.StopRequest().installed() as stop:
+        return loop.run(
+            state,
+            train_step=compiled_for_each_shape(
+                setup.backend.compile(step, _abstract_state(setup)),
+                title=config.task,
+                note=log.note,
+            ),
+            batches=training_batches(
+                encoded,
+                setup.labeller.shape,
+                batch_size=config.batch_size,
+                seed=seed,
+                start=start,
+                stop=end,
+                multiple=math.lcm(config.row_multiple, setup.backend.num_devices),
+            ),
+            put_batch=setup.backend.put_batch,
+            key=dropout_key(seed),
+            start=start,
+            end=end,
+            schedule=loop.Schedule(
+                log_every=config.log_every,
+                save_every=config.evaluate_every,
+                evaluate_every=config.evaluate_every,
+                max_skipped_in_a_row=config.max_skipped_in_a_row,
+            ),
+            callbacks=loop.Callbacks(
+                on_train=functools.partial(log.train, config.task),
+                evaluate=lambda state, _: log.evaluate([dev], state, config.task),
+                save=lambda state: begun.save(state, run_json),
+                count_work=functools.partial(
+                    _count_work, setup.model, config.train_from_layer
+                ),
+            ),
+            stop=stop,
+            profiler=Profiler(None, Path()),
+            peak_flops=0.0,
+        )
+
+
+def _count_work(
+    model: LabellingModel, train_from_layer: int, batch: Mapping[str, Any]
+) -> Work:
+    one = batch["labelled"]
+    total = flops.labelling(
+        model.config,
+        one["span_lengths"],
+        num_slots=int((one["label_weights"] > 0).sum()),
+        num_labels=model.num_labels,
+        pooled=model.pooled,
+        train_from_layer=train_from_layer,
+    )
+    return Work(int(one["span_lengths"].sum()), total)
+
+
+def _score_dev(
+    setup: Setup, params: Params, encoded: Sequence[Labelled]
+) -> dict[str, float]:
+    dev = setup.examples.dev
+    predicted = setup.labeller.predict_encoded(params, dev, encoded)
+    scores = label_scores(setup.task, dev, predicted)
+    return {
+        **scores,
+        _COMMONEST: zero_shot.commonest_share(predicted),
+        "average": scores[setup.task.metric],
+    }
+
+
+def _new_state(setup: Setup, seed: int) -> TrainState:
+    params = init_labelling(setup.model, setup.pretrained.params, init_key(seed))
+    # Copied, because the step gives its input's memory away and seeds share the start.
+    return build_in_place(
+        lambda tree: new_state(jax.tree.map(jnp.copy, tree), setup.optimizer),
+        setup.backend,
+        jax.tree.map(np.asarray, params),
+    )
+
+
+def _abstract_state(setup: Setup) -> TrainState:
+    def build() -> TrainState:
+        key = jax.random.key(0)
+        params = init_labelling(setup.model, setup.pretrained.params, key)
+        return new_state(params, setup.optimizer)
+
+    return abstract_like(jax.eval_shape(build), setup.backend)
+
+
+def _save_tokenizer(setup: Setup, path: Path) -> None:
+    setup.pretrained.tokenizer.save(path / TOKENIZER_FOLDER)
+
+
+def _seed_config(setup: Setup, seed: int) -> dict[str, Any]:
+    return settings.as_json(setup.config) | {"seed": seed}
+
+
+def _run_json(setup: Setup, seed: int) -> dict[str, Any]:
+    return {
+        "config": _seed_config(setup, seed),
+        "encoder": setup.model.config.recorded(),
+        "task": {
+            "name": setup.config.task,
+            "labels": list(setup.task.labels),
+            "max_length": setup.config.max_length,
+        },
+        "pretrained": {
+            "path": str(setup.pretrained.checkpoint.path),
+            "step": 0 if setup.config.untrained else setup.pretrained.checkpoint.step,
+        },
+        "dropout": DROPOUT,
+        **_fingerprints(setup),
+        "tokenizer_fingerprint": setup.pretrained.tokenizer.fingerprint,
+        "versions": versions(),
+    }
+
+
+def _fingerprints(setup: Setup) -> dict[str, str]:
+    manifest = setup.pretrained.checkpoint.path / MANIFEST
+    return {
+        "pretrained_fingerprint": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+        "examples_fingerprint": setup.examples.fingerprint,
+    }
+
+
+def _check_same(setup: Setup, seed: int, found: checkpoints.Checkpoint) -> None:
+    defaults = settings.as_json(settings.finetuning(setup.config.task))
+    check_dropout(found, setup.config.dropout)
+    check_same_run(
+        found,
+        with_defaults(found.run["config"], defaults),
+        _seed_config(setup, seed),
+        free_to_change=_FREE_TO_CHANGE,
+        fingerprints=_fingerprints(setup),
+    )
+
+
+def _keep_best(
+    setup: Setup, seed: int, folder: Path, record: Mapping[str, Any]
+) -> None:
+    """Writes the parameters of the best dev record to `folder`/best; reruns too."""
+    step, config, examples = record["step"], setup.config, setup.examples
+    params = checkpoints.restore_params(
+        checkpoints.find_checkpoint(folder / CHECKPOINTS / str(step)),
+        _abstract_state(setup).params,
+    )
+    selection = {
+        "metric": setup.task.metric,
+        "score": record["average"],
+        "step": step,
+    }
+    train = {
+        "files": [Path(file).name for file in examples.files],
+        "examples": len(examples.train),
+        "first_only": examples.first_only,
+        "stand_in": config.stand_in,
+    }
+    counted = HEADS[setup.task.kind].learned_by_counting(examples.train)
+
+    def write_extras(path: Path) -> None:
+        _save_tokenizer(setup, path)
+        write_json(path / zero_shot.COUNTED, counted)
+
+    checkpoints.save_params(
+        folder / zero_shot.BEST,
+        on_one_device(params),
+        _run_json(setup, seed) | {"step": step, "selection": selection, "train": train},
+        write_extras=write_extras,
+    )

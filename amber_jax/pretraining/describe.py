@@ -1,0 +1,78 @@
+"""What a run is going to do, in words, before anything is trained."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from amber_jax.evaluation.retrieve import build_retrieval
+from amber_jax.pretraining.preparation import Run, parameters_to_begin_with, prepare
+from amber_jax.pretraining.stages import LossWeight, Stage
+from amber_jax.training.keys import dropout_key
+from amber_jax.training.optimizer import describe_schedule
+
+
+def describe(run: Run) -> str:
+    """Size, memory, batches and schedule of the run, in lines."""
+    state = run.abstract_state
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    per_device = sum(
+        leaf.dtype.itemsize * int(np.prod(leaf.sharding.shard_shape(leaf.shape)))
+        for leaf in jax.tree.leaves(state)
+    )
+    lines = [
+        f"parameters {count:,}; {run.encoder.num_layers} layers of "
+        f"{run.encoder.hidden_size}, vocabulary {run.encoder.vocab_size:,}",
+        f"state per device {per_device:,} bytes (parameters and optimizer), "
+        f"{run.backend.num_devices} devices, backend {run.config.backend}"
+        f"{' with fsdp' if run.config.fsdp else ''}",
+        f"kernels: {run.encoder.kernels}",
+    ]
+    return "\n".join(lines + [_describe_stage(run, stage) for stage in run.stages])
+
+
+def dry_run(config: ConfigDict, note: Callable[[str], None] = print) -> None:
+    """Prints what `pretrain` would do and lowers every stage's step, without training.
+
+    Raises:
+        UserError: as `prepare`, or an evaluation cannot be run, or the parameters to
+            begin with do not fit.
+    """
+    run = prepare(config)
+    for retrieval in config.evaluations:
+        build_retrieval(retrieval, run.encoder, run.tokenizer)
+    parameters_to_begin_with(run, note)
+    note(describe(run))
+    key = dropout_key(config.seed)
+    for stage in run.stages:
+        batch = run.abstract_batch(stage)
+        lowered = run.compile(stage).lower(run.abstract_state, batch, key)
+        size = len(lowered.as_text())
+        note(f"stage {stage.name}: the train step lowers ({size:,} characters)")
+
+
+def _describe_stage(run: Run, stage: Stage) -> str:
+    rows = [_describe_rows(run, kind, count) for kind, count in stage.rows.items()]
+    losses = [_describe_loss(name, weight) for name, weight in stage.losses.items()]
+    return (
+        f"stage {stage.name}: steps {stage.start + 1:,}-{stage.end:,}; a batch is "
+        f"{' and '.join(rows)} in {stage.micro_batches} part(s); {', '.join(losses)}; "
+        f"learning rate {stage.peak_learning_rate:g} after {stage.warmup_steps:,} "
+        f"steps, {describe_schedule(stage.schedule, stage.decay_steps)}"
+    )
+
+
+def _describe_rows(run: Run, kind: str, count: int) -> str:
+    streams = run.corpus.streams[kind].values()
+    pairs = sum(s.rate * s.pairs / s.rows for s in streams) * count
+    tokens = sum(s.rate * s.real_tokens / s.rows for s in streams) * count
+    return (
+        f"{count} {kind} rows of {run.corpus.row_length} = {pairs:,.0f} pairs = "
+        f"{tokens:,.0f} real tokens"
+    )
+
+
+def _describe_loss(name: str, loss: LossWeight) -> str:
+    begin = f" from step {loss.start_step}" if loss.start_step else ""
+    return f"{name} x{loss.weight:g}{begin}"

@@ -1,0 +1,188 @@
+"""A stage of pretraining, built: its rows, losses, schedule and compiled step."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from amber_jax.data.schema import row_fields
+from amber_jax.inference.loading import init_params
+from amber_jax.losses import MASKED_LM, SENTENCES, WORDS
+from amber_jax.model import flops
+from amber_jax.model.encoder import EncoderConfig
+from amber_jax.pretraining import objectives
+from amber_jax.training.keys import init_key, mask_key
+from amber_jax.training.optimizer import build_schedule
+from amber_jax.training.parallel import Backend, abstract_like
+from amber_jax.training.state import TrainState, new_state
+from amber_jax.training.step import train_step
+from amber_jax.types import Array
+
+
+class LossWeight(NamedTuple):
+    """How much a loss counts: 0 before `start_step`, then rising to `weight`."""
+
+    weight: float
+    start_step: int = 0  # of the stage
+    warmup_steps: int = 0  # of the linear rise from there
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage of a run with its numbers worked out."""
+
+    index: int
+    name: str
+    start: int  # first step, in steps of the whole run
+    end: int
+    rows: Mapping[str, int]  # kind -> rows in the global batch
+    micro_batches: int
+    losses: Mapping[str, LossWeight]  # those that are used
+    schedule: str
+    peak_learning_rate: float
+    warmup_steps: int
+    decay_steps: int
+    reset_optimizer: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Objectives:
+    """What the objectives of all stages of a run have in common."""
+
+    vocabulary: objectives.Vocabulary
+    masking_rate: float
+    sentence_alignment: objectives.SentenceAlignment
+    word_alignment: objectives.WordAlignment
+
+
+def compile_stage(
+    stage: Stage,
+    encoder: EncoderConfig,
+    options: Objectives,
+    *,
+    backend: Backend,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+) -> jax.stages.Wrapped:
+    """The step of a stage; nothing is compiled before it is lowered or called.
+
+    Args:
+        stage: what is trained on what.
+        encoder: its sizes.
+        options: of the objective.
+        backend: where it runs.
+        optimizer: gradients -> descent direction.
+        seed: of the run.
+    """
+    objective = objectives.pretraining_objective(
+        encoder,
+        options.vocabulary,
+        losses=frozenset(stage.losses),
+        masking_rate=options.masking_rate,
+        mask_key=jax.random.fold_in(mask_key(seed), stage.index),
+        sentence_alignment=options.sentence_alignment,
+        word_alignment=options.word_alignment,
+        shards=backend.shards,
+    )
+    rate = build_schedule(
+        stage.schedule,
+        stage.peak_learning_rate,
+        warmup_steps=stage.warmup_steps,
+        decay_steps=stage.decay_steps,
+        num_steps=stage.end - stage.start,
+    )
+    step = functools.partial(
+        train_step,
+        objective=objective,
+        loss_weights=lambda step: loss_weights(stage.losses, step - stage.start),
+        learning_rate=lambda step: rate(step - stage.start),
+        optimizer=optimizer,
+        micro_batches=stage.micro_batches,
+    )
+    return backend.compile(step, abstract_state(encoder, optimizer, backend))
+
+
+def loss_weights(losses: Mapping[str, LossWeight], step: Array) -> dict[str, Array]:
+    """The weight of every loss at `step` of a stage, [] float32 each."""
+    scales = {}
+    for name, (weight, start_step, warmup_steps) in losses.items():
+        since = (step - start_step + 1).astype(jnp.float32)
+        scales[name] = weight * jnp.clip(since / max(warmup_steps, 1), 0.0, 1.0)
+    return scales
+
+
+def first_state(
+    encoder: EncoderConfig, optimizer: optax.GradientTransformation, seed: int
+) -> TrainState:
+    """The state that a run with fresh parameters begins with."""
+    return new_state(init_params(encoder, init_key(seed)), optimizer)
+
+
+def abstract_state(
+    encoder: EncoderConfig, optimizer: optax.GradientTransformation, backend: Backend
+) -> TrainState:
+    """The state's shapes, types and shardings; allocates nothing."""
+    shapes = jax.eval_shape(lambda: first_state(encoder, optimizer, seed=0))
+    return abstract_like(shapes, backend)
+
+
+def abstract_batch(
+    rows: Mapping[str, int], row_length: int, max_pairs: int, backend: Backend
+) -> Any:
+    """The shapes of the arrays that `put_batch` makes, for all processes.
+
+    Args:
+        rows: kind -> rows in the global batch.
+        row_length: tokens of a row.
+        max_pairs: pairs that a row has room for.
+        backend: where they are put.
+    """
+    fields = row_fields(row_length, max_pairs)
+    shapes = {
+        kind: {
+            name: jax.ShapeDtypeStruct((count, *field.shape), field.dtype)
+            for name, field in fields.items()
+        }
+        for kind, count in rows.items()
+    }
+    return backend.batch_like(shapes)
+
+
+def needed_flops(
+    losses: Mapping[str, LossWeight],
+    encoder: EncoderConfig,
+    spans: Mapping[str, np.ndarray],
+    *,
+    row_length: int,
+    masking_rate: float,
+) -> int:
+    """The arithmetic that a step needs, see `model/flops.py`.
+
+    Args:
+        losses: those that are used.
+        encoder: its sizes.
+        spans: kind -> span lengths [B, N, 2] of the batch.
+        row_length: tokens of a row.
+        masking_rate: share of the tokens to predict.
+    """
+    total = 0
+    if MASKED_LM in losses:
+        total += sum(
+            flops.masked_lm(
+                encoder, of_kind, row_length=row_length, masking_rate=masking_rate
+            )
+            for of_kind in spans.values()
+        )
+    if "pair" in spans:
+        total += flops.directed(
+            encoder,
+            spans["pair"],
+            sentences=SENTENCES in losses,
+            words=WORDS in losses,
+        )
+    return total

@@ -1,0 +1,34 @@
+"""How a command ends that is asked to stop while it is still being imported.
+
+Imports nothing that takes time, so that it can stand before all that does.
+"""
+
+import os
+import signal
+from types import FrameType
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+def heeded() -> list[signal.Signals]:
+    """Returns the signals that stop a command; ignored ones stay so, as in nohup."""
+    return [n for n in STOPPING if signal.getsignal(n) is not signal.SIG_IGN]
+
+
+def sentence(number: int) -> str:
+    """Returns what a command says that signal `number` has stopped."""
+    return f"stopped by {signal.Signals(number).name}"
+
+
+def stop_at_once() -> None:
+    """Lets SIGTERM and SIGINT end the process, with a sentence and 128 + their number.
+
+    For the time before `command_line.run`, when there is nothing to put in order.
+    """
+    for number in heeded():
+        signal.signal(number, _leave)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    os.write(2, f"{sentence(number)}\n".encode())
+    os._exit(128 + number)

@@ -1,0 +1,61 @@
+"""A step compiled before it runs, and what it takes told."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from amber_jax.training import allocator
+from amber_jax.training.state import TrainState
+from amber_jax.training.step import Metrics, TrainStep
+from amber_jax.types import Array, Batch
+
+
+def compiled_ahead(
+    step: jax.stages.Wrapped,
+    *arguments: Any,
+    title: str,
+    note: Callable[[str], None],
+) -> jax.stages.Compiled:
+    """The step, compiled; tells how long that took, and the step's memory.
+
+    Args:
+        step: as `Backend.compile` returns it.
+        arguments: state, batch and key, or their shapes.
+        title: of the step, in what is told.
+        note: called with the sentences.
+    """
+    begin = time.perf_counter()
+    compiled = step.lower(*arguments).compile()
+    note(f"{title}: compiled in {time.perf_counter() - begin:.1f} s")
+    memory = compiled.memory_analysis()
+    if memory is not None:  # not every back end tells
+        note(
+            f"{title}: besides the state, a step takes "
+            f"{memory.temp_size_in_bytes:,} bytes per device"
+        )
+    allocator.give_back_unused()
+    return compiled
+
+
+def compiled_for_each_shape(
+    step: jax.stages.Wrapped, *, title: str, note: Callable[[str], None]
+) -> TrainStep:
+    """The step, compiled ahead for every number of rows that a batch has.
+
+    Arguments are as of `compiled_ahead`.
+    """
+    programs: dict[tuple[Any, ...], jax.stages.Compiled] = {}
+
+    def run(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
+        if shapes not in programs:
+            ids = [arrays["row_ids"] for arrays in batch.values()]
+            rows = sum(one.size // one.shape[-1] for one in ids)
+            programs[shapes] = compiled_ahead(
+                step, state, batch, key, title=f"{title}, {rows} rows", note=note
+            )
+        return programs[shapes](state, batch, key)
+
+    return run

@@ -1,0 +1,99 @@
+"""What every run does around its steps: find, check, restore, log, save, close."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from amber_jax.training.checkpoint import (
+    Checkpoint,
+    CheckpointWriter,
+    newest_checkpoint,
+    refuse_damaged,
+    restore_state,
+)
+from amber_jax.training.console import Console
+from amber_jax.training.log import Evaluated, RunLog
+from amber_jax.training.state import TrainState
+from amber_jax.training.workdir import CHECKPOINTS, begin_workdir
+
+
+class Session(NamedTuple):
+    """A run that has begun or goes on."""
+
+    state: TrainState  # after the steps that are done
+    log: RunLog
+    writer: CheckpointWriter
+
+    def save(self, state: TrainState, run_json: Mapping[str, Any]) -> None:
+        """Starts a checkpoint."""
+        self.log.save(self.writer, state, run_json)
+
+
+@contextlib.contextmanager
+def session(
+    workdir: Path,
+    *,
+    config: Mapping[str, Any],
+    num_steps: int,
+    check: Callable[[Checkpoint], None],
+    abstract_state: TrainState,
+    new_state: Callable[[], TrainState],
+    write_extras: Callable[[Path], None],
+    keep: int,
+    keep_too: Callable[[Evaluated], int | None] = lambda _: None,
+    tensorboard: bool,
+) -> Iterator[Session]:
+    """Gives the run of a folder: new, or as its newest whole checkpoint left it.
+
+    Nothing is written before the run is known to be the folder's. At the end of the
+    block the last checkpoint is complete.
+
+    Args:
+        workdir: the folder.
+        config: of the run, for config.json.
+        num_steps: of the whole run.
+        check: called with the folder's newest checkpoint; raises UserError if that is
+            of another run.
+        abstract_state: shapes, types and shardings of the state.
+        new_state: makes the first state, if there is no checkpoint.
+        write_extras: as of `CheckpointWriter`.
+        keep: how many of the newest checkpoints stay.
+        keep_too: evaluations so far -> a step whose checkpoint stays besides, or None.
+        tensorboard: whether to write event files.
+
+    Raises:
+        UserError: the folder holds another run, checkpoints of which none is whole, or
+            it cannot be written.
+    """
+    lead = jax.process_index() == 0
+    with contextlib.ExitStack() as stack:
+        stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
+        console = stack.enter_context(Console(num_steps, stream=stream))
+        found = newest_checkpoint(workdir / CHECKPOINTS, console.note)
+        if found is None:
+            refuse_damaged(workdir / CHECKPOINTS)
+            state = new_state()
+        else:
+            check(found)
+            console.note(f"resuming from {found.path}")
+            state = restore_state(found, abstract_state)
+        if lead:
+            begin_workdir(workdir, config)
+        log = RunLog(
+            workdir, console, int(state.step), lead=lead, tensorboard=tensorboard
+        )
+        writer = CheckpointWriter(
+            workdir / CHECKPOINTS,
+            keep=keep,
+            write_extras=write_extras,
+            keep_too=lambda: keep_too(log.evaluated),
+        )
+        try:
+            yield Session(state, log, writer)
+        finally:
+            writer.close()
+            log.close()

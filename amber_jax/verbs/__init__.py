@@ -1,0 +1,1 @@
+"""The verbs of the command `amber`: a module each, its flags and its `main`."""

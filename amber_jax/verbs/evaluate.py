@@ -1,0 +1,28 @@
+"""Scores a checkpoint: retrieval, word alignment, or the task it was fine-tuned on.
+
+amber evaluate --config=tatoeba.py --checkpoint=DIR --output=DIR
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from amber_jax.commands.command_line import require_keys
+from amber_jax.commands.config_flag import define_config
+
+_CONFIG = define_config("the evaluation")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
+_OUTPUT = flags.DEFINE_string("output", None, "folder for results.json")
+flags.mark_flags_as_required(["config", "checkpoint", "output"])
+
+
+def main(_: list[str]) -> None:
+    from amber_jax import config
+    from amber_jax.commands import evaluate
+    from amber_jax.report.terminal import results_as_text
+
+    settings = _CONFIG.value
+    require_keys(settings, ["task"])
+    require_keys(settings, config.evaluation_defaults(settings.task).keys())
+    results = evaluate.evaluate(settings, Path(_CHECKPOINT.value), Path(_OUTPUT.value))
+    print(results_as_text(results))

@@ -1,0 +1,25 @@
+"""Fine-tunes a checkpoint on English, tests it in every language; resumes if rerun.
+
+amber finetune --config=udpos.py --config.data=DIR \
+    --checkpoint=DIR --workdir=DIR
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from amber_jax.commands.command_line import require_keys
+from amber_jax.commands.config_flag import define_config
+
+_CONFIG = define_config("the task")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
+_WORKDIR = flags.DEFINE_string("workdir", None, "folder of the runs, one a seed")
+flags.mark_flags_as_required(["config", "checkpoint", "workdir"])
+
+
+def main(_: list[str]) -> None:
+    from amber_jax import config
+    from amber_jax.finetuning import run as finetune
+
+    require_keys(_CONFIG.value, config.finetuning("xnli").keys())
+    finetune.finetune(_CONFIG.value, Path(_CHECKPOINT.value), Path(_WORKDIR.value))

@@ -1,0 +1,57 @@
+"""Trains a SentencePiece vocabulary and writes it into a folder of its own.
+
+amber train_tokenizer --config=tokenizer.py --output=DIR
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from amber_jax.commands.command_line import require_keys
+from amber_jax.commands.config_flag import define_config
+
+if TYPE_CHECKING:
+    from amber_jax.corpora.vocabulary import Sample
+
+_CONFIG = define_config("text and size", "tokenizer.py")
+_OUTPUT = flags.DEFINE_string("output", None, "folder to write", required=True)
+
+
+def main(_: list[str]) -> None:
+    from amber_jax.corpora.sources import TextSource
+    from amber_jax.corpora.vocabulary import VOCABULARY_RANGES, sample_text
+    from amber_jax.ranges import problems, refuse
+    from amber_jax.tokenization import save_once, sentencepiece
+
+    config = _CONFIG.value
+    require_keys(config, ("files", "many_way", *VOCABULARY_RANGES))
+    refuse("config", problems(config, VOCABULARY_RANGES))
+    sample = sample_text(
+        [TextSource(language, Path(path)) for language, path in config.files],
+        [Path(path) for path in config.many_way],
+        sentences=config.sentences,
+        alpha=config.alpha,
+        seed=config.seed,
+        languages=config.languages,
+    )
+    tokenizer = sentencepiece.train(
+        sample.sentences,
+        vocab_size=config.vocab_size,
+        character_coverage=config.character_coverage,
+        byte_fallback=config.byte_fallback,
+    )
+    save_once(tokenizer, Path(_OUTPUT.value))
+    _print_sample(sample)
+    print(f"vocabulary   {tokenizer.vocab_size} pieces")
+    print(f"fingerprint  {tokenizer.fingerprint}")
+    print(f"written to   {_OUTPUT.value}")
+
+
+def _print_sample(sample: "Sample") -> None:
+    for language, count in sample.available.items():
+        print(f"{language:12} {sample.drawn[language]} of {count} sentences")
+    for reason, count in sample.rejects.items():
+        print(f"left out     {count} lines: {reason}")
+    for path in sample.empty:
+        print(f"empty        {path}")

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# What takes long, at most 45 minutes on two cores: the wheel in a fresh environment, and
+# conversions against PyTorch, transformers and sentence-transformers themselves.
+# In an environment of its own (3.5 GB). Arguments go to pytest.
+set -euo pipefail
+source "$(dirname "$0")/environment.sh" test,live .venv-long
+exec python -m pytest tests_long "$@"

@@ -1,0 +1,93 @@
+"""A run's folder: begun, gone on with, or refused before anything is written."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+import toy_objective
+
+from amber_jax.errors import UserError
+from amber_jax.training.optimizer import build_optimizer
+from amber_jax.training.parallel import abstract_like, build_backend, build_in_place
+from amber_jax.training.session import session
+from amber_jax.training.state import new_state
+
+
+def first_state():
+    optimizer = build_optimizer(
+        "sgd", beta1=0.9, beta2=0.9, epsilon=1e-6, weight_decay=0.0, clip_norm=0.0
+    )
+    return new_state(toy_objective.params(), optimizer)
+
+
+@pytest.fixture
+def begin():
+    """A function: the session of a folder, with `changes` of its arguments."""
+    backend = build_backend("jit", fsdp=False, num_devices=1)
+
+    def begin(workdir, **changes):
+        arguments = {
+            "config": {"seed": 0},
+            "num_steps": 9,
+            "check": lambda found: None,
+            "abstract_state": abstract_like(jax.eval_shape(first_state), backend),
+            "new_state": lambda: build_in_place(first_state, backend),
+            "write_extras": lambda path: None,
+            "keep": 2,
+            "tensorboard": False,
+        }
+        return session(workdir, **arguments | changes)
+
+    return begin
+
+
+def run_to(step, begun):
+    """Saves the session's state as that of `step`."""
+    begun.save(begun.state._replace(step=jnp.int32(step)), {"stage": "a"})
+
+
+def test_a_new_folder_has_a_new_state_and_an_old_one_its_last(begin, tmp_path, capsys):
+    with begin(tmp_path) as begun:
+        assert int(begun.state.step) == 0
+        run_to(3, begun)
+    assert (tmp_path / "config.json").is_file()
+    # The end of the block has waited for the checkpoint.
+    with begin(tmp_path) as begun:
+        assert int(begun.state.step) == 3
+        params = toy_objective.params()
+        assert (begun.state.params["kernel"] == params["kernel"]).all()
+    assert capsys.readouterr().out.count("resuming from") == 1
+
+
+def test_another_run_is_refused_before_anything_is_made(begin, tmp_path):
+    with begin(tmp_path) as begun:
+        run_to(3, begun)
+    (tmp_path / "config.json").unlink()
+
+    def refuse(found):
+        raise UserError(f"step {found.step} is of another run")
+
+    with (
+        pytest.raises(UserError, match="step 3 is of another run"),
+        begin(tmp_path, check=refuse, new_state=pytest.fail),
+    ):
+        pytest.fail("the session began")
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_checkpoints_of_which_none_is_whole_are_no_new_run(begin, tmp_path):
+    with begin(tmp_path) as begun:
+        run_to(3, begun)
+    (tmp_path / "checkpoints" / "3" / "run.json").write_text("{}")
+    with (
+        pytest.raises(UserError, match="none of its checkpoints can be used"),
+        begin(tmp_path, new_state=pytest.fail),
+    ):
+        pytest.fail("the session began")
+
+
+def test_what_ends_a_run_leaves_its_checkpoint_whole(begin, tmp_path):
+    with pytest.raises(ZeroDivisionError), begin(tmp_path) as begun:
+        run_to(5, begun)
+        raise ZeroDivisionError
+    with begin(tmp_path) as begun:
+        assert int(begun.state.step) == 5
