@@ -19,11 +19,11 @@ from benchmarks import packed_work, workload
 
 _RATE = 0.1
 _REPEATS = 20
-_HEADS, _WIDTH = 12, 64
+_HEADS = (12, 64)  # and their width
 # own, visited, warps, stages
-_FORWARD = ((64, 64, 4, 2), (64, 128, 4, 2), (128, 64, 8, 2), (128, 128, 8, 2))
-_BACKWARD = ((64, 32, 4, 2), (64, 64, 4, 3), (128, 32, 8, 2), (128, 64, 8, 1))
-_ONE_BLOCK = ((128, 32, 4, 2), (128, 64, 4, 2), (128, 128, 8, 1))  # of rows of 128
+_FORWARD = ((64, 64, 4, 2), (64, 64, 4, 3), (128, 64, 8, 2), (128, 128, 8, 2))
+_BACKWARD = ((64, 32, 4, 2), (64, 64, 4, 2), (64, 64, 4, 3), (128, 64, 8, 1))
+_ONE_BLOCK = ((128, 32, 8, 1), (128, 64, 8, 2), (128, 128, 8, 1))  # of rows of 128
 
 
 class _Rows(NamedTuple):
@@ -41,18 +41,21 @@ def differences(device: Any) -> list[dict[str, Any]]:
     That is of the result and of the gradients by query, key and value, relative to
     their norms, in bfloat16; the exact one is the written form's in float32.
     """
-    cases = ((128, False), (256, True), (512, False), (100, True))
+    cases = (
+        *((128, False, 64), (256, True, 64), (512, False, 64), (100, True, 64)),
+        *((128, True, 128), (256, False, 128)),
+    )
     if device.platform == "cpu":
-        cases = ((40, True),)
+        cases = ((40, True, 64),)
     with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
         return list(pool.map(lambda case: _difference(*case), cases))
 
 
-def _difference(length: int, directed: bool) -> dict[str, Any]:
+def _difference(length: int, directed: bool, width: int) -> dict[str, Any]:
     spans = np.zeros((4, 16, 2), np.int32)
     spans[0, 0], spans[1], spans[2, :3] = (length // 2, length // 3), (1, 1), (5, 6)
     mask_of = rows.directed_attention if directed else rows.full_attention
-    given = _rows(mask_of(rows.layout(jnp.asarray(spans), length)), heads=3)
+    given = _rows(mask_of(rows.layout(jnp.asarray(spans), length)), (3, width))
 
     def mixed_and_gradients(given: _Rows, form: str) -> list[jax.Array]:
         def attend(heads: jax.Array) -> jax.Array:
@@ -74,7 +77,8 @@ def _difference(length: int, directed: bool) -> dict[str, Any]:
         ]
         for form in ("written", "triton")
     }
-    return {"equality_of_rows": length, "directed": directed, **found}
+    case = {"equality_of_rows": length, "directed": directed, "width": width}
+    return case | found
 
 
 def cuts(device: Any) -> Iterator[dict[str, Any]]:
@@ -148,15 +152,15 @@ def _packed(count: int, length: int, lengths: str) -> _Rows:
     batch = packed_work.batches(size, 1, lengths=lengths, packed=True, seed=0)[0]
     spans = next(iter(batch.values()))["span_lengths"]
     place = rows.layout(jnp.asarray(spans), length)
-    return _rows(rows.full_attention(place), heads=_HEADS)
+    return _rows(rows.full_attention(place), _HEADS)
 
 
-def _rows(mask: rows.Mask, *, heads: int) -> _Rows:
+def _rows(mask: rows.Mask, heads: tuple[int, int]) -> _Rows:
     random = np.random.default_rng(0)
     shape = mask.pair_ids.shape
     return _Rows(
-        jnp.asarray(random.normal(size=(*shape, 3, heads, _WIDTH)), jnp.bfloat16),
+        jnp.asarray(random.normal(size=(*shape, 3, *heads)), jnp.bfloat16),
         mask,
         jnp.asarray(random.integers(0, 2**32, (shape[0], 2), np.uint32)),
-        jnp.asarray(random.normal(size=(*shape, heads, _WIDTH)), jnp.bfloat16),
+        jnp.asarray(random.normal(size=(*shape, *heads)), jnp.bfloat16),
     )

@@ -30,12 +30,16 @@ from amber_jax.types import Array
 
 def forward_blocks(length: int, width: int) -> Blocks:
     """Returns those of the forward pass over rows of `length`, heads of `width`."""
+    if 64 < length <= 128 and width <= 64:
+        return Blocks(128, 128, 8, 2)
     return Blocks(64, 64, 4, 3)
 
 
 def backward_blocks(length: int, width: int) -> Blocks:
     """Returns those of the backward pass; otherwise as `forward_blocks`."""
-    return Blocks(128, 64, 8, 2) if length <= 128 else Blocks(64, 64, 4, 2)
+    if length <= 128:
+        return Blocks(128, 64, 8, 1)
+    return Blocks(64, 64, 4, 3 if width <= 64 else 2)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
