@@ -16,7 +16,7 @@ import jax
 OPTIONS = {"gpu": {"xla_gpu_enable_command_buffer": ""}}
 """Compiler options of programs that are traced, by platform."""
 _PRODUCT = re.compile(r"nvjet|gemm|cutlass|cublas|xmma|splitK|dot", re.IGNORECASE)
-_FUSED_ATTENTION = re.compile(r"attention_(for|back)ward|fmha|flash|sdpa|cudnn")
+_FUSED_ATTENTION = re.compile(r"attention_(for|back)ward")
 _COPY = re.compile(r"memcpy|memset|copy", re.IGNORECASE)
 # Of an instruction's path; the first that matches.
 _PARTS = (

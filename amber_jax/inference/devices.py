@@ -33,7 +33,6 @@ def _suited_to(device: Any) -> Kernels:
         return Kernels(tall_gradients="turned")
     if device.platform == "tpu":
         return Kernels(attention="mosaic", heads="together")
-    # Triton's takes less time with dropout than cuDNN's, which has none to use.
     attention = "triton" if _capability(device) >= _OLDEST_CAPABILITY else "written"
     return Kernels(attention=attention, heads="together")
 

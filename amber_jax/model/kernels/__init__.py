@@ -7,7 +7,7 @@ suits a machine is decided in `inference/devices.py` and handed down as a value.
 import dataclasses
 
 FORMS = {
-    "attention": ("written", "cudnn", "triton", "mosaic"),
+    "attention": ("written", "triton", "mosaic"),
     "layers": ("side_by_side", "loop"),
     "heads": ("apart", "together"),
     "tall_gradients": ("straight", "turned"),
@@ -20,8 +20,7 @@ class Kernels:
     """The forms of an encoder's arithmetic; what is not said is plain."""
 
     attention: str = "written"
-    """Written out, or by a kernel for whatever it takes: cuDNN's, ours for Triton, or
-    Mosaic's."""
+    """Written out, or by a kernel for whatever it takes: ours for Triton, Mosaic's."""
     layers: str = "side_by_side"
     """In the compiled program: a layer after the other, or one that is run in a loop.
     A loop compiles faster and copies what it keeps for the backward pass."""

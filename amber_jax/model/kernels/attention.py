@@ -21,13 +21,12 @@ from amber_jax.types import Array
 
 _MASKED_SCORE = -1e9  # no real score comes near half of it
 _LEAST_TOTAL = 1e-30  # of a token that attends nothing; it gets zeros
-_FUSED_LENGTH, _FUSED_HEAD = 64, 8  # what cuDNN takes multiples of
-_LARGEST_HEAD = 128  # of cuDNN; Pallas takes multiples of it, too
 # In shorter rows attention is a few percent of the arithmetic, and its probabilities
 # fit; where the kernel begins to win was not measured.
 _LONG_ROW = 512  # tokens
 _TRITON_HEADS = (16, 32, 64, 128)
 _TPU_BLOCKS = (512, 256, 128)  # tokens, what Pallas' kernel can go by
+_TPU_HEAD = 128  # wider ones are multiples of it
 
 
 def attend(
@@ -40,9 +39,9 @@ def attend(
 ) -> Array:
     """Returns the values that each token attends, mixed, [B, L, H, K].
 
-    What a kernel does not take is written out: cuDNN takes 16-bit rows of round sizes,
-    and Pallas on a TPU long rows in which tokens see exactly their pair, both without
-    dropout; Triton takes 16-bit rows of any length with heads of round widths.
+    What a kernel does not take is written out: Triton takes 16-bit rows of any length
+    with heads of round widths, and Pallas on a TPU long rows in which tokens see
+    exactly their pair, without dropout.
 
     Args:
         stacked: [B, L, 3, H, K], of every token its query, its key, which it is
@@ -56,14 +55,10 @@ def attend(
         attend_fused = _on_every_device(_attend_by_triton, rate)
         return attend_fused(stacked, mask, seeds)
     query, key, value = _apart(stacked)
-    if not drops(seeds, rate):
-        if form == "mosaic" and not mask.directed and _mosaic_takes(query):
-            attend_pairs = _on_every_device(_attend_pairs)
-            return attend_pairs(query, key, value, mask.pair_ids)
-        if form == "cudnn" and _cudnn_takes(query):
-            return jax.nn.dot_product_attention(
-                query, key, value, mask=mask.dense()[:, None], implementation="cudnn"
-            )
+    whole_pairs = not mask.directed and not drops(seeds, rate)
+    if form == "mosaic" and whole_pairs and _mosaic_takes(query):
+        attend_pairs = _on_every_device(_attend_pairs)
+        return attend_pairs(query, key, value, mask.pair_ids)
     return _written(query, key, value, mask, seeds, rate, False)[0]
 
 
@@ -181,7 +176,7 @@ def _dropped(x: Array, seeds: Array | None, rate: float) -> Array:
 def _mosaic_takes(query: Array) -> bool:
     _, length, _, head = query.shape
     fits = length >= _LONG_ROW and not length % min(_TPU_BLOCKS)
-    return fits and (head <= _LARGEST_HEAD or not head % _LARGEST_HEAD)
+    return fits and (head <= _TPU_HEAD or not head % _TPU_HEAD)
 
 
 def _attend_pairs(query: Array, key: Array, value: Array, pair_ids: Array) -> Array:
@@ -224,14 +219,10 @@ def _on_every_device(
     return jax.shard_map(run, in_specs=rows, out_specs=rows, check_vma=False)
 
 
-def _cudnn_takes(query: Array) -> bool:
-    _, length, _, head = query.shape
-    fits = not length % _FUSED_LENGTH and not head % _FUSED_HEAD
-    return _narrow(query) and fits and head <= _LARGEST_HEAD
-
-
 def _triton_takes(stacked: Array) -> bool:
-    return _narrow(stacked) and stacked.shape[-1] in _TRITON_HEADS
+    """Returns whether it is of 16 bits, for which matrix units are, and of a width."""
+    narrow = stacked.dtype in (jnp.bfloat16, jnp.float16)
+    return narrow and stacked.shape[-1] in _TRITON_HEADS
 
 
 def _attend_by_triton(
@@ -241,8 +232,3 @@ def _attend_by_triton(
     from amber_jax.model.kernels import triton
 
     return triton.attend(stacked, mask, seeds, rate)
-
-
-def _narrow(x: Array) -> bool:
-    """Returns whether it is of 16 bits, for which matrix units are."""
-    return x.dtype in (jnp.bfloat16, jnp.float16)

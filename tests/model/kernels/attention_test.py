@@ -132,50 +132,6 @@ def attend(three, mask, *, form, seeds=None):
     return attention.attend(stacked(three), mask, seeds=seeds, rate=RATE, form=form)
 
 
-@pytest.fixture
-def handed_to_cudnn(monkeypatch):
-    """Calls that would go to the fused kernel of a GPU; XLA's stands in for it."""
-    calls = []
-    plain = jax.nn.dot_product_attention
-
-    def stand_in(*args, implementation, **options):
-        calls.append(implementation)
-        return plain(*args, implementation="xla", **options)
-
-    monkeypatch.setattr(jax.nn, "dot_product_attention", stand_in)
-    return calls
-
-
-@pytest.mark.parametrize("directed", [False, True])
-def test_sixteen_bit_rows_go_to_cudnn(handed_to_cudnn, directed):
-    mask = masks_of(64, directed=directed)
-    narrow = heads_of(mask, heads=2, width=8, dtype=jnp.bfloat16)
-    fused = attend(narrow, mask, form="cudnn")
-    assert handed_to_cudnn == ["cudnn"]
-    real = np.asarray(mask.dense().any(-1))
-    np.testing.assert_allclose(
-        fused.astype(jnp.float32)[real],
-        attend(narrow, mask, form="written").astype(jnp.float32)[real],
-        atol=0.03,
-    )
-
-
-@pytest.mark.parametrize(
-    "change", ["float32", "a short row", "a wide head", "dropout", "written"]
-)
-def test_what_cudnn_does_not_take_is_written_out(handed_to_cudnn, change):
-    mask = masks_of(60 if change == "a short row" else 64, directed=False)
-    three = heads_of(
-        mask,
-        heads=1,
-        width=136 if change == "a wide head" else 8,
-        dtype=jnp.float32 if change == "float32" else jnp.bfloat16,
-    )
-    seeds = SEEDS if change == "dropout" else None
-    attend(three, mask, form="written" if change == "written" else "cudnn", seeds=seeds)
-    assert handed_to_cudnn == []
-
-
 def rows_of_pairs(length):
     """Query, key and value of 4 rows, and the pairs in them."""
     rng = np.random.default_rng(1)
