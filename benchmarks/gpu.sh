@@ -1,25 +1,27 @@
 #!/usr/bin/env bash
-# Every figure that wants a GPU, in one call of under ten minutes on an H200.
+# Every figure that wants a GPU, in one call of under eight minutes on an H100.
 #
-#   benchmarks/gpu.sh PEER_PYTHON
-#   DEVICE=cpu SIZE=tiny ROWS=8 SHRINK=64 STEPS=2 benchmarks/gpu.sh PEER_PYTHON    # in miniature
+#   benchmarks/gpu.sh [PEER_PYTHON] [flags of benchmarks.gpu_step]
+#   SMALL=1 benchmarks/gpu.sh                    # in miniature, on a CPU
 #
 # The python on the PATH runs ours, PEER_PYTHON is one with torch and transformers.
 set -uo pipefail
-peer=$(realpath -s "$1")
+peer=""
+if [ $# -gt 0 ] && [[ $1 != --* ]]; then
+  peer=$(realpath -s "$1")
+  shift
+fi
 cd "$(dirname "$0")/.."
-device=${DEVICE:-gpu} size=${SIZE:-base} rows=${ROWS:-256} steps=${STEPS:-12}
-compare() {
-  python -m benchmarks.compare --device="$device" --size="$size" --rows="$rows" \
-    --steps="$steps" --warmup=3 --rounds=1 "$@"
-}
-echo "masked_lm, full rows of 128, against the reference library"
+step=() search=()
+if [ -n "${SMALL:-}" ]; then
+  export JAX_PLATFORMS=cpu
+  step=(--size=tiny --shrink=128 --steps=2)
+  search=(--queries=20 --candidates=500 --width=16)
+fi
+# The peer has its own share of the memory.
+export XLA_PYTHON_CLIENT_MEM_FRACTION=${XLA_PYTHON_CLIENT_MEM_FRACTION:-.7}
 failed=0
-compare --work=full --peer_python="$peer" || failed=1
-echo "all losses against masked_lm alone, packed pairs"
-compare --work=losses || failed=1
-echo "every work, and each form of the step exchanged in turn"
-python -m benchmarks.gpu_step --size="$size" --shrink="${SHRINK:-1}" --steps="$steps" || failed=1
+python -m benchmarks.gpu_step --peer_python="$peer" "${step[@]}" "$@" || failed=1
 echo "exact nearest neighbors"
-python -m benchmarks.retrieval --noone_core || failed=1
+python -m benchmarks.retrieval --noone_core "${search[@]}" || failed=1
 exit $failed

@@ -1,37 +1,58 @@
-"""Our step on one accelerator, and each form of it exchanged in turn.
+"""All that is measured on one accelerator, section by section.
 
-    python -m benchmarks.gpu_step
-    python -m benchmarks.gpu_step --size=tiny --shrink=32 --steps=2     # in miniature
+    python -m benchmarks.gpu_step --peer_python=PEER/bin/python
+    python -m benchmarks.gpu_step --size=tiny --shrink=64 --steps=2     # in miniature
 
-Needs jax, flax, optax, chex, orbax and numpy: no TensorFlow, no library of configs. All
-programs are compiled first, side by side, and then run one after the other. One line
-of JSON each: the matrix rate, every step with its MFU, memory and compile time, and how
-far the forms of attention are from the written one, gradients included.
+Needs jax, flax, optax, chex, orbax and numpy: no TensorFlow, no library of configs.
+One line of JSON for every figure, as soon as it is there, in this order:
+
+    works     masked_lm on rows of 128 and of 512, all losses: MFU, memory, compiling
+    peer      the reference library's step, compiled, on the first work
+    kernels   where the works' time goes, by class and by name
+    equality  the attention kernel beside the written form, gradients included
+    changes   the first work with each form of the step exchanged in turn
+    resume    whether a run that was resumed has the same bits, and what that costs
+    blocks    the attention kernel cut in other ways
+
+Programs are compiled side by side, and none runs while another is compiled. They are
+compiled without command buffers, which would hide the kernels from a trace.
 """
 
 import concurrent.futures
 import dataclasses
+import importlib.metadata
 import json
+import platform
 import statistics
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import app, flags
 
 from amber_jax.inference.devices import suited_to
 from amber_jax.losses import LOSSES
-from amber_jax.model import rows
-from amber_jax.model.kernels import FORMS, attention
-from benchmarks import own_step, workload
+from amber_jax.model.kernels import FORMS
+from benchmarks import (
+    gpu_attention,
+    gpu_peer,
+    gpu_resume,
+    kernel_times,
+    own_step,
+    workload,
+)
 
+SECTIONS = ("works", "peer", "kernels", "equality", "changes", "resume", "blocks")
 _SIZE = flags.DEFINE_enum("size", "base", [*workload.SIZES], "of the model")
 _SHRINK = flags.DEFINE_integer("shrink", 1, "rows are divided by this", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 10, "timed ones", lower_bound=1)
+_SECTIONS = flags.DEFINE_list("sections", list(SECTIONS), "what is measured")
+_PEER = flags.DEFINE_string("peer_python", "", "with torch; empty: no peer")
+_PEER_LIMIT = flags.DEFINE_float("peer_limit_s", 150.0, "until the peer is compiled")
 _WARMUP = 2
-_MATRIX_WIDTH = 8192  # on an accelerator
+_LONGEST = 10  # kernels
+_DISTRIBUTIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 class Work(NamedTuple):
@@ -43,37 +64,50 @@ class Work(NamedTuple):
     losses: tuple[str, ...]
 
 
-_WORK = {
+_WORKS = {
     "masked_lm 256 x 128": Work("full", 256, 128, LOSSES[:1]),
-    "masked_lm 64 x 512": Work("full", 64, 512, LOSSES[:1]),
     "all losses 128 x 256": Work("pairs", 128, 256, LOSSES),
+    "masked_lm 64 x 512": Work("full", 64, 512, LOSSES[:1]),
 }
 
 
-def programs(device: Any) -> dict[str, own_step.Settings]:
-    """Returns the steps that are run, by name: the works, then changes of the first."""
-    found = {name: _settings(one) for name, one in _WORK.items()}
-    first_name, first = next(iter(found.items()))
-    found[f"{first_name}, no dropout"] = dataclasses.replace(first, dropout=0.0)
+class Program(NamedTuple):
+    """A step that is to be compiled."""
+
+    run: own_step.Settings
+    options: Mapping[str, Any] = {}  # of the compiler, besides those of all
+
+
+def works() -> dict[str, Program]:
+    """Returns the steps that are aimed at, the shortest first."""
+    return {name: Program(_settings(work)) for name, work in _WORKS.items()}
+
+
+def changes(device: Any) -> dict[str, Program]:
+    """Returns the first work with something exchanged, by what that is."""
+    first = next(iter(works().values())).run
+    found = {"no dropout": Program(dataclasses.replace(first, dropout=0.0))}
     suited = dataclasses.asdict(suited_to(device))
-    for field, forms in FORMS.items():
-        for form in forms if field != "attention" else ():
-            if form != suited[field]:
-                other = dataclasses.replace(first, kernels=(f"{field}={form}",))
-                found[f"{first_name}, {field} {form}"] = other
-    if suited["attention"] != "written":  # kernels take what is not dropped from
-        found[f"{first_name}, no dropout, attention written"] = dataclasses.replace(
-            first, dropout=0.0, kernels=("attention=written",)
+    for field in ("attention", "heads", "layers"):
+        plain = {"layers": "loop"}.get(field, FORMS[field][0])
+        if plain != suited[field]:
+            found[f"{field} {plain}"] = _with(first, f"{field}={plain}")
+    if device.platform == "gpu":
+        found["products tried in Triton"] = Program(
+            first, {"xla_gpu_enable_triton_gemm": True}
         )
     return found
+
+
+def _with(run: own_step.Settings, form: str) -> Program:
+    return Program(dataclasses.replace(run, kernels=(form,)))
 
 
 def _settings(work: Work) -> own_step.Settings:
     wide = jax.devices()[0].platform == "cpu"
     count = max(1, work.rows // _SHRINK.value)
-    size = workload.sized(_SIZE.value, row_length=work.row_length, rows=count)
     return own_step.Settings(
-        size=size,
+        size=workload.sized(_SIZE.value, row_length=work.row_length, rows=count),
         lengths=work.lengths,
         packed=True,
         losses=work.losses,
@@ -88,9 +122,46 @@ def _settings(work: Work) -> own_step.Settings:
     )
 
 
-def _timed(prepared: own_step.Prepared, run: own_step.Settings) -> dict[str, Any]:
-    """Returns milliseconds of a step, steps timed together, and the last loss."""
-    state = prepared.state
+class Compiled(NamedTuple):
+    """A step that is ready to run."""
+
+    program: Program
+    prepared: own_step.Prepared
+    seconds: float  # that compiling took
+
+
+class Compiler:
+    """Compiles programs side by side."""
+
+    def __init__(self, device: Any) -> None:
+        """Takes as many at once as the machine stands."""
+        threads = 2 if device.platform == "cpu" else 8
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads)
+        self._options = kernel_times.OPTIONS.get(device.platform, {})
+
+    def start(self, programs: Mapping[str, Program]) -> dict[str, Any]:
+        """Returns futures of `Compiled`, by name."""
+        return {
+            name: self._pool.submit(self._compile, one)
+            for name, one in programs.items()
+        }
+
+    def _compile(self, program: Program) -> Compiled:
+        begin = time.perf_counter()
+        options = {**self._options, **program.options}
+        prepared = own_step.prepare(program.run, options)
+        return Compiled(program, prepared, round(time.perf_counter() - begin, 1))
+
+
+def say(**figures: Any) -> None:
+    """Prints a line."""
+    print(json.dumps(figures), flush=True)
+
+
+def measure(step: Compiled, rate: float) -> dict[str, Any]:
+    """Returns what a line tells of a step; `rate` is the chip's FLOP/s."""
+    run, prepared = step.program.run, step.prepared
+    state = jax.tree.map(lambda x: x.copy(), prepared.state)
     batches = [prepared.put_batch(one) for one in prepared.batches]
     for batch in batches[: run.warmup]:
         state, metrics = prepared.step(state, batch, prepared.key)
@@ -103,71 +174,86 @@ def _timed(prepared: own_step.Prepared, run: own_step.Settings) -> dict[str, Any
     spans = [one["span_lengths"] for b in prepared.batches for one in b.values()]
     tokens = statistics.mean(int(one.sum()) for one in spans[run.warmup :])
     needed = statistics.mean(own_step.needed_flops(run, s) for s in spans[run.warmup :])
+    memory = prepared.step.memory_analysis()
     return {
         "ms": round(1e3 * seconds, 2),
+        "mfu": round(needed / seconds / rate, 4),
         "tokens_per_s": round(tokens / seconds),
-        "flops_per_s": needed / seconds,
-        "temporaries_mb": prepared.step.memory_analysis().temp_size_in_bytes // 2**20,
+        "temporaries_mb": memory.temp_size_in_bytes // 2**20,
+        "arguments_mb": memory.argument_size_in_bytes // 2**20,
+        "compile_s": step.seconds,
         "loss": round(loss, 4),
     }
 
 
-def _compiled(run: own_step.Settings) -> tuple[own_step.Prepared, float]:
-    begin = time.perf_counter()
-    prepared = own_step.prepare(run)
-    return prepared, round(time.perf_counter() - begin, 1)
+def show_kernels(name: str, prepared: own_step.Prepared) -> None:
+    """Prints where the time of one step goes; takes its state."""
+    batch = prepared.put_batch(prepared.batches[0])
+    state, _ = prepared.step(prepared.state, batch, prepared.key)
+
+    def once() -> None:
+        _, metrics = prepared.step(state, batch, prepared.key)
+        float(metrics["loss"])
+
+    found = kernel_times.traced(once)
+    parts = kernel_times.parts(prepared.step.as_text())
+    total = sum(kernel.seconds for kernel in found)
+    runs = sum(kernel.runs for kernel in found)
+    say(kernels_of=name, ms=round(1e3 * total, 2), runs=runs)
+    for kind, ms in kernel_times.by_class(found, parts).items():
+        print(f"  {ms:9.3f} ms          {kind}")
+    for row in kernel_times.longest(found, parts, _LONGEST):
+        shown = f"{row['ms']:9.3f} ms x {row['runs']:4d}   {row['part']:14s}"
+        print(f"  {shown} {row['kernel']}", flush=True)
 
 
-def differences(device: Any) -> dict[str, float]:
-    """Returns how far cuDNN's result and gradients are from the written form's.
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS}
 
-    Relative to their norm, in bfloat16, of rows of one and of sixteen pairs; {} where
-    the device has no such kernel.
-    """
-    if suited_to(device).attention != "cudnn":
-        return {}
-    random = np.random.default_rng(0)
-    spans = np.zeros((4, 16, 2), np.int32)
-    spans[0, 0], spans[1], spans[2, :3] = (70, 50), (4, 4), (9, 12)
-    found = {}
-    for directed in (False, True):
-        mask_of = rows.directed_attention if directed else rows.full_attention
-        mask = mask_of(rows.layout(jnp.asarray(spans), 128))
-        three = jnp.asarray(random.normal(size=(3, 4, 128, 12, 64)), jnp.bfloat16)
-        attends = mask.dense().any(-1)[..., None, None]
 
-        def number(three: jax.Array, form: str, mask=mask, attends=attends) -> Any:
-            mixed = attention.attend(*three, mask, seeds=None, rate=0.0, form=form)
-            return (jnp.sin(mixed.astype(jnp.float32)) * attends).sum()
-
-        written, kernel = (
-            jax.jit(jax.grad(number), static_argnums=1)(three, form).astype(jnp.float32)
-            for form in ("written", "cudnn")
-        )
-        name = "directed" if directed else "whole pair"
-        distance = jnp.linalg.norm(kernel - written) / jnp.linalg.norm(written)
-        found[name] = round(float(distance), 5)
-    return found
+def _over(compiled: Mapping[str, Any]) -> Any:
+    """Yields every name with its step when all are compiled, and keeps none."""
+    concurrent.futures.wait(compiled.values())
+    for name in list(compiled):
+        yield name, compiled.pop(name).result()
 
 
 def main(_: list[str]) -> None:
+    wanted = set(_SECTIONS.value)
     device = jax.devices()[0]
     on_cpu = device.platform == "cpu"
-    dtype, width = ("float32", 512) if on_cpu else ("bfloat16", _MATRIX_WIDTH)
+    dtype, width = ("float32", 512) if on_cpu else ("bfloat16", 8192)
+    say(device=device.device_kind, **_versions())
     rate = own_step.matrix_rate(dtype, width=width)
-    print(json.dumps({"device": device.device_kind, "jax": jax.__version__}))
-    print(json.dumps({"matrix_tflops": round(rate / 1e12, 3), "of": dtype}))
-    runs = programs(device)
-    with concurrent.futures.ThreadPoolExecutor(2 if on_cpu else len(runs)) as pool:
-        futures = {name: pool.submit(_compiled, run) for name, run in runs.items()}
-        for name, run in runs.items():  # none runs while another is compiled
-            concurrent.futures.wait(futures.values())
-            prepared, seconds = futures.pop(name).result()
-            measured = _timed(prepared, run)
-            mfu = round(measured.pop("flops_per_s") / rate, 4)
-            compiled = {"mfu": mfu, "compile_s": seconds}
-            print(json.dumps({"work": name, **measured, **compiled}), flush=True)
-    print(json.dumps({"cudnn_from_written": differences(device)}))
+    say(matrix_tflops=round(rate / 1e12, 3), of=dtype)
+    compiler, begin = Compiler(device), time.monotonic()
+    first = compiler.start(works() if wanted & {"works", "kernels"} else {})
+    peer = None
+    if "peer" in wanted and _PEER.value:
+        size = next(iter(works().values())).run.size
+        peer = gpu_peer.start(_PEER.value, _SIZE.value, size, _STEPS.value, device)
+    concurrent.futures.wait(first.values())
+    if peer is not None:
+        say(peer=gpu_peer.measure(peer, begin + _PEER_LIMIT.value))
+    for name, step in _over(first):
+        say(work=name, **measure(step, rate))
+        if "kernels" in wanted:
+            show_kernels(name, step.prepared)
+    if "equality" in wanted:
+        for line in gpu_attention.differences(device):
+            say(**line)
+    exchanged = changes(device) if "changes" in wanted else {}
+    if "resume" in wanted:
+        options = {} if on_cpu else {"xla_gpu_deterministic_ops": True}
+        exchanged[gpu_resume.NAME] = Program(next(iter(works().values())).run, options)
+    for name, step in _over(compiler.start(exchanged)):
+        say(change=name, **measure(step, rate))
+        if name == gpu_resume.NAME:
+            say(resumed_has_the_same_bits=gpu_resume.same_bits(step.prepared))
+    if "blocks" in wanted:
+        for line in gpu_attention.cuts(device):
+            say(**line)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -86,8 +86,14 @@ class Prepared(NamedTuple):
     num_devices: int
 
 
-def prepare(run: Settings) -> Prepared:
+def prepare(
+    run: Settings, compiler_options: Mapping[str, Any] | None = None
+) -> Prepared:
     """Returns everything up to the first step, which is a stage of pretraining's.
+
+    Args:
+        run: what is run.
+        compiler_options: of XLA, besides those that it has from the environment.
 
     Raises:
         UserError: the settings do not go together.
@@ -115,7 +121,8 @@ def prepare(run: Settings) -> Prepared:
         optimizer=optimizer,
         seed=run.seed,
     )
-    compiled = step.lower(state, backend.put_batch(batches[0]), key).compile()
+    lowered = step.lower(state, backend.put_batch(batches[0]), key)
+    compiled = lowered.compile(compiler_options)
     allocator.give_back_unused()
     put_batch, devices = backend.put_batch, backend.num_devices
     return Prepared(compiled, state, batches, put_batch, key, devices)

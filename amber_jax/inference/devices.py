@@ -7,7 +7,7 @@ from typing import Any
 from amber_jax.errors import UserError
 from amber_jax.model.kernels import FORMS, Kernels
 
-_OLDEST_CAPABILITY = 8.0  # Ampere's, of cuDNN's attention
+_OLDEST_CAPABILITY = 8.0  # Ampere's, the first with bfloat16
 
 
 def suited_to(device: Any, wanted: Mapping[str, str] | None = None) -> Kernels:
@@ -33,7 +33,7 @@ def _suited_to(device: Any) -> Kernels:
         return Kernels(tall_gradients="turned", scores="striped")
     if device.platform == "tpu":
         return Kernels(attention="mosaic", heads="together")
-    attention = "cudnn" if _capability(device) >= _OLDEST_CAPABILITY else "written"
+    attention = "triton" if _capability(device) >= _OLDEST_CAPABILITY else "written"
     return Kernels(attention=attention, heads="together")
 
 

@@ -1,6 +1,7 @@
 """GELU and LayerNorm, whose backward passes keep their inputs alone."""
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -30,7 +31,20 @@ def gelu(x: Array) -> Array:
 
     Source: Hendrycks and Gimpel 2016, arXiv 1606.08415; exact, as BERT has it.
     """
-    return nn.gelu(x, approximate=False)
+    wide = x.astype(jnp.float32)
+    return (wide * _share_below(wide, x.dtype)).astype(x.dtype)
+
+
+def _share_below(wide: Array, dtype: Any) -> Array:
+    """Returns the normal distribution's share below `wide`, float32.
+
+    Close to 0 `erfc` alone is right to the last digit, which 16 bits do not show. It
+    takes four times as many operations as `erf`: a GPU has not so many while it reads
+    and writes a number.
+    """
+    if dtype.itemsize > 2:
+        return 0.5 * jax.lax.erfc(-wide * _SQRT_HALF)
+    return 0.5 + 0.5 * jax.lax.erf(wide * _SQRT_HALF)
 
 
 def _gelu_forward(x: Array) -> tuple[Array, Array]:
@@ -39,7 +53,7 @@ def _gelu_forward(x: Array) -> tuple[Array, Array]:
 
 def _gelu_backward(x: Array, grad: Array) -> tuple[Array]:
     wide = once_there(x, grad).astype(jnp.float32)
-    below = 0.5 * jax.lax.erfc(-wide * _SQRT_HALF)
+    below = _share_below(wide, x.dtype)
     density = _DENSITY_AT_ZERO * jnp.exp(-0.5 * wide * wide)
     return (((below + wide * density) * grad).astype(grad.dtype),)
 

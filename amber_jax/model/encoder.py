@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from amber_jax.model.activation import LayerNorm, gelu
 from amber_jax.model.kernels import Kernels
-from amber_jax.model.kernels.attention import attend, attend_with_probs, split_heads
+from amber_jax.model.kernels.attention import attend, attend_with_probs
 from amber_jax.model.kernels.dropout import derived, drop
 from amber_jax.model.kernels.products import Dense, side_by_side
 from amber_jax.model.rows import Mask
@@ -118,28 +118,26 @@ class SelfAttention(nn.Module):
         Arguments are those of `Layer.__call__`.
         """
         form = self.config.kernels.attention
-        # 3 x [B, L, H, K] -> [B, L, H, K] -> [B, L, D]
-        context = attend(*self._heads(x), mask, **self._dropout(seeds), form=form)
+        # [B, L, 3, H, K] -> [B, L, H, K] -> [B, L, D]
+        context = attend(self._heads(x), mask, **self._dropout(seeds), form=form)
         return context.reshape(x.shape)
 
     def context_with_probs(
         self, x: Array, mask: Mask, seeds: Array | None
     ) -> tuple[Array, Array]:
         """The same, and the probabilities before dropout, [B, H, L, L]."""
-        heads, dropout = self._heads(x), self._dropout(seeds)
-        context, probs = attend_with_probs(*heads, mask, **dropout)
+        context, probs = attend_with_probs(self._heads(x), mask, **self._dropout(seeds))
         return context.reshape(x.shape), probs
 
-    def _heads(self, x: Array) -> tuple[Array, Array, Array]:
-        """Queries, keys and values: [B, L, D] -> 3 x [B, L, H, K]."""
+    def _heads(self, x: Array) -> Array:
+        """Queries, keys and values: [B, L, D] -> [B, L, 3, H, K]."""
         projections = self.query, self.key, self.value
         if self.config.kernels.heads == "together":
-            joined = side_by_side(projections, x)  # [B, L, D] -> [B, L, 3 D]
-            projected = jnp.split(joined, len(projections), axis=-1)
+            parts = side_by_side(projections, x)
         else:
-            projected = [projection(x) for projection in projections]
-        query, key, value = (split_heads(y, self.config.num_heads) for y in projected)
-        return query, key, value
+            parts = jnp.stack([projection(x) for projection in projections], axis=-2)
+        heads = self.config.num_heads
+        return parts.reshape(*x.shape[:-1], len(projections), heads, -1)
 
     def _dropout(self, seeds: Array | None) -> dict[str, Any]:
         rate = self.config.attention_dropout

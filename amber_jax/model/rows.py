@@ -106,16 +106,26 @@ class Mask:
 
     def dense(self) -> Array:
         """Whether query token q may attend key token s, [B, L, L] bool."""
-        pair_ids = self.pair_ids
-        same = pair_ids[:, :, None] == pair_ids[:, None, :]
-        allowed = same & (pair_ids > 0)[:, None, :]
-        if not self.directed:
-            return allowed
-        # Side 0 stands before all of side 1: then side 1 attends what is before it.
-        first = self.sides == 0
-        position = jnp.where(first, 0, self.position_ids + 1)
-        before = position[:, None, :] < position[:, :, None]
-        return allowed & (first[:, None, :] | before)
+        query, key = (
+            jax.tree.map(lambda x, axis=axis: jnp.expand_dims(x, axis), self)
+            for axis in (2, 1)
+        )
+        return may_attend(query, key)
+
+
+def may_attend(query: Mask, key: Mask) -> Array:
+    """Whether a query token may attend a key token, bool.
+
+    The tokens' arrays are of any shapes that broadcast to each other.
+    """
+    allowed = (query.pair_ids == key.pair_ids) & (key.pair_ids > 0)
+    if not query.directed:
+        return allowed
+    # Side 0 stands before all of side 1: then side 1 attends what is before it.
+    query_position, key_position = (
+        jnp.where(token.sides == 0, 0, token.position_ids + 1) for token in (query, key)
+    )
+    return allowed & ((key.sides == 0) | (key_position < query_position))
 
 
 def full_attention(layout: Layout) -> Mask:

@@ -16,6 +16,10 @@ from amber_jax.reductions import AXIS
 from amber_jax.training.state import TrainState
 
 BACKENDS = ("pmap", "jit")
+# On GPUs XLA would try products in Triton, fused with the work before and behind them.
+# The libraries' win them all, but what was fused is then computed apart: no bias in the
+# product, and GELU once more for the backward pass. The trials are most of compiling.
+_COMPILER_OPTIONS = {"gpu": {"xla_gpu_enable_triton_gemm": False}}
 
 
 class Backend(NamedTuple):
@@ -130,6 +134,7 @@ def _jit_backend(mesh: Mesh, fsdp: bool) -> Backend:
             in_shardings=(shardings, rows, whole),
             out_shardings=(shardings, whole),
             donate_argnums=0,
+            compiler_options=_COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
         )
 
     def put_batch(batch: Any) -> Any:

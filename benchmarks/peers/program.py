@@ -19,6 +19,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--warmup", type=int, default=2, help="untimed ones")
     flags.add_argument("--seed", type=int, default=0)
     flags.add_argument("--wait_idle", action="store_true")
+    flags.add_argument(
+        "--hold", action="store_true", help="wait for a line before the timed steps"
+    )
     return flags
 
 
@@ -55,7 +58,7 @@ def run(
         versions: of what the program stands on, shown among its settings.
     """
     measured = timing.measure(
-        update,
+        _held(update, flags.warmup - 1) if flags.hold else update,
         warmup=flags.warmup,
         tokens=[batch.n_real for batch in batches],
         flops=[workload.training_flops(size, batch) for batch in batches],
@@ -69,3 +72,16 @@ def run(
         "real_share": round(real / positions, 4),
         **measured,
     }
+
+
+def _held(update: Callable[[int], float], last: int) -> Callable[[int], float]:
+    """Returns `update`, which after step `last` says so and waits for an answer."""
+
+    def run(step: int) -> float:
+        loss = update(step)
+        if step == last:
+            print("ready", flush=True)
+            input()
+        return loss
+
+    return run

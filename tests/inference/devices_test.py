@@ -22,7 +22,7 @@ from amber_jax.model.kernels import FORMS, Kernels
         ),
         (
             {"platform": "gpu", "compute_capability": "9.0"},
-            ("cudnn", "side_by_side", "together", "straight"),
+            ("triton", "side_by_side", "together", "straight"),
         ),
         (
             {"platform": "gpu", "compute_capability": "7.5"},

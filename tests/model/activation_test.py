@@ -30,6 +30,17 @@ def test_gelu_and_its_gradient_are_the_exact_ones():
     )
 
 
+def test_narrow_gelu_and_its_gradient_are_rounded_once():
+    x = jnp.linspace(-6, 6, 601).astype(jnp.bfloat16)
+    wide = x.astype(jnp.float32)
+    found, exact = (
+        (gelu(x), jax.vjp(gelu, x)[1](jnp.ones_like(x))[0]) for x in (x, wide)
+    )
+    for narrow, y in zip(found, exact, strict=True):
+        assert narrow.dtype == jnp.bfloat16
+        np.testing.assert_allclose(narrow.astype(jnp.float32), y, rtol=4e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(3, 7, 16), (5, 24)])
 def test_layer_norm_and_its_gradients_are_those_of_flax(shape):
     rng = np.random.default_rng(0)

@@ -7,7 +7,7 @@ ones suit a machine is decided in `inference/devices.py` and handed down as a va
 import dataclasses
 
 FORMS = {
-    "attention": ("written", "cudnn", "mosaic"),
+    "attention": ("written", "triton", "mosaic"),
     "layers": ("side_by_side", "loop"),
     "heads": ("apart", "together"),
     "tall_gradients": ("straight", "turned"),
@@ -21,7 +21,7 @@ class Kernels:
     """The forms of an encoder's arithmetic and of a search's; plain by default."""
 
     attention: str = "written"
-    """Written out, or by cuDNN or Pallas' Mosaic kernel where they support it."""
+    """Written out, or by a kernel for whatever it takes: ours for Triton, Mosaic's."""
     layers: str = "side_by_side"
     """In the compiled program: one layer after the other, or one that runs in a loop.
     A loop compiles faster and copies the residuals of the backward pass."""

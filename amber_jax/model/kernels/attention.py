@@ -21,23 +21,16 @@ from amber_jax.types import Array
 
 _MASKED_SCORE = -1e9  # no real score comes near half of it
 _LEAST_TOTAL = 1e-30  # of a token that attends nothing; it gets zeros
-_FUSED_LENGTH, _FUSED_HEAD = 64, 8  # cuDNN takes multiples of them
-_LARGEST_HEAD = 128  # of cuDNN; Pallas takes multiples of it, too
 # In shorter rows attention is a few percent of the arithmetic, and its probabilities
 # fit; where the kernel begins to win was not measured.
 _LONG_ROW = 512  # tokens
-_TPU_BLOCKS = (512, 256, 128)  # tokens, the blocks of Pallas' kernel
-
-
-def split_heads(x: Array, num_heads: int) -> Array:
-    """[..., D] -> [..., H, K]."""
-    return x.reshape(*x.shape[:-1], num_heads, -1)
+_TRITON_HEADS = (16, 32, 64, 128)
+_TPU_BLOCKS = (512, 256, 128)  # tokens, what Pallas' kernel can go by
+_TPU_HEAD = 128  # wider ones are multiples of it
 
 
 def attend(
-    query: Array,
-    key: Array,
-    value: Array,
+    stacked: Array,
     mask: Mask,
     *,
     seeds: Array | None,
@@ -46,33 +39,30 @@ def attend(
 ) -> Array:
     """The mean of the values that each token attends, [B, L, H, K].
 
-    Without dropout, cuDNN's kernel takes 16-bit rows of round sizes, and Pallas' long
-    rows in which tokens see exactly their pair. All else is written out.
+    What a kernel does not take is written out: Triton takes 16-bit rows of any length
+    with heads of round widths, and Pallas on a TPU long rows in which tokens see
+    exactly their pair, without dropout.
 
     Args:
-        query: [B, L, H, K], as are the next two.
-        key: of the attended tokens, as is the next.
-        value: what the mean is taken of.
+        stacked: [B, L, 3, H, K], every token's query, key and value.
         mask: who may attend whom; padding gets anything finite.
         seeds: [B, 2] uint32, of the dropout of probabilities; None for none.
         rate: of that dropout; probability.
         form: `Kernels.attention`.
     """
-    if not drops(seeds, rate):
-        if form == "mosaic" and not mask.directed and _mosaic_takes(query):
-            attend_pairs = _on_every_device(_attend_pairs)
-            return attend_pairs(query, key, value, mask.pair_ids)
-        if form == "cudnn" and _cudnn_takes(query):
-            return jax.nn.dot_product_attention(
-                query, key, value, mask=mask.dense()[:, None], implementation="cudnn"
-            )
+    if form == "triton" and _triton_takes(stacked):
+        attend_fused = _on_every_device(_attend_by_triton, rate)
+        return attend_fused(stacked, mask, seeds)
+    query, key, value = _apart(stacked)
+    whole_pairs = not mask.directed and not drops(seeds, rate)
+    if form == "mosaic" and whole_pairs and _mosaic_takes(query):
+        attend_pairs = _on_every_device(_attend_pairs)
+        return attend_pairs(query, key, value, mask.pair_ids)
     return _written(query, key, value, mask, seeds, rate, False)[0]
 
 
 def attend_with_probs(
-    query: Array,
-    key: Array,
-    value: Array,
+    stacked: Array,
     mask: Mask,
     *,
     seeds: Array | None,
@@ -83,7 +73,12 @@ def attend_with_probs(
     They are [B, H, L, L] in the activations' dtype, rows are queries. Arguments are as
     of `attend`; kernels do not hand out probabilities, so this is written out.
     """
-    return _written(query, key, value, mask, seeds, rate, True)
+    return _written(*_apart(stacked), mask, seeds, rate, True)
+
+
+def _apart(stacked: Array) -> list[Array]:
+    """Returns query, key and value, each [B, L, H, K]."""
+    return [jnp.squeeze(part, 2) for part in jnp.split(stacked, 3, axis=2)]
 
 
 class _Residuals(NamedTuple):
@@ -182,7 +177,7 @@ def _drop(x: Array, seeds: Array | None, rate: float) -> Array:
 def _mosaic_takes(query: Array) -> bool:
     _, length, _, head = query.shape
     fits = length >= _LONG_ROW and not length % min(_TPU_BLOCKS)
-    return fits and (head <= _LARGEST_HEAD or not head % _LARGEST_HEAD)
+    return fits and (head <= _TPU_HEAD or not head % _TPU_HEAD)
 
 
 def _attend_pairs(query: Array, key: Array, value: Array, pair_ids: Array) -> Array:
@@ -204,21 +199,37 @@ def _attend_pairs(query: Array, key: Array, value: Array, pair_ids: Array) -> Ar
     return context.swapaxes(1, 2)
 
 
-def _on_every_device(function: Callable[..., Array]) -> Callable[..., Array]:
-    """`function`, run by every device on its own rows.
+def _on_every_device(
+    function: Callable[..., Array], *settings: Any
+) -> Callable[..., Array]:
+    """`function` of arrays, run by every device on its own rows.
+
+    After the arrays it gets the settings.
 
     The compiler cannot divide a hand-written kernel. Under `jit` over several devices
     the step is traced with their mesh around it; under `pmap` there is nothing to do.
     """
+
+    def run(*arrays: Any) -> Array:
+        return function(*arrays, *settings)
+
     mesh = jax.sharding.get_abstract_mesh()
     if not mesh.auto_axes:
-        return function
+        return run
     rows = PartitionSpec(mesh.auto_axes)
-    return jax.shard_map(function, in_specs=rows, out_specs=rows, check_vma=False)
+    return jax.shard_map(run, in_specs=rows, out_specs=rows, check_vma=False)
 
 
-def _cudnn_takes(query: Array) -> bool:
-    _, length, _, head = query.shape
-    fits = not length % _FUSED_LENGTH and not head % _FUSED_HEAD
-    narrow = query.dtype in (jnp.bfloat16, jnp.float16)
-    return narrow and fits and head <= _LARGEST_HEAD
+def _triton_takes(stacked: Array) -> bool:
+    """Returns whether it is of 16 bits, for which matrix units are, and of a width."""
+    narrow = stacked.dtype in (jnp.bfloat16, jnp.float16)
+    return narrow and stacked.shape[-1] in _TRITON_HEADS
+
+
+def _attend_by_triton(
+    stacked: Array, mask: Mask, seeds: Array | None, rate: float
+) -> Array:
+    # Imported here, because that takes a quarter of a second of every start.
+    from amber_jax.model.kernels import triton
+
+    return triton.attend(stacked, mask, seeds, rate)

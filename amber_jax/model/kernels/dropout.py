@@ -49,17 +49,28 @@ def kept(seeds: Array, shape: tuple[int, ...], rate: float) -> Array:
         seeds: [B, 2] uint32.
         shape: of an array with rows first; a row has less than 2**32 elements.
         rate: probability of not staying, exact to one part in 65,536.
-
-    Source: Wellons, "Prospecting for Hash Functions", 2018, lowbias32, with the second
-    seed added before its last product.
     """
     ones = (1,) * (len(shape) - 1)
     first, second = (seeds[:, column].reshape(-1, *ones) for column in (0, 1))
     indices = jax.lax.iota(jnp.uint32, math.prod(shape[1:])).reshape(1, *shape[1:])
-    words = _once_mixed(indices ^ first)
+    return kept_at((first, second), indices, rate)
+
+
+def kept_at(seeds: tuple[Array, Array], indices: Array, rate: float) -> Array:
+    """Whether dropout keeps the elements at `indices` of their rows, bool.
+
+    Args:
+        seeds: both seeds of the rows, uint32, of shapes that broadcast to `indices`.
+        indices: uint32, of elements within their rows, counted in C order.
+        rate: as of `kept`.
+
+    Source: Wellons, "Prospecting for Hash Functions", 2018, lowbias32, with the second
+    seed added before its last product.
+    """
+    words = _once_mixed(indices ^ seeds[0])
     # The last step of lowbias32 changes the lower half alone, which is not read.
-    words = (words ^ second) * _SECOND_FACTOR
-    return words >= jnp.uint32(_dropped(rate) << 16)
+    words = (words ^ seeds[1]) * _SECOND_FACTOR
+    return words >= np.uint32(_dropped(rate) << 16)
 
 
 def scale_of_kept(rate: float) -> float:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from attended_rows import SEEDS, masks_of, stacked
 from jax.experimental.pallas import tpu as pltpu
 from jax.experimental.pallas.ops.tpu import flash_attention
 
@@ -14,33 +15,11 @@ from amber_jax.model.kernels import attention, dropout
 from amber_jax.training.parallel import build_backend
 
 RATE = 0.3
-# Spans of rows of one pair, of sixteen, of a lone text, of nothing, and of a mixture.
-SPANS = {
-    "one": [(20, 13)],
-    "sixteen": [(1, 1)] * 15 + [(2, 1)],
-    "lone": [(9, 0), (4, 0)],
-    "empty": [],
-    "mixed": [(3, 2), (5, 0), (4, 11)],
-}
-
-
-def masks_of(length, *, directed):
-    spans = np.zeros((len(SPANS), 16, 2), np.int32)
-    for row, pairs in enumerate(SPANS.values()):
-        spans[row, : len(pairs)] = np.reshape(pairs, (-1, 2))
-    place = rows.layout(spans, length)
-    mask_of = rows.directed_attention if directed else rows.full_attention
-    return mask_of(place)
 
 
 def heads_of(mask, *, heads, width, dtype=jnp.float32):
     shape = (3, *mask.pair_ids.shape, heads, width)
     return jnp.asarray(np.random.default_rng(0).normal(size=shape), dtype)
-
-
-SEEDS = jnp.asarray(
-    np.random.default_rng(1).integers(0, 2**32, (len(SPANS), 2), np.uint32)
-)
 
 
 def naive(query, key, value, mask, seeds, rate):
@@ -85,7 +64,7 @@ def test_the_written_form_and_its_gradients_are_the_naive_ones(
 
     def written(query, key, value):
         return attention.attend_with_probs(
-            query, key, value, mask, seeds=seeds, rate=rate
+            stacked((query, key, value)), mask, seeds=seeds, rate=rate
         )
 
     def plain(query, key, value):
@@ -97,7 +76,9 @@ def test_the_written_form_and_its_gradients_are_the_naive_ones(
         for f in (written, plain)
     )
     assert_close(found, expected, 1e-5)
-    alone = attention.attend(*three, mask, seeds=seeds, rate=rate, form="written")
+    alone = attention.attend(
+        stacked(three), mask, seeds=seeds, rate=rate, form="written"
+    )
     np.testing.assert_array_equal(alone, written(*three)[0])
 
 
@@ -109,7 +90,9 @@ def test_bfloat16_costs_its_own_rounding_and_no_more(directed):
 
     def gradients(three):
         def number(*three):
-            found = attention.attend_with_probs(*three, mask, seeds=SEEDS, rate=RATE)
+            found = attention.attend_with_probs(
+                stacked(three), mask, seeds=SEEDS, rate=RATE
+            )
             return number_of(found)
 
         return jax.jit(jax.grad(number, argnums=(0, 1, 2)))(*three)
@@ -127,7 +110,7 @@ def test_nothing_of_every_two_tokens_is_kept_for_the_backward_pass():
 
     def run(query, key, value):
         return attention.attend(
-            query, key, value, mask, seeds=SEEDS, rate=RATE, form="written"
+            stacked((query, key, value)), mask, seeds=SEEDS, rate=RATE, form="written"
         )
 
     _, pull = jax.vjp(run, *three)
@@ -137,58 +120,16 @@ def test_nothing_of_every_two_tokens_is_kept_for_the_backward_pass():
 def test_padding_attends_nothing_and_gets_zeros():
     mask = masks_of(40, directed=False)
     three = heads_of(mask, heads=1, width=8)
-    mixed, probs = attention.attend_with_probs(*three, mask, seeds=None, rate=0.0)
+    mixed, probs = attention.attend_with_probs(
+        stacked(three), mask, seeds=None, rate=0.0
+    )
     padding = np.asarray(mask.pair_ids == 0)
     assert padding.any() and (np.asarray(mixed)[padding] == 0).all()
     assert (np.asarray(probs).swapaxes(1, 2)[padding] == 0).all()
 
 
 def attend(three, mask, *, form, seeds=None):
-    return attention.attend(*three, mask, seeds=seeds, rate=RATE, form=form)
-
-
-@pytest.fixture
-def handed_to_cudnn(monkeypatch):
-    """Calls that would go to the fused kernel of a GPU; XLA's stands in for it."""
-    calls = []
-    plain = jax.nn.dot_product_attention
-
-    def stand_in(*args, implementation, **options):
-        calls.append(implementation)
-        return plain(*args, implementation="xla", **options)
-
-    monkeypatch.setattr(jax.nn, "dot_product_attention", stand_in)
-    return calls
-
-
-@pytest.mark.parametrize("directed", [False, True])
-def test_sixteen_bit_rows_go_to_cudnn(handed_to_cudnn, directed):
-    mask = masks_of(64, directed=directed)
-    narrow = heads_of(mask, heads=2, width=8, dtype=jnp.bfloat16)
-    fused = attend(narrow, mask, form="cudnn")
-    assert handed_to_cudnn == ["cudnn"]
-    real = np.asarray(mask.dense().any(-1))
-    np.testing.assert_allclose(
-        fused.astype(jnp.float32)[real],
-        attend(narrow, mask, form="written").astype(jnp.float32)[real],
-        atol=0.03,
-    )
-
-
-@pytest.mark.parametrize(
-    "change", ["float32", "a short row", "a wide head", "dropout", "written"]
-)
-def test_what_cudnn_does_not_take_is_written_out(handed_to_cudnn, change):
-    mask = masks_of(60 if change == "a short row" else 64, directed=False)
-    three = heads_of(
-        mask,
-        heads=1,
-        width=136 if change == "a wide head" else 8,
-        dtype=jnp.float32 if change == "float32" else jnp.bfloat16,
-    )
-    seeds = SEEDS if change == "dropout" else None
-    attend(three, mask, form="written" if change == "written" else "cudnn", seeds=seeds)
-    assert handed_to_cudnn == []
+    return attention.attend(stacked(three), mask, seeds=seeds, rate=RATE, form=form)
 
 
 def rows_of_pairs(length):

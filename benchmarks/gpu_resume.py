@@ -1,0 +1,48 @@
+"""Whether a run that is saved and resumed goes on with the same bits."""
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from amber_jax.training import checkpoint
+from benchmarks import own_step
+
+NAME = "deterministic operations"
+_STEPS = 2  # before saving, and after
+
+
+def same_bits(prepared: own_step.Prepared) -> bool:
+    """Returns whether the state is the same in every bit; takes the one that is there.
+
+    A checkpoint is written and read between two halves of a few steps, and the second
+    half is run with and without that.
+    """
+    batches = itertools.cycle(prepared.batches)
+
+    def half(state: object) -> object:
+        for batch in itertools.islice(batches, _STEPS):
+            state, _ = prepared.step(state, prepared.put_batch(batch), prepared.key)
+        return state
+
+    state = half(prepared.state)
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        writer = checkpoint.CheckpointWriter(
+            Path(folder), keep=1, write_extras=lambda _: None
+        )
+        writer.save(state, {})
+        writer.close()
+        found = checkpoint.find_checkpoint(Path(folder))
+        resumed = checkpoint.restore_state(found, abstract)
+    batches, again = itertools.tee(batches)
+    whole = jax.device_get(half(state).params)
+    batches = again
+    parts = jax.device_get(half(resumed).params)
+    return jax.tree.all(
+        jax.tree.map(lambda x, y: bool(np.array_equal(x, y)), whole, parts)
+    )

@@ -1,0 +1,34 @@
+"""Rows of every sort that attention meets, and seeds of their dropout."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from amber_jax.model import rows
+
+# Spans of rows of one pair, of sixteen, of a lone text, of nothing, and of a mixture.
+SPANS = {
+    "one": [(20, 13)],
+    "sixteen": [(1, 1)] * 15 + [(2, 1)],
+    "lone": [(9, 0), (4, 0)],
+    "empty": [],
+    "mixed": [(3, 2), (5, 0), (4, 11)],
+}
+
+
+def masks_of(length, *, directed):
+    spans = np.zeros((len(SPANS), 16, 2), np.int32)
+    for row, pairs in enumerate(SPANS.values()):
+        spans[row, : len(pairs)] = np.reshape(pairs, (-1, 2))
+    place = rows.layout(spans, length)
+    mask_of = rows.directed_attention if directed else rows.full_attention
+    return mask_of(place)
+
+
+def stacked(three):
+    """Query, key and value [3, B, L, H, K] as attention takes them."""
+    return jnp.stack(list(three), axis=2)
+
+
+SEEDS = jnp.asarray(
+    np.random.default_rng(1).integers(0, 2**32, (len(SPANS), 2), np.uint32)
+)

@@ -1,0 +1,61 @@
+"""What is measured on a GPU, in miniature, on a CPU."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import gpu_peer, workload
+
+ROOT = Path(__file__).parents[2]
+_READY = "print('ready', flush=True); input()"
+
+
+def test_one_call_measures_the_sections_that_are_asked_for():
+    interpreter = Path(sys.executable).parent
+    quick = {
+        "SMALL": "1",
+        "PATH": f"{interpreter}{os.pathsep}{os.environ['PATH']}",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    }
+    done = subprocess.run(
+        ["benchmarks/gpu.sh", "--sections=works,kernels,equality,resume"],
+        cwd=ROOT,
+        env=os.environ | quick,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(x) for x in done.stdout.splitlines() if x.startswith("{")]
+    found = {next(iter(line)): line for line in lines}
+    assert {"device", "matrix_tflops", "work", "kernels_of", "change"} <= set(found)
+    assert sum("work" in line for line in lines) == 3
+    assert 0 < found["work"]["mfu"] < 1
+    assert found["kernels_of"]["runs"] > 0
+    kernel, written = (found["equality_of_rows"][x] for x in ("triton", "written"))
+    assert max(kernel) <= max(written) < 0.01
+    assert found["resumed_has_the_same_bits"]["resumed_has_the_same_bits"]
+    assert "nearest neighbours" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "limit", "figures"),
+    [
+        (f"{_READY}; print('{{\"step_ms\": 3}}')", 60, {"step_ms": 3}),
+        (f"{_READY}; sys.exit('no torch')", 60, "no torch"),
+        ("time.sleep(60)", 0, "left out"),
+    ],
+)
+def test_a_peer_gives_its_figures_or_a_sentence(tmp_path, program, limit, figures):
+    python = tmp_path / "python"
+    python.write_text(f"#!{sys.executable}\nimport sys, time\n{program}\n")
+    python.chmod(0o755)
+    size = workload.sized("tiny", row_length=32, rows=2)
+    peer = gpu_peer.start(str(python), "tiny", size, 1, SimpleNamespace(platform="cpu"))
+    found = gpu_peer.measure(peer, time.monotonic() + limit)
+    assert found == figures if isinstance(figures, dict) else figures in found

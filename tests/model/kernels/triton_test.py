@@ -1,0 +1,173 @@
+"""The GPU's attention kernel, interpreted, against the written form."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from attended_rows import SEEDS, masks_of
+
+from amber_jax.model.kernels import attention, triton
+from amber_jax.model.kernels.triton_programs import Blocks
+from amber_jax.training.parallel import build_backend
+
+RATE = 0.3
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """Makes kernels use blocks of (own, visited) tokens."""
+
+    def use(forward, backward):
+        for name, sizes in (("forward", forward), ("backward", backward)):
+            blocks = Blocks(*sizes, warps=4, stages=1)
+            chosen = functools.partial(lambda blocks, *_: blocks, blocks)
+            monkeypatch.setattr(triton, f"{name}_blocks", chosen)
+
+    return use
+
+
+def heads_of(mask, *, heads, width, dtype=jnp.float32):
+    shape = (*mask.pair_ids.shape, 3, heads, width)
+    return jnp.asarray(np.random.default_rng(0).normal(size=shape), dtype)
+
+
+def mixed_and_gradient(attend, heads):
+    """What is attended, and a gradient to which every entry of it adds."""
+
+    def number(heads):
+        mixed = attend(heads)
+        factors = jnp.cos(jnp.arange(mixed.size, dtype=jnp.float32))
+        return (jnp.sin(mixed.astype(jnp.float32)).ravel() @ factors), mixed
+
+    gradient, mixed = jax.jit(jax.grad(number, has_aux=True))(heads)
+    return mixed, gradient
+
+
+@pytest.mark.parametrize(
+    ("length", "heads", "width", "forward", "backward", "seeds", "directed"),
+    [
+        # Whole blocks, several of either; then none divides the row.
+        (48, 2, 32, (16, 16), (16, 16), SEEDS, False),
+        (37, 2, 32, (16, 32), (32, 16), SEEDS, True),
+        # The row is one block of keys; then of queries, too.
+        (61, 1, 128, (32, 16), (64, 16), None, True),
+        (61, 1, 64, (64, 64), (64, 64), SEEDS, False),
+        (37, 1, 16, (16, 16), (16, 32), None, False),
+    ],
+)
+def test_the_kernel_and_its_gradient_are_the_written_ones(
+    cut, length, heads, width, forward, backward, seeds, directed
+):
+    cut(forward, backward)
+    mask = masks_of(length, directed=directed)
+    heads = heads_of(mask, heads=heads, width=width)
+    found = mixed_and_gradient(
+        lambda heads: triton.attend(heads, mask, seeds, RATE), heads
+    )
+    expected = mixed_and_gradient(
+        lambda heads: attention.attend(
+            heads, mask, seeds=seeds, rate=RATE, form="written"
+        ),
+        heads,
+    )
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_costs_no_more_than_in_the_written_form(cut):
+    cut((32, 32), (64, 32))
+    mask = masks_of(40, directed=True)
+    narrow = heads_of(mask, heads=2, width=64, dtype=jnp.bfloat16)
+
+    def run(heads, form):
+        return mixed_and_gradient(
+            lambda heads: attention.attend(
+                heads, mask, seeds=SEEDS, rate=RATE, form=form
+            ),
+            heads,
+        )
+
+    exact = run(narrow.astype(jnp.float32), "written")
+    for form in ("written", "triton"):
+        for x, y in zip(run(narrow, form), exact, strict=True):
+            assert x.dtype == jnp.bfloat16
+            distance = jnp.linalg.norm((x.astype(jnp.float32) - y).ravel())
+            assert distance < 0.01 * jnp.linalg.norm(y.ravel())
+
+
+def test_blocks_in_which_no_pair_meets_are_not_visited(cut):
+    cut((16, 16), (16, 16))
+    mask = masks_of(48, directed=False)
+    heads = heads_of(mask, heads=1, width=16)
+    # A block behind a row's pairs is not looked at, whatever stands in it.
+    behind = np.asarray(mask.pair_ids == 0)
+    last = behind[:, 32:].all(1)[:, None] & (np.arange(48) >= 32)
+    spoiled = jnp.where(last[..., None, None, None], jnp.nan, heads)
+    mixed = triton.attend(spoiled, mask, SEEDS, RATE)
+    unspoiled = triton.attend(heads, mask, SEEDS, RATE)
+    real = np.asarray(mask.pair_ids > 0)
+    np.testing.assert_array_equal(mixed[real], unspoiled[real])
+    assert (np.asarray(mixed)[last] == 0).all()
+
+
+@pytest.mark.parametrize("backend", ["jit", "pmap"])
+def test_every_device_runs_the_kernel_on_its_own_rows(cut, backend):
+    cut((16, 16), (16, 16))
+    mask = jax.tree.map(lambda x: x[:4], masks_of(32, directed=True))
+    heads = heads_of(mask, heads=1, width=16, dtype=jnp.bfloat16)
+    seeds = SEEDS[:4]
+
+    def run(heads, mask, seeds):
+        return mixed_and_gradient(
+            lambda heads: attention.attend(
+                heads, mask, seeds=seeds, rate=RATE, form="triton"
+            ),
+            heads,
+        )
+
+    def step(state, batch, _, axis_name=None):
+        found = run(*batch)
+        if axis_name:
+            found = jax.lax.all_gather(found, axis_name, tiled=True)
+        return state, found
+
+    devices = build_backend(backend, fsdp=False, num_devices=4)
+    state = jnp.zeros(())
+    compiled = devices.compile(step, state)
+    placed = devices.put_batch((heads, mask, seeds))
+    _, found = compiled(state, placed, jnp.zeros(()))
+    # The number of which the gradient is taken counts entries of its own rows.
+    np.testing.assert_array_equal(found[0], run(heads, mask, seeds)[0])
+
+
+@pytest.mark.parametrize("change", ["float32", "an odd width"])
+def test_what_the_kernel_does_not_take_is_written_out(monkeypatch, change):
+    monkeypatch.setattr(triton, "attend", None)
+    mask = masks_of(40, directed=False)
+    heads = heads_of(
+        mask,
+        heads=1,
+        width=24 if change == "an odd width" else 32,
+        dtype=jnp.float32 if change == "float32" else jnp.bfloat16,
+    )
+    written, fallen_back = (
+        attention.attend(heads, mask, seeds=SEEDS, rate=RATE, form=form)
+        for form in ("written", "triton")
+    )
+    np.testing.assert_array_equal(written, fallen_back)
+
+
+@pytest.mark.parametrize("length", [100, 128, 256])
+def test_the_kernel_is_lowered_for_a_gpu(length):
+    mask = masks_of(length, directed=True)
+    heads = heads_of(mask, heads=2, width=64, dtype=jnp.bfloat16)
+
+    def run(heads, mask, seeds):
+        return mixed_and_gradient(
+            lambda heads: triton.attend(heads, mask, seeds, RATE), heads
+        )
+
+    lowered = jax.jit(run).trace(heads, mask, SEEDS).lower(lowering_platforms=("cuda",))
+    assert lowered.as_text().count("xla.gpu.triton") >= 2
