@@ -66,7 +66,7 @@ setup(
     ],
     extras_require={
         # The programs that benchmarks/compare.py runs beside ours.
-        "bench": ["torch==2.13.0", "transformers==5.23.*"],
+        "bench": [*TRAIN, "torch==2.13.0", "transformers==5.23.*"],
         "faiss": ["faiss-cpu>=1.8"],
         "hf": ["torch>=2.6"],  # reads pytorch_model.bin; older readers can run code
         # The reference that tests_long/ compares with.

@@ -205,7 +205,7 @@ def validate(config: ConfigDict) -> None:
 def _conflicts(config: ConfigDict) -> Iterator[str]:
     model = config.model
     if not config.corpus:
-        yield "corpus is empty; set --config.corpus to a folder of build_corpus.py"
+        yield "corpus is empty; set --config.corpus to a folder of amber build_corpus"
     if model.hidden_size % model.num_heads:
         yield (
             f"model.hidden_size {model.hidden_size} is not divisible by "

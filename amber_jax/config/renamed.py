@@ -15,11 +15,12 @@ RENAMED = {
     "retrievals.centre": "retrievals.center",
     "retrievals.neighbours": "retrievals.neighbors",
     "symmetrisation": "symmetrization",
+    "dropout_generator": "dropout_generator is gone: dropout is a hash of its place",
     "--neighbours": "--neighbors",
     "--symmetrisation": "--symmetrization",
 }
-"""{old dotted key or flag: the new one in the same group, or a sentence}. A key within
-a sequence of groups has no index."""
+"""{old dotted key or flag: the new one in the same group, or a sentence if it is gone}.
+A key within a sequence of groups has no index."""
 
 
 def migrated(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,16 +30,16 @@ def migrated(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _migrated(value: Any, path: str) -> Any:
     if isinstance(value, Mapping):
-        inner = ((f"{path}.{key}".lstrip("."), item) for key, item in value.items())
-        return {_name(key): _migrated(item, key) for key, item in inner}
+        inner = {f"{path}.{key}".lstrip("."): item for key, item in value.items()}
+        named = {key: RENAMED.get(key, key) for key in inner}
+        return {
+            _last_part(new): _migrated(inner[key], key)
+            for key, new in named.items()
+            if " " not in new
+        }
     if isinstance(value, list | tuple):
         return [_migrated(item, path) for item in value]
     return value
-
-
-def _name(path: str) -> str:
-    new = RENAMED.get(path, path)
-    return _last_part(path if " " in new else new)
 
 
 def explanations(names: Iterable[str]) -> Iterator[str]:

@@ -304,7 +304,7 @@ def read_results(path: Path) -> list[Result]:
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}); --results takes a "
-            "results.json that launch/evaluate.py or launch/finetune.py wrote"
+            "results.json that amber evaluate or amber finetune wrote"
         ) from error
     except KeyError as error:
         raise UserError(

@@ -102,7 +102,6 @@ def _check_same(run: Run, found: Checkpoint) -> None:
         settings.as_json(run.config),
     )
     check_dropout(found, max(run.encoder.hidden_dropout, run.encoder.attention_dropout))
-    before.pop("dropout_generator", None)  # of runs that drew it in another way
     free = free_settings(before["stages"], now["stages"], found.step)
     check_same_run(
         found,

@@ -31,7 +31,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
 
         return wordpiece.load(path)
     raise UserError(
-        f"{path}: no tokenizer there; wanted a folder of train_tokenizer.py, "
+        f"{path}: no tokenizer there; wanted a folder of amber train_tokenizer, "
         "a SentencePiece .model or a vocab.txt"
     )
 
@@ -77,7 +77,7 @@ def _load_folder(directory: Path) -> Tokenizer:
 
 
 def _read_config(path: Path) -> tuple[str, str]:
-    stored = read_object(path, "wanted a folder that train_tokenizer.py wrote")
+    stored = read_object(path, "wanted a folder that amber train_tokenizer wrote")
     kind, fingerprint = stored.get("kind"), stored.get("fingerprint")
     if kind not in ("sentencepiece", "wordpiece"):
         raise UserError(

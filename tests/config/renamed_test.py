@@ -17,6 +17,7 @@ def test_a_stored_config_is_read_under_new_names():
         "sentence_alignment": {"normalise": True, "scale": 20.0},
         "evaluations": [{"name": "a", "centre": True, "neighbours": 4}],
         "symmetrisation": "union",
+        "dropout_generator": "threefry2x32",  # gone
     }
     assert migrated(stored) == {
         "seed": 1,
@@ -33,6 +34,7 @@ def test_a_stored_config_is_read_under_new_names():
         ("--config.evaluations[0].centre", "called evaluations.center now"),
         ("centre", "called center now"),  # as an error in a config file has it
         ("--neighbours", "called --neighbors now"),
+        ("--config.dropout_generator", "is gone: dropout is a hash of its place"),
     ],
 )
 def test_an_old_name_is_explained_by_the_new_one(name, explanation):

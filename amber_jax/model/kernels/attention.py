@@ -2,7 +2,8 @@
 
 The written form runs everywhere, with every mask and dropout, and is the reference of
 the others. Kernels of accelerators, where they support the shapes, never write the
-[B, H, L, L] between the two products to memory. Neither kernel supports dropout.
+[B, H, L, L] between the two products to memory. Triton's has dropout inside, Mosaic's
+has none.
 """
 
 import dataclasses
@@ -19,8 +20,8 @@ from amber_jax.model.kernels.dropout import drops, kept, scale_of_kept
 from amber_jax.model.rows import Mask
 from amber_jax.types import Array
 
-_MASKED_SCORE = -1e9  # no real score comes near half of it
-_LEAST_TOTAL = 1e-30  # of a token that attends nothing; it gets zeros
+MASKED_SCORE = -1e9  # no real score comes near half of it
+LEAST_TOTAL = 1e-30  # of a token that attends nothing; it gets zeros
 # In shorter rows attention is a few percent of the arithmetic, and its probabilities
 # fit; where the kernel begins to win was not measured.
 _LONG_ROW = 512  # tokens
@@ -116,9 +117,9 @@ def _forward(
     with_probs: bool,
 ) -> tuple[tuple[Array, Any], _Residuals]:
     scores = _scores(query, key, mask)
-    highest = jnp.maximum(scores.max(-1, keepdims=True), _MASKED_SCORE / 2)
+    highest = jnp.maximum(scores.max(-1, keepdims=True), MASKED_SCORE / 2)
     weights = jnp.exp(scores - highest)
-    total = jnp.maximum(weights.sum(-1, keepdims=True), _LEAST_TOTAL)  # [B, H, L, 1]
+    total = jnp.maximum(weights.sum(-1, keepdims=True), LEAST_TOTAL)  # [B, H, L, 1]
     probs = weights / total
     dropped = _drop(probs, seeds, rate).astype(value.dtype)
     context = jnp.einsum("bhqs,bshk->bqhk", dropped, value)
@@ -160,7 +161,7 @@ def _scores(query: Array, key: Array, mask: Mask) -> Array:
     """Two [B, L, H, K] -> [B, H, L, L] float32, rows are queries."""
     exact = {"preferred_element_type": jnp.float32}
     scores = jnp.einsum("bqhk,bshk->bhqs", query, key, **exact)
-    return jnp.where(mask.dense()[:, None], scores * _scale(query), _MASKED_SCORE)
+    return jnp.where(mask.dense()[:, None], scores * _scale(query), MASKED_SCORE)
 
 
 def _scale(query: Array) -> float:

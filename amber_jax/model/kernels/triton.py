@@ -63,7 +63,7 @@ class _Kept(NamedTuple):
     mask: Mask
     seeds: Array | None
     mixed: Array  # [B, L, H, K]
-    normaliser: Array  # [B, H, L] float32, log2 of the sum of the scores' exp
+    normalizer: Array  # [B, H, L] float32, log2 of the sum of the scores' exp
 
 
 def _forward(
@@ -74,7 +74,7 @@ def _forward(
     plan = Plan(batch, length, heads, width, rate, blocks)
     seeds = seeds if drops(seeds, rate) else None
     keys = _visited(mask.dense(), plan)
-    mixed, normaliser = _run(
+    mixed, normalizer = _run(
         triton_programs.forward,
         plan,
         (*3 * (stacked,), mask, seeds, keys),
@@ -85,11 +85,11 @@ def _forward(
         ),
         (_vectors(plan), _numbers(plan)),
     )
-    return mixed, _Kept(stacked, mask, seeds, mixed, normaliser)
+    return mixed, _Kept(stacked, mask, seeds, mixed, normalizer)
 
 
 def _backward(rate: float, saved: _Kept, grad: Array) -> tuple[Array, None, None]:
-    stacked, mask, seeds, mixed, normaliser = saved
+    stacked, mask, seeds, mixed, normalizer = saved
     batch, length, _, heads, width = stacked.shape
     blocks = backward_blocks(length, width)
     plan = Plan(batch, length, heads, width, rate, blocks)
@@ -102,7 +102,7 @@ def _backward(rate: float, saved: _Kept, grad: Array) -> tuple[Array, None, None
     (by_stacked,) = _run(
         triton_programs.backward,
         plan,
-        (*3 * (stacked,), mask, seeds, keys, queries, grad, normaliser, gained),
+        (*3 * (stacked,), mask, seeds, keys, queries, grad, normalizer, gained),
         (
             *(*_three(plan), _row(mask), _row(seeds), _block(keys), _block(queries)),
             *(

@@ -14,13 +14,12 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as pallas_triton
 
+from amber_jax.model.kernels.attention import LEAST_TOTAL, MASKED_SCORE
 from amber_jax.model.kernels.dropout import kept_at, scale_of_kept
 from amber_jax.model.rows import Mask, may_attend
 from amber_jax.types import Array
 
 _LOG2E = math.log2(math.e)  # kernels raise 2 to a power, not e
-_MASKED_SCORE = -1e9  # no real score comes near half of it
-_LEAST_TOTAL = 1e-30  # of a token that attends nothing; it gets zeros
 
 
 class Blocks(NamedTuple):
@@ -73,7 +72,7 @@ def forward(
     seeds: Any,
     keys: Any,
     mixed_ref: Any,
-    normaliser_ref: Any,
+    normalizer_ref: Any,
     *,
     plan: Plan,
 ) -> None:
@@ -87,7 +86,7 @@ def forward(
         seeds: [2] uint32 of the row; None where nothing is dropped.
         keys: [2], see `triton._visited`; None for all blocks.
         mixed_ref: written.
-        normaliser_ref: [L] float32, written.
+        normalizer_ref: [L] float32, written.
         plan: of the whole kernel.
     """
     own, visited, *_ = plan.blocks
@@ -111,15 +110,15 @@ def forward(
         return higher, total, mixed * shrunk[:, None] + more
 
     nothing = (
-        jnp.full((own,), _MASKED_SCORE / 2, jnp.float32),
+        jnp.full((own,), MASKED_SCORE / 2, jnp.float32),
         jnp.zeros((own,), jnp.float32),
         jnp.zeros((own, plan.width), jnp.float32),
     )
     highest, total, mixed = _over(keys, plan, visit, nothing)
-    total = jnp.maximum(total, _LEAST_TOTAL)
+    total = jnp.maximum(total, LEAST_TOTAL)
     mixed = mixed / total[:, None]
     _write(mixed_ref, mixed.astype(query.dtype), start, plan)
-    _write(normaliser_ref, highest + jnp.log2(total), start, plan)
+    _write(normalizer_ref, highest + jnp.log2(total), start, plan)
 
 
 def backward(
@@ -131,7 +130,7 @@ def backward(
     keys: Any,
     queries: Any,
     grad_ref: Any,
-    normaliser_ref: Any,
+    normalizer_ref: Any,
     gained_ref: Any,
     by_ref: Any,
     *,
@@ -163,8 +162,8 @@ def backward(
         first = number * visited
         query, grad = (_read(x, first, visited, plan) for x in (query_ref, grad_ref))
         pairs = _Pairs(row, (first, visited), (start, own), axis=1)
-        normaliser = _read(normaliser_ref, first, visited, plan)[None]
-        probs = jnp.exp2(pairs.masked(_product(key, query, 1)) - normaliser)
+        normalizer = _read(normalizer_ref, first, visited, plan)[None]
+        probs = jnp.exp2(pairs.masked(_product(key, query, 1)) - normalizer)
         staying = pairs.dropped(probs)
         by_value += _product(staying.astype(narrow), grad, 0)
         by_scores = staying * _product(value, grad, 1)
@@ -186,14 +185,14 @@ def backward(
         return
 
     query, grad = (_read(x, start, own, plan) for x in (query_ref, grad_ref))
-    normaliser = _read(normaliser_ref, start, own, plan)[:, None]
+    normalizer = _read(normalizer_ref, start, own, plan)[:, None]
     gained = _read(gained_ref, start, own, plan)[:, None]
 
     def visit_keys(number: Array, by_query: Array) -> Array:
         first = number * visited
         key, value = (_read(x, first, visited, plan) for x in (key_ref, value_ref))
         pairs = _Pairs(row, (start, own), (first, visited), axis=0)
-        probs = jnp.exp2(pairs.masked(_product(query, key, 1)) - normaliser)
+        probs = jnp.exp2(pairs.masked(_product(query, key, 1)) - normalizer)
         by_scores = pairs.dropped(probs) * _product(grad, value, 1) - probs * gained
         return by_query + _product(by_scores.astype(narrow), key, 0)
 
@@ -237,7 +236,7 @@ class _Pairs:
     def masked(self, scores: Array) -> Array:
         """Returns scores for powers of 2, and of what may not be attended none."""
         scores *= self._row.plan.scale * _LOG2E
-        return jnp.where(self._allowed, scores, _MASKED_SCORE)
+        return jnp.where(self._allowed, scores, MASKED_SCORE)
 
     def dropped(self, x: Array) -> Array:
         """Returns `x` after dropout, as the written form has it."""
