@@ -40,7 +40,7 @@ def test_one_call_measures_the_sections_that_are_asked_for():
     kernel, written = (found["equality_of_rows"][x] for x in ("triton", "written"))
     assert max(kernel) <= max(written) < 0.01
     assert found["resumed_has_the_same_bits"]["resumed_has_the_same_bits"]
-    assert "nearest neighbours" in done.stdout
+    assert "nearest neighbors" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -164,16 +164,22 @@ def test_the_arithmetic_is_told_and_its_share_of_the_peak_where_that_is_known():
         )
 
 
-def test_waiting_goes_to_the_one_who_is_waited_for():
+def test_waiting_goes_to_the_one_who_is_waited_for(monkeypatch):
+    now = [0.0]  # a clock that only waiting moves
+
+    def wait():
+        now[0] += 1.0
+
     class Slow(Number):
         def block_until_ready(self):
-            time.sleep(0.03)
+            wait()
             return super().block_until_ready()
 
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     _, _, records = run_loop(end=4, metric=Slow)
-    assert all(record["device_share"] > 0.5 for record in records)
-    _, _, records = run_loop(end=4, during=lambda step: time.sleep(0.03))
-    assert all(record["host_share"] > 0.5 for record in records)
+    assert [record["device_share"] for record in records] == [1.0] * len(records)
+    _, _, records = run_loop(end=4, during=lambda step: wait())
+    assert [record["host_share"] for record in records] == [1.0] * len(records)
 
 
 def test_the_device_is_drained_where_a_trace_begins_and_ends(tmp_path):
