@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from amber_jax.commands.line_files import appearing, lines_of
+from amber_jax.commands.line_files import appearing, counted, lines_of
 from amber_jax.config import alignment_problems
 from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.datasets.word_alignment_files import format_pharaoh
@@ -58,8 +58,7 @@ def align_file(
                 rejects[reason] = rejects.get(reason, 0) + 1
             lines += len(window)
             cut, unspaced = cut + aligned.cut, unspaced + aligned.unspaced
-    unusable = ", ".join(f"{count:,} {reason}" for reason, count in rejects.items())
-    note(f"{lines:,} lines; left empty as unusable: {unusable or 'none'}")
+    note(f"{lines:,} lines; left empty as unusable: {counted(rejects)}")
     for sentence in WordLinks([], cut, unspaced).warnings(model.config.max_positions):
         note(sentence)
 

@@ -23,24 +23,25 @@ def define_config(what: str, default: str | None = None) -> flags.FlagHolder:
 
     Args:
         what: it configures, for --help.
-        default: as on the command line, None for none.
+        default: name of a config of this package; None for none.
     """
     flag = config_flags.DEFINE_config_file(
         "config", None, f"{what}: the path of a file, or a name in configs/"
     )
     flags.FLAGS["config"].parser = _Parser("config")
-    flags.set_default(flag, default)
+    if default is not None:  # the package's, whatever lies in the current folder
+        flags.set_default(flag, str(_CONFIGS / default))
     return flag
 
 
 def locate(value: str) -> str:
-    """Returns FILE[:VARIANT] with the path of the file; one that exists is as given.
+    """Returns FILE[:VARIANT] with the path of the file; a file that exists is as given.
 
     Raises:
         UserError: there is neither such a file nor such a config of this package.
     """
     file, colon, variant = value.partition(":")
-    if Path(file).exists():
+    if Path(file).is_file():
         return value
     names = sorted(path.name for path in _CONFIGS.glob("*.py"))
     if file not in names:

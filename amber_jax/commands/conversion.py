@@ -224,18 +224,21 @@ def _data(run: Mapping[str, Any]) -> tuple[Stream, ...]:
 
 def _objectives(stages: list[Mapping[str, Any]]) -> tuple[str, ...]:
     sentences = []
-    for one in stages:
+    for stage in stages:
         losses = {
             name.replace("_", " "): value["weight"]
-            for name, value in one.items()
+            for name, value in stage.items()
             if isinstance(value, dict) and value["weight"]
         }
-        weighed = ", ".join(f"{name} (weight {w:g})" for name, w in losses.items())
+        weighed = ", ".join(
+            f"{name} (weight {weight:g})" for name, weight in losses.items()
+        )
         sentences.append(
-            f"Stage {one['name']}: {one['num_steps']:,} steps of "
-            f"{one['monolingual_pairs']:,} monolingual and "
-            f"{one['translation_pairs']:,} translation pairs; {weighed}; peak learning "
-            f"rate {one['peak_learning_rate']:g} after {one['warmup_steps']:,} steps."
+            f"Stage {stage['name']}: {stage['num_steps']:,} steps of "
+            f"{stage['monolingual_pairs']:,} monolingual and "
+            f"{stage['translation_pairs']:,} translation pairs; {weighed}; peak "
+            f"learning rate {stage['peak_learning_rate']:g} after "
+            f"{stage['warmup_steps']:,} steps."
         )
     return tuple(sentences)
 

@@ -8,7 +8,13 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from amber_jax.commands.line_files import STANDARD, appearing, lines_of
+from amber_jax.commands.line_files import (
+    STANDARD,
+    appearing,
+    counted,
+    lines_of,
+    title_of,
+)
 from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line
 from amber_jax.errors import UserError
 from amber_jax.inference.model import Model, load
@@ -66,10 +72,9 @@ def embed_file(
     vector = model.vector_with(layer=layer, pooling=pooling)
     rejects: dict[str, int] = {}
     sentences = (text or "" for text in clean_lines(source, rejects))
-    title = "stdin" if source == STANDARD else source
     with appearing(output) as file:
         written = write_vectors(
-            model, sentences, file, vector, normalize=normalize, title=title
+            model, sentences, file, vector, normalize=normalize, title=title_of(source)
         )
     note(
         f"{written.rows:,} lines -> {output}, [{written.rows}, "
@@ -91,11 +96,6 @@ def clean_lines(source: str, rejects: dict[str, int]) -> Iterator[str | None]:
         if reason is not None:
             rejects[reason] = rejects.get(reason, 0) + 1
         yield text
-
-
-def counted(rejects: dict[str, int]) -> str:
-    """The counts in words: `3 empty, 1 not_utf8`, or `none`."""
-    return ", ".join(f"{n:,} {why}" for why, n in rejects.items()) or "none"
 
 
 def write_vectors(

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +18,16 @@ def lines_of(source: str) -> Iterator[bytes]:
     if source != STANDARD:
         return read_lines(Path(source))
     return split_lines(iter(lambda: sys.stdin.buffer.read(_CHUNK_BYTES), b""))
+
+
+def title_of(source: str) -> str:
+    """Returns what messages call a source of lines."""
+    return "stdin" if source == STANDARD else source
+
+
+def counted(rejects: Mapping[str, int]) -> str:
+    """Returns the counts in words: `3 empty, 1 not_utf8`, or `none`."""
+    return ", ".join(f"{n:,} {why}" for why, n in rejects.items()) or "none"
 
 
 @contextlib.contextmanager

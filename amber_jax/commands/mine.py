@@ -9,8 +9,13 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from amber_jax.commands.embed import clean_lines, counted, write_vectors
-from amber_jax.commands.line_files import appearing
+from amber_jax.commands.embed import clean_lines, write_vectors
+from amber_jax.commands.line_files import (
+    STANDARD,
+    appearing,
+    counted,
+    title_of,
+)
 from amber_jax.errors import UserError
 from amber_jax.inference.model import Model, load
 from amber_jax.model.sentence_vector import SentenceVector
@@ -61,9 +66,10 @@ def mine_files(
 
     Args:
         checkpoint: a run's workdir or one of its checkpoint folders.
-        src: path of a file with one sentence a line, plain, .gz, .bz2 or .xz.
+        src: path of a file with one sentence a line, plain, .gz, .bz2 or .xz, or
+            `line_files.STANDARD` for stdin.
         tgt: the same in another language.
-        output: path of the .tsv; it appears when complete.
+        output: path of the .tsv, which appears when complete, or the same for stdout.
         search: which pairs.
         layer: as of `inference.model.Model.encode`, as is the next.
         pooling: of the layer's vectors.
@@ -73,6 +79,11 @@ def mine_files(
         UserError: the model, an option or a file cannot be used.
     """
     _check(search)
+    if src == tgt == STANDARD:
+        raise UserError(
+            f"--src and --tgt are both {STANDARD}, but stdin is read once; "
+            "wanted the path of a file for one of them"
+        )
     model = load(checkpoint)
     note(str(model))
     vector = model.vector_with(layer=layer, pooling=pooling)
@@ -114,23 +125,24 @@ def _embed(
 ) -> _Side:
     """Writes a side's sentences and vectors to `stem`.txt and `stem`.npy."""
     texts, vectors = stem.with_suffix(".txt"), stem.with_suffix(".npy")
+    title = title_of(source)
     rejects: dict[str, int] = {}
     starts = array("q")
     usable = (text for text in clean_lines(source, rejects) if text is not None)
     with texts.open("wb") as text_file, vectors.open("wb") as vector_file:
         distinct = _distinct(usable, text_file, starts)
-        written = write_vectors(model, distinct, vector_file, vector, title=source)
+        written = write_vectors(model, distinct, vector_file, vector, title=title)
     if not starts:
         raise UserError(
-            f"{source}: has no usable line ({counted(rejects)}); wanted one sentence "
+            f"{title}: has no usable line ({counted(rejects)}); wanted one sentence "
             "a line"
         )
     note(
-        f"{source}: {len(starts):,} different sentences; unusable lines: "
+        f"{title}: {len(starts):,} different sentences; unusable lines: "
         f"{counted(rejects)}"
     )
     for sentence in model.encoding_warnings(written.empty, written.cut):
-        note(f"{source}: {sentence}")
+        note(f"{title}: {sentence}")
     return _Side(np.load(vectors, mmap_mode="r"), texts, starts)
 
 

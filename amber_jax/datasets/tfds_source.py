@@ -4,6 +4,8 @@
     tfds:universal_dependencies/en_ewt:train       tfds:xnli:validation@/data/tfds
     tfds:wikiann/{language}:test
 
+Tags of words are those of syntactic words, so they want `syntactic_words`.
+
 Behind the @ is the folder of prepared data sets; without it TFDS uses its own, and
 downloads what is not there. The library is imported when first used: it takes seconds.
 """

@@ -4,8 +4,7 @@ import numpy as np
 
 from amber_jax.evaluation.retrieve import RetrievalEvaluation
 from amber_jax.inference.alignment import view_pair
-from amber_jax.inference.loading import LoadedModel, init_params
-from amber_jax.training.keys import init_key
+from amber_jax.inference.loading import LoadedModel, untrained_params
 
 
 def probe(
@@ -16,12 +15,13 @@ def probe(
     words: int,
     meanings: int,
 ) -> dict[str, np.ndarray]:
-    """Returns the arrays that `amber_jax.report` draws words and sentences from.
+    """Returns the arrays of `report.inputs.Probe` by name, with its shapes and dtypes.
 
     Args:
         model: the trained model; its untrained self is made again from its seed.
         evaluation: whose sentences are shown.
-        language: of the sentence pair whose words are shown.
+        language: of the sentence pair whose words are shown; one of
+            `evaluation.pairs`.
         words: the pair shown is the first whose sides have about this many pieces.
         meanings: how many sentences are shown in all languages.
     """
@@ -30,7 +30,7 @@ def probe(
     sizes = [(len(src), len(tgt)) for src, tgt in zip(*encoded, strict=True)]
     row = min(range(len(sizes)), key=lambda i: sum(abs(n - words) for n in sizes[i]))
     view = view_pair(model.params, model.config, model.tokenizer, en[row], xx[row])
-    before = init_params(model.config, init_key(model.checkpoint.run["config"]["seed"]))
+    before = untrained_params(model.checkpoint, model.config)
     sentences, languages, numbers = _same_meanings(evaluation, meanings)
     return {
         "src_pieces": np.array(view.src_pieces),

@@ -332,5 +332,8 @@ def _read_result(content: Mapping[str, Any]) -> Result:
         raise ValueError("it holds no scores by language")
     if isinstance(result, FineTuned) and result.metric != headline:
         raise ValueError(f"its metric is {result.metric!r}, wanted {headline!r}")
+    missing = [language for language in result.scores if language not in result.sizes]
+    if missing:
+        raise ValueError(f"sizes lacks {', '.join(missing)}")
     sizes = {language: result.sizes[language] for language in result.scores}
     return dataclasses.replace(result, sizes=sizes)

@@ -114,13 +114,13 @@ def score_folder(
     """
     tasks = [
         task
-        for task in languages
-        if (predictions / task).is_dir() and (labels / task).is_dir()
+        for task, wanted in languages.items()
+        if wanted and (predictions / task).is_dir() and (labels / task).is_dir()
     ]
     if not tasks:
         raise UserError(
             f"{predictions} and {labels} share no folder called "
-            f"{', '.join(languages)}; there is nothing to score"
+            f"{', '.join(languages)} with test-XX.tsv files; there is nothing to score"
         )
     return {
         task: _score_task(task, predictions, labels, languages[task]) for task in tasks

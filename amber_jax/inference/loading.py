@@ -73,6 +73,12 @@ def init_params(config: EncoderConfig, key: Array) -> Params:
     return variables["params"]
 
 
+def untrained_params(checkpoint: Checkpoint, config: EncoderConfig) -> Params:
+    """The parameters that a checkpoint's run began with, float32, from its seed."""
+    key = init_key(int(checkpoint.run["config"]["seed"]))
+    return jax.jit(init_params, static_argnums=0)(config, key)
+
+
 def checkpoint_at(path: Path, note: Callable[[str], None] = print) -> Checkpoint:
     """The checkpoint that `path` names, see `training.checkpoint`.
 
@@ -183,9 +189,8 @@ def initial_checkpoint(
 
 
 def _params(checkpoint: Checkpoint, config: EncoderConfig, untrained: bool) -> Any:
-    key = init_key(int(checkpoint.run["config"]["seed"]))
     if untrained:
-        return jax.jit(init_params, static_argnums=0)(config, key)
-    abstract = jax.eval_shape(lambda: init_params(config, key))
+        return untrained_params(checkpoint, config)
+    abstract = jax.eval_shape(lambda: untrained_params(checkpoint, config))
     check_parameters(checkpoint, {"encoder": abstract["encoder"]})
     return restore_params(checkpoint, abstract_params(checkpoint))

@@ -47,16 +47,17 @@ def _words(pieces: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Returns the words, and [words, pieces] which of them each piece belongs to."""
     is_marked = any(piece.startswith(_WORD_START) for piece in pieces)
     texts: list[str] = []
-    places = []
+    word_of = []
     for piece, before in zip(pieces, ["", *pieces], strict=False):
         text = piece.removeprefix(_WORD_START if is_marked else _CONTINUATION)
         begins = piece.startswith(_WORD_START) if is_marked else text == piece
-        if not texts or begins or _is_unspaced(piece) or _is_unspaced(before):
+        apart = begins or _is_unspaced(piece) or _is_unspaced(before)
+        if not texts or (apart and texts[-1]):  # a lone mark of a start has no letters
             texts.append(text)
         else:
             texts[-1] += text
-        places.append(len(texts) - 1)
-    return texts, (np.arange(len(texts))[:, None] == places).astype(np.float64)
+        word_of.append(len(texts) - 1)
+    return texts, (np.arange(len(texts))[:, None] == word_of).astype(np.float64)
 
 
 def _is_unspaced(piece: str) -> bool:

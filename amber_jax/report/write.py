@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
-from amber_jax.errors import UserError
+from amber_jax.errors import UserError, from_extra
 from amber_jax.evaluation.results import read_results
 from amber_jax.files import make_folder, write_text
 from amber_jax.report.grouping import group_results
@@ -45,7 +44,8 @@ def write_report(
     runs = read_runs(workdirs, labels)
     read = [result for path in results for result in read_results(path)]
     arrays = None if probe is None else read_probe(probe)
-    figures, pages = _drawing_and_writing()
+    with from_extra("report", "a report is drawn with matplotlib and jinja2"):
+        from amber_jax.report import figures, pages  # slow to import
     scores = [(group, build_tables(group)) for group in group_results(read)]
     output = Path(output)
     make_folder(output)
@@ -54,18 +54,3 @@ def write_report(
     write_text(output / REPORT_FILE, pages.to_markdown(title, sections))
     write_text(output / WEB_PAGE_FILE, pages.to_html(title, sections))
     return [table for _, tables in scores for table in tables]
-
-
-def _drawing_and_writing() -> tuple[ModuleType, ModuleType]:
-    """Returns the modules whose libraries are an extra, and slow to import."""
-    try:
-        from amber_jax.report import figures, pages
-    except ModuleNotFoundError as error:
-        missing = str(error.name).partition(".")[0]
-        if missing not in ("matplotlib", "jinja2", "markupsafe"):
-            raise
-        raise UserError(
-            f"a report needs {missing}, which is not installed; "
-            "run: pip install 'amber_jax[report]'"
-        ) from error
-    return figures, pages

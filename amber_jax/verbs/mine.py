@@ -6,14 +6,15 @@ Files have one sentence a line, plain, .gz, .bz2 or .xz. Out come those that are
 other's best by margin score, best first: score<TAB>source<TAB>target.
 """
 
+import sys
 from pathlib import Path
 
 from absl import flags
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
-_SRC = flags.DEFINE_string("src", None, "sentences of one language")
-_TGT = flags.DEFINE_string("tgt", None, "sentences of another language")
-_OUTPUT = flags.DEFINE_string("output", None, "the .tsv file")
+_SRC = flags.DEFINE_string("src", None, "sentences of one language; - is stdin")
+_TGT = flags.DEFINE_string("tgt", None, "sentences of another language; - is stdin")
+_OUTPUT = flags.DEFINE_string("output", None, "the .tsv file; - is stdout")
 _MARGIN = flags.DEFINE_string("margin", "ratio", "or distance, absolute (the cosine)")
 _NEIGHBORS = flags.DEFINE_integer(
     "neighbors", 4, "sentences that a score is compared with, on each side"
@@ -37,5 +38,5 @@ def main(_: list[str]) -> None:
         search=Search(_MARGIN.value, _NEIGHBORS.value, _THRESHOLD.value),
         layer=_LAYER.value,
         pooling=_POOLING.value,
-        note=print,
+        note=lambda text: print(text, file=sys.stderr),
     )

@@ -27,6 +27,6 @@ def main(_: list[str]) -> None:
     }
     scores = xtreme.score_folder(Path(_PREDICTIONS.value), labels, languages=languages)
     for task, metrics in scores.items():
-        for metric, languages in metrics.items():
-            cells = (f"{name} {score:.1f}" for name, score in languages.items())
+        for metric, by_language in metrics.items():
+            cells = (f"{name} {score:.1f}" for name, score in by_language.items())
             print(f"{task} {metric}: {', '.join(cells)}")

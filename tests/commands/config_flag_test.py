@@ -1,7 +1,13 @@
 """Which file --config means."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+import amber_jax
 from amber_jax.commands.config_flag import locate
 from amber_jax.errors import UserError
 
@@ -25,6 +31,18 @@ def test_a_path_that_exists_goes_before_a_name(folder):
     assert locate("amber_tiny.py:sa") == "amber_tiny.py:sa"
 
 
+def test_a_default_is_the_packages_whatever_lies_here(folder):
+    (folder / "tokenizer.py").write_text("raise RuntimeError")
+    done = subprocess.run(
+        [sys.executable, "-m", "amber_jax", "train_tokenizer", "--help"],
+        env=os.environ | {"PYTHONPATH": str(Path(amber_jax.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
@@ -32,6 +50,7 @@ def test_a_path_that_exists_goes_before_a_name(folder):
         ("amber_tiny:sa", "did you mean amber_tiny.py?"),
         ("configs/udpos.py", "did you mean udpos.py?"),
         ("../configs/__init__.py", "wanted amber_base.py, "),
+        ("", "wanted amber_base.py, "),
     ],
 )
 def test_what_is_neither_is_refused_with_a_suggestion(value, words):

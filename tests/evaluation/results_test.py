@@ -31,7 +31,7 @@ def without(result, key):
         (text_of(retrieval(task="mlqa")), "'mlqa', wanted one of udpos, panx"),
         (text_of(retrieval(scores={"es": (50.0, 60.0)})), "between 0 and 1"),
         (text_of(retrieval(scores={"es": (float("nan"), 0.1)})), "between 0 and 1"),
-        (text_of(retrieval() | {"candidates": {"es": 3}}), "has no 'ru'"),
+        (text_of(retrieval() | {"candidates": {"es": 3}}), "sizes lacks ru"),
         (text_of(retrieval() | {"scores": []}), "results.json"),
         (text_of(retrieval() | {"scores": {}, "candidates": {}}), "by language"),
         (text_of(retrieval() | {"scores": {"es": {"en_to_xx": 0}}}), "'xx_to_en'"),

@@ -107,6 +107,8 @@ def test_missing_languages_are_named(folders):
 def test_a_folder_without_a_known_task_is_told(folders, tmp_path):
     with pytest.raises(UserError, match="share no folder called udpos, panx"):
         score_folder(folders[0], tmp_path / "absent")
+    with pytest.raises(UserError, match="nothing to score"):
+        score_folder(*folders, languages={"udpos": []})  # no file in labels/udpos
 
 
 SHORT = [

@@ -12,7 +12,7 @@ from amber_jax.report.words import view_words
         (["▁The", "▁vi", "rus", "."], ["The", "virus."]),
         (["The", "vi", "##rus", "."], ["The", "virus", "."]),
         (["rus", "▁The"], ["rus", "The"]),
-        (["▁", "病毒", "扩散", "▁vi", "rus"], ["", "病毒", "扩散", "virus"]),
+        (["▁", "病毒", "扩散", "▁vi", "rus"], ["病毒", "扩散", "virus"]),
     ],
 )
 def test_pieces_are_put_together_to_words(pieces, words):
