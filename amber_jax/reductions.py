@@ -1,4 +1,4 @@
-"""The only place that talks to other devices.
+"""What a step says to other devices; nothing else inside a step does.
 
 `axis_name` is the mapped axis under `pmap` and None under `jit`, where arrays are
 already global and every function here is the identity.

@@ -1,4 +1,4 @@
-"""The tasks that an encoder is judged by: one record each, the only one there is.
+"""The tasks that an encoder is judged by, each defined in one record.
 
 A record says what is true of a task whoever trains, scores or draws it. Its examples
 are read by its entry of `datasets.readers`, a label of its kind is learned under the

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "losses": {"types"},
     "model": {"types"},
     "search": {"errors", "tasks", "types"},
-    "training": {"errors", "files", "reductions", "types"},
+    "training": {"errors", "files", "reductions", "stopping", "types"},
     "corpora": {"errors", "files", "ranges", "tokenization"},
     "convert": {"errors", "files", "tasks", "types", "model", "tokenization"},
     "data": {"errors", "corpora", "tokenization"},

@@ -1,4 +1,4 @@
-"""How an encoder is computed: settings of everything that runs one."""
+"""Forms of the arithmetic of encoders and searches: settings of what runs them."""
 
 from ml_collections import ConfigDict
 

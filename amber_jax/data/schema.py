@@ -23,7 +23,6 @@ def row_fields(row_length: int, max_pairs: int) -> dict[str, Field]:
     return {
         "token_ids": Field((row_length,), np.int32),
         "span_lengths": Field((max_pairs, 2), np.int32),  # tokens of each pair's sides
-        "row_ids": Field(
-            (3,), np.uint32
-        ),  # stream, epoch and row, in every step others
+        # Stream and kind, epoch, index: no two rows of a stage have the same three.
+        "row_ids": Field((3,), np.uint32),
     }

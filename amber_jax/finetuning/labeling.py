@@ -94,13 +94,22 @@ def predict_labels(
 ) -> list[list[int]]:
     """Returns the predicted labels of each example, one for each of its slots."""
     predicted: list[list[int]] = [[] for _ in examples]
-    for batch, numbers in prediction_batches(
+    pending: list[tuple[Array, np.ndarray, Sequence[int]]] = []
+
+    def take(labels: Array, is_slot: np.ndarray, indices: Sequence[int]) -> None:
+        in_order = iter(np.asarray(labels)[is_slot].tolist())
+        for index in indices:
+            predicted[index] = [next(in_order) for _ in examples[index].slots]
+
+    for batch, indices in prediction_batches(
         examples, shape, rows_per_batch=_ROWS_PER_BATCH
     ):
-        labels = np.asarray(predictor(params, batch))
-        found = iter(labels[batch["label_weights"] > 0].tolist())
-        for number in numbers:
-            predicted[number] = [next(found) for _ in examples[number].slots]
+        # The device has the next batch before the host reads this one's labels.
+        pending.append((predictor(params, batch), batch["label_weights"] > 0, indices))
+        if len(pending) > 1:
+            take(*pending.pop(0))
+    for last in pending:
+        take(*last)
     return predicted
 
 

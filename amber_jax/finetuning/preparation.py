@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -10,19 +9,20 @@ import optax
 from ml_collections import ConfigDict
 
 from amber_jax import config as settings
-from amber_jax.data.labeled import steps_per_epoch
+from amber_jax.data.labeled import Labeled, steps_per_epoch
 from amber_jax.errors import UserError
 from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.examples import Examples, read_examples
+from amber_jax.finetuning.labeling import init_labeling
 from amber_jax.inference.loading import LoadedModel, load_model
 from amber_jax.model.encoder import at_or_above
 from amber_jax.model.heads import LabelingModel
 from amber_jax.ranges import refuse
 from amber_jax.tasks import TASKS, Task
+from amber_jax.training.checkpoint import Note
 from amber_jax.training.optimizer import acting_on, build_optimizer
-from amber_jax.training.parallel import Backend, build_backend
-
-Note = Callable[[str], None]
+from amber_jax.training.parallel import Backend, abstract_like, build_backend
+from amber_jax.training.state import TrainState, new_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +43,27 @@ class Setup:
         """Updates of one seed."""
         of_epoch = steps_per_epoch(len(self.examples.train), self.config.batch_size)
         return self.config.num_epochs * of_epoch
+
+    @functools.cached_property
+    def abstract_state(self) -> TrainState:
+        """The state's shapes, types and shardings."""
+
+        def build() -> TrainState:
+            key = jax.random.key(0)
+            params = init_labeling(self.model, self.pretrained.params, key)
+            return new_state(params, self.optimizer)
+
+        return abstract_like(jax.eval_shape(build), self.backend)
+
+    @functools.cached_property
+    def encoded_train(self) -> list[Labeled]:
+        """The training examples as ids."""
+        return self.labeler.encode(self.examples.train)
+
+    @functools.cached_property
+    def encoded_dev(self) -> list[Labeled]:
+        """The examples to choose by as ids."""
+        return self.labeler.encode(self.examples.dev)
 
 
 def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:

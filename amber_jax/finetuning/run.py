@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 
 from amber_jax.evaluation.results import FineTuned, write_results
 from amber_jax.finetuning import zero_shot
-from amber_jax.finetuning.preparation import Note, Setup, prepare
-from amber_jax.finetuning.seed import train_seed
+from amber_jax.finetuning.preparation import Setup, prepare
+from amber_jax.finetuning.seed import compile_step, train_seed
 from amber_jax.inference.loading import load_model
 from amber_jax.report.terminal import results_as_text
+from amber_jax.training.checkpoint import Note
 from amber_jax.training.optimizer import describe_schedule
 from amber_jax.training.workdir import RESULTS
 
@@ -37,12 +38,13 @@ def finetune(
     """
     setup = prepare(config, checkpoint, note=note)
     note(describe(setup))
+    step = compile_step(setup, note)
     results = []
     for seed in config.seeds:
         folder = workdir / f"seed-{seed}"
-        if not train_seed(setup, seed, folder):
+        if not train_seed(setup, step, seed, folder):
             return []
-        results.append(_test(setup, seed, folder))
+        results.append(_test(setup, folder, note))
         note("\n" + results_as_text(results[-1:]))
     write_results(workdir / RESULTS, results)
     if len(results) > 1:
@@ -72,10 +74,10 @@ def describe(setup: Setup) -> str:
     return "\n".join(lines)
 
 
-def _test(setup: Setup, seed: int, folder: Path) -> FineTuned:
+def _test(setup: Setup, folder: Path, note: Note) -> FineTuned:
     result = zero_shot.score_model(
         setup.labeler,
-        load_model(folder / zero_shot.BEST),
+        load_model(folder / zero_shot.BEST, note=note),
         setup.examples.tests,
         config=setup.config,
         output=folder,

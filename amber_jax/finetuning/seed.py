@@ -6,7 +6,7 @@ The same step, back ends, loop and session as pretraining.
 import functools
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from amber_jax import config as settings
 from amber_jax.config.renamed import migrated
-from amber_jax.data.labeled import Labeled, training_batches
+from amber_jax.data.labeled import training_batches
 from amber_jax.evaluation.scores import label_scores
 from amber_jax.files import write_json
 from amber_jax.finetuning import zero_shot
@@ -32,19 +32,19 @@ from amber_jax.model import flops
 from amber_jax.model.heads import LabelingModel
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
+from amber_jax.training.checkpoint import Note
 from amber_jax.training.clock import Work
 from amber_jax.training.compilation import compiled_for_each_shape
 from amber_jax.training.keys import dropout_key, init_key
 from amber_jax.training.log import Evaluated, Evaluation
 from amber_jax.training.manifest import MANIFEST
 from amber_jax.training.optimizer import build_schedule
-from amber_jax.training.parallel import abstract_like, build_in_place, on_one_device
+from amber_jax.training.parallel import build_in_place, on_one_device
 from amber_jax.training.profile import Profiler
 from amber_jax.training.session import Session, session
 from amber_jax.training.state import TrainState, new_state
-from amber_jax.training.step import train_step
+from amber_jax.training.step import TrainStep, train_step
 from amber_jax.training.workdir import (
-    CHECKPOINTS,
     DROPOUT,
     check_dropout,
     check_same_run,
@@ -61,11 +61,41 @@ _FREE_TO_CHANGE = (
 )
 
 
-def train_seed(setup: Setup, seed: int, folder: Path) -> bool:
+def compile_step(setup: Setup, note: Note) -> TrainStep:
+    """Returns the step that all seeds share, compiled for every number of rows.
+
+    Args:
+        setup: of the fine-tuning.
+        note: called with what a program takes, when it is compiled.
+    """
+    step = functools.partial(
+        train_step,
+        objective=labeling_objective(
+            setup.model, train_from_layer=setup.config.train_from_layer
+        ),
+        loss_weights=lambda _: {CROSS_ENTROPY: jnp.float32(1.0)},
+        learning_rate=build_schedule(
+            setup.config.schedule,
+            setup.config.peak_learning_rate,
+            warmup_steps=setup.config.warmup_steps,
+            decay_steps=setup.config.decay_steps,
+            num_steps=setup.num_steps,
+        ),
+        optimizer=setup.optimizer,
+    )
+    return compiled_for_each_shape(
+        setup.backend.compile(step, setup.abstract_state),
+        title=setup.config.task,
+        note=note,
+    )
+
+
+def train_seed(setup: Setup, step: TrainStep, seed: int, folder: Path) -> bool:
     """Trains one seed and writes its best checkpoint; returns False if stopped.
 
     Args:
         setup: what all seeds share.
+        step: as `compile_step` returns it.
         seed: of the head, the order of the examples and dropout.
         folder: of its log and checkpoints; a run that it holds goes on.
 
@@ -77,7 +107,7 @@ def train_seed(setup: Setup, seed: int, folder: Path) -> bool:
         config=_seed_config(setup, seed),
         num_steps=setup.num_steps,
         check=functools.partial(_check_same, setup, seed),
-        abstract_state=_abstract_state(setup),
+        abstract_state=setup.abstract_state,
         new_state=functools.partial(_new_state, setup, seed),
         write_extras=functools.partial(_save_tokenizer, setup),
         keep=2,
@@ -85,10 +115,10 @@ def train_seed(setup: Setup, seed: int, folder: Path) -> bool:
         tensorboard=setup.config.tensorboard,
     ) as begun:
         log = begun.log
-        state = _run_steps(setup, seed, begun)
+        state, stopped = _run_steps(setup, step, seed, begun)
         begun.writer.wait()
         best = best_step(log.evaluated)
-        if int(state.step) < setup.num_steps or best is None:
+        if stopped or best is None:
             log.note(f"asked to stop: saved step {int(state.step)}")
             return False
         record = log.evaluated[best, DEV]
@@ -111,44 +141,25 @@ def best_step(evaluated: Evaluated) -> int | None:
     return max(scores, key=lambda step: (scores[step], -step)) if scores else None
 
 
-def _run_steps(setup: Setup, seed: int, begun: Session) -> TrainState:
+def _run_steps(
+    setup: Setup, step: TrainStep, seed: int, begun: Session
+) -> tuple[TrainState, bool]:
+    """Returns the last step's state, and whether someone asked to stop."""
     config, state, log = setup.config, begun.state, begun.log
     start, end = int(state.step), setup.num_steps
-    encoded_dev = setup.labeler.encode(setup.examples.dev)
-    dev = Evaluation(DEV, lambda params: _score_dev(setup, params, encoded_dev))
+    dev = Evaluation(DEV, lambda params: _score_dev(setup, params))
     if start == end or (start and loop.is_due(start, config.evaluate_every)):
-        # A run that was asked to stop there left it out.
+        # A run that was asked to stop at that step had left it out.
         log.evaluate([dev], state, config.task)
     if start == end:
-        return state
-    encoded = setup.labeler.encode(setup.examples.train)
-    rate = build_schedule(
-        config.schedule,
-        config.peak_learning_rate,
-        warmup_steps=config.warmup_steps,
-        decay_steps=config.decay_steps,
-        num_steps=end,
-    )
-    step = functools.partial(
-        train_step,
-        objective=labeling_objective(
-            setup.model, train_from_layer=config.train_from_layer
-        ),
-        loss_weights=lambda _: {CROSS_ENTROPY: jnp.float32(1.0)},
-        learning_rate=rate,
-        optimizer=setup.optimizer,
-    )
+        return state, False
     run_json = _run_json(setup, seed)
     with loop.StopRequest().installed() as stop:
-        return loop.run(
+        state = loop.run(
             state,
-            train_step=compiled_for_each_shape(
-                setup.backend.compile(step, _abstract_state(setup)),
-                title=config.task,
-                note=log.note,
-            ),
+            train_step=step,
             batches=training_batches(
-                encoded,
+                setup.encoded_train,
                 setup.labeler.shape,
                 batch_size=config.batch_size,
                 seed=seed,
@@ -178,28 +189,27 @@ def _run_steps(setup: Setup, seed: int, begun: Session) -> TrainState:
             profiler=Profiler(None, Path()),
             peak_flops=0.0,
         )
+        return state, stop.requested
 
 
 def _count_work(
     model: LabelingModel, train_from_layer: int, batch: Mapping[str, Any]
 ) -> Work:
-    one = batch["labeled"]
+    labeled = batch["labeled"]
     total = flops.labeling(
         model.config,
-        one["span_lengths"],
-        num_slots=int((one["label_weights"] > 0).sum()),
+        labeled["span_lengths"],
+        num_slots=int((labeled["label_weights"] > 0).sum()),
         num_labels=model.num_labels,
         pooled=model.pooled,
         train_from_layer=train_from_layer,
     )
-    return Work(int(one["span_lengths"].sum()), total)
+    return Work(int(labeled["span_lengths"].sum()), total)
 
 
-def _score_dev(
-    setup: Setup, params: Params, encoded: Sequence[Labeled]
-) -> dict[str, float]:
+def _score_dev(setup: Setup, params: Params) -> dict[str, float]:
     dev = setup.examples.dev
-    predicted = setup.labeler.predict_encoded(params, dev, encoded)
+    predicted = setup.labeler.predict_encoded(params, dev, setup.encoded_dev)
     scores = label_scores(setup.task, dev, predicted)
     return {
         **scores,
@@ -216,15 +226,6 @@ def _new_state(setup: Setup, seed: int) -> TrainState:
         setup.backend,
         jax.tree.map(np.asarray, params),
     )
-
-
-def _abstract_state(setup: Setup) -> TrainState:
-    def build() -> TrainState:
-        key = jax.random.key(0)
-        params = init_labeling(setup.model, setup.pretrained.params, key)
-        return new_state(params, setup.optimizer)
-
-    return abstract_like(jax.eval_shape(build), setup.backend)
 
 
 def _save_tokenizer(setup: Setup, path: Path) -> None:
@@ -263,12 +264,12 @@ def _fingerprints(setup: Setup) -> dict[str, str]:
     }
 
 
-def _check_same(setup: Setup, seed: int, found: checkpoints.Checkpoint) -> None:
+def _check_same(setup: Setup, seed: int, newest: checkpoints.Checkpoint) -> None:
     defaults = settings.as_json(settings.finetuning(setup.config.task))
-    check_dropout(found, setup.config.dropout)
+    check_dropout(newest, setup.config.dropout)
     check_same_run(
-        found,
-        with_defaults(migrated(found.run["config"]), defaults),
+        newest,
+        with_defaults(migrated(newest.run["config"]), defaults),
         _seed_config(setup, seed),
         free_to_change=_FREE_TO_CHANGE,
         fingerprints=_fingerprints(setup),
@@ -281,8 +282,8 @@ def _keep_best(
     """Writes the parameters of the best dev record to `folder`/best; reruns too."""
     step, config, examples = record["step"], setup.config, setup.examples
     params = checkpoints.restore_params(
-        checkpoints.find_checkpoint(folder / CHECKPOINTS / str(step)),
-        _abstract_state(setup).params,
+        checkpoints.find_checkpoint(folder / checkpoints.CHECKPOINTS / str(step)),
+        setup.abstract_state.params,
     )
     selection = {
         "metric": setup.task.metric,

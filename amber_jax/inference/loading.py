@@ -17,6 +17,7 @@ from amber_jax.model.heads import PretrainingModel
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.checkpoint import (
+    CHECKPOINTS,
     Checkpoint,
     abstract_params,
     check_parameters,
@@ -25,7 +26,6 @@ from amber_jax.training.checkpoint import (
 )
 from amber_jax.training.keys import init_key
 from amber_jax.training.manifest import MANIFEST
-from amber_jax.training.workdir import CHECKPOINTS
 from amber_jax.types import Array, Params
 
 TOKENIZER_FOLDER = "tokenizer"

@@ -34,10 +34,10 @@ def num_slots(row_length: int, rate: float) -> int:
 
 
 def row_keys(key: Array, row_ids: Array) -> Array:
-    """One key per row, [B] keys, from `row_ids` [B, 3] uint32.
+    """One key per row, [B] keys, from `row_ids` [B, I] uint32.
 
-    The three numbers are the row's stream, its epoch and its index, so a row is
-    masked anew in every epoch and alike on any number of devices.
+    In pretraining the numbers are the row's stream and kind, its epoch and its index,
+    so a row is masked anew in every epoch and alike on any number of devices.
     """
 
     def fold(ids: Array) -> Array:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax import reductions
-from amber_jax.losses import MASKED_LM, OF_SENTENCES, SENTENCES, WORDS
+from amber_jax.losses import MASKED_LM, SENTENCES, WORDS
 from amber_jax.losses import masked_lm as masked_lm_loss
 from amber_jax.losses import sentence_alignment as sentence_loss
 from amber_jax.losses import word_alignment as word_loss
@@ -235,11 +235,11 @@ def _alignment(
             pair,
             offsets=_position_offsets(pair, mask_key, words),
             dropout_key=dropout_key,
-            both_cls=bool(losses & OF_SENTENCES) and sentences.special_tokens,
+            both_cls=SENTENCES in losses and sentences.special_tokens,
         )
     terms: dict[str, WeightedSum] = {}
     embeddings: Embeddings | tuple[()] = ()
-    if losses & OF_SENTENCES:
+    if SENTENCES in losses:
         paired = pair["span_lengths"][..., 1] > 0
         embeddings = _embeddings(directed, vocabulary, paired, sentences)
     if WORDS in losses:

@@ -70,15 +70,15 @@ def pretrain(
     """
     run = prepare(config)
     import_ahead()
-    if jax.process_index() == 0:
-        note(describe(run))
+    lead_note = note if jax.process_index() == 0 else lambda _: None
+    lead_note(describe(run))
     with session(
         workdir,
         config=settings.as_json(config),
         num_steps=run.stages[-1].end,
         check=functools.partial(_check_same, run),
         abstract_state=run.abstract_state,
-        new_state=functools.partial(_new_state, run),
+        new_state=functools.partial(_new_state, run, lead_note),
         write_extras=lambda path: run.tokenizer.save(path / TOKENIZER_FOLDER),
         keep=config.keep_checkpoints,
         tensorboard=config.tensorboard,
@@ -112,8 +112,8 @@ def _check_same(run: Run, found: Checkpoint) -> None:
     )
 
 
-def _new_state(run: Run) -> TrainState:
-    source = parameters_to_begin_with(run)
+def _new_state(run: Run, note: Callable[[str], None]) -> TrainState:
+    source = parameters_to_begin_with(run, note)
     build = functools.partial(first_state, run.encoder, run.optimizer, run.config.seed)
     state = build_in_place(build, run.backend)
     if source is None:
@@ -212,7 +212,7 @@ def _evaluation(retrieval: RetrievalEvaluation) -> Evaluation:
 def _evaluation_is_due(run: Run, stage: Stage, step: int) -> bool:
     """Returns whether the run has an evaluation of the stage at `step`.
 
-    One that was asked to stop there left it out.
+    A run that was asked to stop at `step` had left it out.
     """
     every = run.config.evaluate_every
     if step == 0:

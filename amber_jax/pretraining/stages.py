@@ -12,7 +12,7 @@ import optax
 
 from amber_jax.data.schema import row_fields
 from amber_jax.inference.loading import init_params
-from amber_jax.losses import MASKED_LM, OF_SENTENCES, WORDS
+from amber_jax.losses import MASKED_LM, SENTENCES, WORDS
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.pretraining import objectives
@@ -180,7 +180,7 @@ def needed_flops(
         total += flops.directed(
             encoder,
             spans["pair"],
-            sentences=bool(OF_SENTENCES & losses.keys()),
+            sentences=SENTENCES in losses,
             words=WORDS in losses,
         )
     return total

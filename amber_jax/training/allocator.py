@@ -76,7 +76,11 @@ def _anonymous_memory() -> Iterator[tuple[int, int]]:
 
     Source: proc_pid_maps(5).
     """
-    for line in _MAPPED.read_text().splitlines():
+    try:
+        maps = _MAPPED.read_text(errors="replace")  # names of files may be any bytes
+    except OSError:  # hidden in some containers
+        return
+    for line in maps.splitlines():
         span, mode, _, _, inode, *name = line.split()
         if (mode, inode) == ("rw-p", "0") and name in ([], ["[heap]"]):
             first, end = span.split("-")

@@ -48,6 +48,7 @@ from amber_jax.types import Params
 
 _ORBAX_ERRORS = (OSError, ValueError)  # how Orbax tells that it could not write
 
+CHECKPOINTS = "checkpoints"  # of a workdir
 Note = Callable[[str], None]
 
 
@@ -158,8 +159,10 @@ class CheckpointWriter:
 
     def close(self) -> None:
         """Waits for the last save and lets go of Orbax's threads."""
-        self.wait()
-        self._orbax.close()
+        try:
+            self.wait()
+        finally:
+            self._orbax.close()
 
     def _finish(
         self, step: int, partial: Path, run: Mapping[str, Any], kept_too: int | None
@@ -267,7 +270,7 @@ def find_checkpoint(path: Path, note: Note = print) -> Checkpoint:
             raise UserError(f"checkpoint {path} is damaged: {reason}; use another step")
         run = _read_run(path)
         return Checkpoint(path, int(run["step"]), run)
-    for directory in (path / "checkpoints", path):
+    for directory in (path / CHECKPOINTS, path):
         found = newest_checkpoint(directory, note) if directory.is_dir() else None
         if found is not None:
             return found

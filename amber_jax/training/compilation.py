@@ -1,4 +1,4 @@
-"""A step compiled before it runs, and what it takes told."""
+"""Compiles a step before it runs, and reports the time and memory it takes."""
 
 import time
 from collections.abc import Callable
@@ -18,19 +18,19 @@ def compiled_ahead(
     title: str,
     note: Callable[[str], None],
 ) -> jax.stages.Compiled:
-    """The step, compiled; tells how long that took, and the step's memory.
+    """The step, compiled; reports how long that took, and the step's memory.
 
     Args:
         step: as `Backend.compile` returns it.
         arguments: state, batch and key, or their shapes.
-        title: of the step, in what is told.
+        title: of the step, in the sentences.
         note: called with the sentences.
     """
     begin = time.perf_counter()
     compiled = step.lower(*arguments).compile()
     note(f"{title}: compiled in {time.perf_counter() - begin:.1f} s")
     memory = compiled.memory_analysis()
-    if memory is not None:  # not every back end tells
+    if memory is not None:  # not every back end reports it
         note(
             f"{title}: besides the state, a step takes "
             f"{memory.temp_size_in_bytes:,} bytes per device"
@@ -52,7 +52,7 @@ def compiled_for_each_shape(
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
         if shapes not in programs:
             ids = [arrays["row_ids"] for arrays in batch.values()]
-            rows = sum(one.size // one.shape[-1] for one in ids)
+            rows = sum(row_ids.size // row_ids.shape[-1] for row_ids in ids)
             programs[shapes] = compiled_ahead(
                 step, state, batch, key, title=f"{title}, {rows} rows", note=note
             )

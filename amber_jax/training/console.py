@@ -31,16 +31,12 @@ _NOT_SCORES = frozenset(
 class Console:
     """Shows a run of `total_steps` on `stream`, stdout by default.
 
-    Every `every`-th record's step and the first and last are one line. A terminal has
-    a bar below them; use as a context manager, so that it is taken away whatever
-    happens.
+    Every record is one line. A terminal has a bar below them; use as a context
+    manager, so that it is taken away whatever happens.
     """
 
-    def __init__(
-        self, total_steps: int, *, every: int = 1, stream: TextIO | None = None
-    ):
+    def __init__(self, total_steps: int, *, stream: TextIO | None = None):
         self._total_steps = total_steps
-        self._every = every
         self._rich = RichConsole(
             file=stream or sys.stdout, highlight=False, soft_wrap=True
         )
@@ -69,11 +65,12 @@ class Console:
         self._bar.update(
             self._task, description=str(record["stage"]), completed=step, eta=eta
         )
-        if self._is_due(step):
-            self._rich.print(Text(_line(record, self._total_steps, eta)))
+        self._rich.print(Text(_line(record, self._total_steps, eta)))
 
     def evaluation(self, record: Record) -> None:
-        """Prints an eval record: the average and each language's mean direction."""
+        """Prints an eval record: the average, and each score; of a language with two
+        directions their mean.
+        """
         self._rich.print(Text(_evaluation_line(record), style="cyan"))
 
     def checkpoint(self, step: int) -> None:
@@ -83,10 +80,6 @@ class Console:
     def note(self, text: str) -> None:
         """Prints one line."""
         self._rich.print(Text(text))
-
-    def _is_due(self, step: int) -> bool:
-        first = len(self._clock) == 1
-        return first or step % self._every == 0 or step == self._total_steps
 
     def _eta(self) -> float | None:
         """Returns the seconds left at the present speed; None before it is known."""

@@ -105,7 +105,7 @@ class RunLog:
 def _evaluations_until(
     step: int, path: Path
 ) -> dict[tuple[int, str], Mapping[str, Any]]:
-    """Returns {(step, name): record} of the evaluations that the file holds."""
+    """Returns {(step, name): record} of the file's evaluations; {} without one."""
     records = read_metrics(path) if path.exists() else []
     return {
         (record["step"], record["evaluation"]): record

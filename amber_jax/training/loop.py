@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from amber_jax import stopping
 from amber_jax.errors import UserError
 from amber_jax.training.allocator import give_back_unused, peak_resident_bytes
 from amber_jax.training.clock import Clock, Work
@@ -71,12 +72,13 @@ class StopRequest:
     @contextlib.contextmanager
     def installed(self) -> Iterator["StopRequest"]:
         """Listens while inside the block."""
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        before = [signal.signal(number, self._request) for number in numbers]
+        before = {
+            number: signal.signal(number, self._request) for number in stopping.heeded()
+        }
         try:
             yield self
         finally:
-            for number, handler in zip(numbers, before, strict=True):
+            for number, handler in before.items():
                 signal.signal(number, handler)
 
 

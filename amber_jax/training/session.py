@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from amber_jax.training.checkpoint import (
+    CHECKPOINTS,
     Checkpoint,
     CheckpointWriter,
     newest_checkpoint,
@@ -18,7 +19,7 @@ from amber_jax.training.checkpoint import (
 from amber_jax.training.console import Console
 from amber_jax.training.log import Evaluated, RunLog
 from amber_jax.training.state import TrainState
-from amber_jax.training.workdir import CHECKPOINTS, begin_workdir
+from amber_jax.training.workdir import begin_workdir
 
 
 class Session(NamedTuple):
@@ -86,14 +87,12 @@ def session(
         log = RunLog(
             workdir, console, int(state.step), lead=lead, tensorboard=tensorboard
         )
+        stack.callback(log.close)
         writer = CheckpointWriter(
             workdir / CHECKPOINTS,
             keep=keep,
             write_extras=write_extras,
             keep_too=lambda: keep_too(log.evaluated),
         )
-        try:
-            yield Session(state, log, writer)
-        finally:
-            writer.close()
-            log.close()
+        stack.callback(writer.close)
+        yield Session(state, log, writer)

@@ -11,10 +11,10 @@ import numpy as np
 import amber_jax
 from amber_jax.errors import UserError
 from amber_jax.files import make_folder, write_json
-from amber_jax.training.checkpoint import Checkpoint
+from amber_jax.training.checkpoint import CHECKPOINTS, Checkpoint
 from amber_jax.training.optimizer import build_schedule
 
-CHECKPOINTS, RESULTS = "checkpoints", "results.json"
+RESULTS = "results.json"
 DROPOUT = "by place"  # how it is drawn, as run.json says; before, it said nothing
 PREDICTIONS = "predictions"  # folder of TASK/test-XX.tsv, as XTREME takes it
 _LENGTH_AND_SCHEDULE = ("num_steps", "schedule", "decay_steps")
@@ -81,14 +81,14 @@ def check_same_run(
     changed += [
         f"the {key.removesuffix('_fingerprint')} is another one"
         for key, value in fingerprints.items()
-        if found.run[key] != value
+        if found.run.get(key) != value
     ]
     if changed:
         of_stages = any(_is_within(name, "stages") for name, *_ in differences)
         raise UserError(
             f"{found.path} belongs to a run with another config: {'; '.join(changed)}; "
             "use another --workdir, or the config that the run began with"
-            + (", which a further stage in stages makes longer" if of_stages else "")
+            + ("; to train longer, add a stage to stages" if of_stages else "")
         )
 
 

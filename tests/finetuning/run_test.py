@@ -338,8 +338,8 @@ def test_a_run_that_is_asked_to_stop_at_its_last_step_is_finished_by_the_next(
     config_of, pretrained, tmp_path, monkeypatch, capsys
 ):
     config = config_of("xnli").copy_and_resolve_references()
-    config.num_epochs = 1
-    show = Console.train
+    config.num_epochs, config.evaluate_every, config.seeds = 1, 4, (1, 2)
+    show, notes = Console.train, []
 
     def train(console, record):
         show(console, record)
@@ -349,12 +349,18 @@ def test_a_run_that_is_asked_to_stop_at_its_last_step_is_finished_by_the_next(
 
     with monkeypatch.context() as patch:
         patch.setattr(Console, "train", train)
-        assert finetune.finetune(config, pretrained, tmp_path, note=quietly) == []
-    said = capsys.readouterr().out
-    assert "asked to stop: saved step 8" in said
-    assert re.search(r"xnli, 4 rows: besides the state, a step takes [\d,]+ by", said)
-    (result,) = finetune.finetune(config, pretrained, tmp_path, note=quietly)
-    assert result.step == 8
+        assert finetune.finetune(config, pretrained, tmp_path, note=notes.append) == []
+    assert "asked to stop: saved step 8" in capsys.readouterr().out
+    assert not (tmp_path / "seed-2").exists()  # though seed 1 has a score of step 4
+    assert any(
+        re.match(r"xnli, 4 rows: besides the state, a step takes [\d,]+ by", sentence)
+        for sentence in notes
+    )
+    results = finetune.finetune(config, pretrained, tmp_path, note=quietly)
+    assert [result.seed for result in results] == [1, 2]
+    metrics = (tmp_path / "seed-1" / "metrics.jsonl").read_text().splitlines()
+    evaluated = [json.loads(line) for line in metrics if '"eval"' in line]
+    assert [record["step"] for record in evaluated] == [4, 8]
 
 
 def refused(config, pretrained, workdir, *words):

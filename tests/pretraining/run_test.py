@@ -280,7 +280,7 @@ def test_a_run_may_begin_with_the_parameters_of_another(config, finished, tmp_pa
     config.init_checkpoint = str(workdir)
     config.seed = 1
     run = prepare(config)
-    first = pretrain._new_state(run)
+    first = pretrain._new_state(run, print)
     assert int(first.step) == 0
     for one, other in zip(
         jax.tree.leaves(first.params), jax.tree.leaves(state.params), strict=True

@@ -114,7 +114,7 @@ def test_what_would_make_steps_untrue_is_refused_and_a_further_stage_is_named(
     first, then, name, begun, config_of
 ):
     sentence = refused(config_of(then), begun(first))
-    assert name in sentence and "further stage" in sentence
+    assert name in sentence and "add a stage" in sentence
 
 
 def test_a_run_that_drew_dropout_in_another_way_is_finished_elsewhere(

@@ -22,8 +22,8 @@ from amber_jax.types import Array
 
 MASKED_SCORE = -1e9  # no real score comes near half of it
 LEAST_TOTAL = 1e-30  # of a token that attends nothing; it gets zeros
-# In shorter rows attention is a few percent of the arithmetic, and its probabilities
-# fit; where the kernel begins to win was not measured.
+# Least row for Mosaic's kernel. In shorter rows attention is a few percent of the
+# arithmetic, and its probabilities fit; from where on it wins was not measured.
 _LONG_ROW = 512  # tokens
 _TRITON_HEADS = (16, 32, 64, 128)
 _TPU_BLOCKS = (512, 256, 128)  # tokens, what Pallas' kernel can go by
@@ -192,7 +192,7 @@ def _attend_pairs(query: Array, key: Array, value: Array, pair_ids: Array) -> Ar
     context = tpu_kernel.flash_attention(
         *heads_first,
         segment_ids=tpu_kernel.SegmentIds(pair_ids, pair_ids),
-        sm_scale=query.shape[-1] ** -0.5,
+        sm_scale=_scale(query),
         block_sizes=tpu_kernel.BlockSizes(
             **dict.fromkeys(sizes, block) | {"block_b": 1}
         ),

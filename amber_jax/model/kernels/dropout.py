@@ -116,7 +116,7 @@ def _dropped(rate: float) -> int:
 
 
 def _mixed(words: Array) -> Array:
-    """lowbias32 of uint32 words; source as of `kept`."""
+    """lowbias32 of uint32 words; source as of `kept_at`."""
     words = _once_mixed(words) * _SECOND_FACTOR
     return words ^ (words >> 16)
 
