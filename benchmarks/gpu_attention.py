@@ -4,7 +4,7 @@ import concurrent.futures
 import contextlib
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -19,7 +19,8 @@ from benchmarks import packed_work, workload
 
 _RATE = 0.1
 _REPEATS = 20
-_HEADS = (12, 64)  # and their width
+_BASE = workload.SIZES["base"]
+_HEADS = (_BASE.num_heads, _BASE.hidden_size // _BASE.num_heads)  # and their width
 # own, visited, warps, stages
 _FORWARD = ((64, 64, 4, 2), (64, 64, 4, 3), (128, 64, 8, 2), (128, 128, 8, 2))
 _BACKWARD = ((64, 32, 4, 2), (64, 64, 4, 2), (64, 64, 4, 3), (128, 64, 8, 1))
@@ -81,9 +82,15 @@ def _difference(length: int, directed: bool, width: int) -> dict[str, Any]:
     return case | found
 
 
-def cuts(device: Any) -> Iterator[dict[str, Any]]:
-    """Yields the microseconds of each pass of the kernel, by how it is cut."""
-    shapes = ((256, 128, "full"), (128, 256, "pairs"), (64, 512, "full"))
+def cuts(
+    device: Any, shapes: Sequence[tuple[int, int, str]]
+) -> Iterator[dict[str, Any]]:
+    """Yields the microseconds of each pass of the kernel, by how it is cut.
+
+    Args:
+        device: on a CPU one small batch is looked at, and one cut of either pass.
+        shapes: rows of a batch, their length, and the lengths of their texts.
+    """
     forward, backward, one_block = _FORWARD, _BACKWARD, _ONE_BLOCK
     if device.platform == "cpu":
         shapes, forward, backward = ((1, 32, "full"),), forward[:1], backward[:1]

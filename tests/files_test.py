@@ -1,6 +1,7 @@
 """What is written is whole or not there; what is read is a value or one sentence."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -180,10 +181,14 @@ def test_a_table_tells_every_difference(tmp_path):
     assert table_damage(tmp_path, table) == "inner/b is missing"
 
 
-@pytest.mark.parametrize("name", ["", "/etc/passwd", "../a", "inner/../../a", "a\0"])
+@pytest.mark.parametrize("name", ["", "{outside}", "../a", "inner/../../a", "a\0"])
 def test_a_table_reaches_nothing_outside_its_folder(tmp_path, name):
-    table = tree_in(tmp_path)
-    assert table_damage(tmp_path, {name: table["a"]})
+    outside, tree = tmp_path / "a", tmp_path / "tree"
+    tree.mkdir()
+    table = tree_in(tree)
+    shutil.copy(tree / "a", outside)  # whoever reached it would find it whole
+    assert table_damage(tmp_path, {"a": table["a"]}) is None
+    assert table_damage(tree, {name.format(outside=outside): table["a"]})
 
 
 @pytest.mark.parametrize("entry", [None, 3, {}, {"bytes": "3"}, {"bytes": True}])

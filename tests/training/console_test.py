@@ -160,9 +160,12 @@ def test_a_dumb_terminal_gets_plain_lines(terminal, monkeypatch):
     assert terminal.getvalue().startswith("align  12/600")
 
 
-def test_a_thousand_records_do_not_redraw_a_thousand_times(terminal):
+def test_a_thousand_records_do_not_redraw_a_thousand_times(terminal, monkeypatch):
+    for name in ("start", "join"):  # what redraws as time passes
+        monkeypatch.setattr(f"rich.live._RefreshThread.{name}", lambda self: None)
     with Console(1000, every=500, stream=terminal) as console:
         for step in range(1, 1001):
             console.train(train_record(step))
-    assert shown(terminal).count("eta") < 100
+    # Three lines, and the bar at the start, after each of them, and at the end.
+    assert shown(terminal).count("eta") <= 3 + 5
     assert "1000/1000" in shown(terminal)
