@@ -88,17 +88,17 @@ def cuts(
     """Yields the microseconds of each pass of the kernel, by how it is cut.
 
     Args:
-        device: on a CPU one small batch is looked at, and one cut of either pass.
+        device: on a CPU one cut of either pass is looked at, and timed once.
         shapes: rows of a batch, their length, and the lengths of their texts.
     """
-    forward, backward, one_block = _FORWARD, _BACKWARD, _ONE_BLOCK
+    forward, backward, repeats = _FORWARD, _BACKWARD, _REPEATS
     if device.platform == "cpu":
-        shapes, forward, backward = ((1, 32, "full"),), forward[:1], backward[:1]
+        forward, backward, repeats = forward[:1], backward[:1], 1
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         compiled = {}
         for count, length, lengths in shapes:
             passes = _passes(_packed(count, length, lengths))
-            more = one_block if length == 128 else ()
+            more = _ONE_BLOCK if length == 128 else ()
             for name, sizes in (
                 *(("forward", sizes) for sizes in (None, *forward)),
                 *(("backward", sizes) for sizes in (None, *backward, *more)),
@@ -113,7 +113,7 @@ def cuts(
     for (name, sizes), (future, args) in compiled.items():
         line = {"blocks": name, "cut": sizes or "as chosen"}
         try:
-            yield {**line, "us": _microseconds(future.result(), args)}
+            yield {**line, "us": _microseconds(future.result(), args, repeats)}
         except jax.errors.JaxRuntimeError as error:  # more than the chip has
             yield {**line, "error": str(error)[:120]}
 
@@ -142,16 +142,16 @@ def _passes(given: _Rows) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     }
 
 
-def _microseconds(step: Any, args: tuple[Any, ...]) -> float:
+def _microseconds(step: Any, args: tuple[Any, ...], repeats: int) -> float:
     jax.block_until_ready(step(*args))
     best = float("inf")
     for _ in range(3):
         begin = time.perf_counter()
-        for _ in range(_REPEATS):
+        for _ in range(repeats):
             done = step(*args)
         jax.block_until_ready(done)
         best = min(best, time.perf_counter() - begin)
-    return round(1e6 * best / _REPEATS, 1)
+    return round(1e6 * best / repeats, 1)
 
 
 def _packed(count: int, length: int, lengths: str) -> _Rows:

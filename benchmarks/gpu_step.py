@@ -265,9 +265,8 @@ def main(_: list[str]) -> None:
         if name == gpu_resume.NAME:
             say(resumed_has_the_same_bits=gpu_resume.same_bits(step.prepared))
     if "blocks" in wanted:
-        shapes = [
-            (work.rows, work.row_length, work.lengths) for work in _WORKS.values()
-        ]
+        shapes = [(one.rows, one.row_length, one.lengths) for one in _WORKS.values()]
+        shapes = [(1, 32, "full")] if on_cpu else shapes
         for line in gpu_attention.cuts(device, shapes):
             say(**line)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from full_disk import full_disk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amber_jax.errors import UserError
@@ -204,7 +204,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_json_comes_back_as_it_was(tmp_path_factory, value):
     if "\ud800" <= max(json.dumps(value, ensure_ascii=False), default="") <= "\udfff":

@@ -8,16 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny_run
 
 from amber_jax.__main__ import VERBS
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return tiny_run.write_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 def command(name, *arguments):

@@ -181,7 +181,7 @@ NAMES = ["a.conllu", "a.tsv", "tatoeba.fra-eng.fra", "fr-en.en", "a.conllu.xz", 
 
 @given(contents, st.sampled_from(NAMES))
 @example(b"", "a.tsv")
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_bytes_give_examples_or_an_error_that_names_the_file(
     tmp_path_factory, content, name
 ):

@@ -78,7 +78,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     result=st.sampled_from([retrieval(), fine_tuned("udpos"), word_alignment()]),
     data=st.data(),
