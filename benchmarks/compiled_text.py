@@ -108,11 +108,15 @@ def parse(text: str) -> Program:
             computations[name] = []
             entry = name if head[1] else entry
             continue
-        found = _LINE.match(line) if name else None
-        one = _instruction(found[1], found[2]) if found else None
-        if one is not None:
-            computations[name].append(one)
-    instructions = {one.name: one for part in computations.values() for one in part}
+        match = _LINE.match(line) if name else None
+        instruction = _instruction(match[1], match[2]) if match else None
+        if instruction is not None:
+            computations[name].append(instruction)
+    instructions = {
+        instruction.name: instruction
+        for part in computations.values()
+        for instruction in part
+    }
     return Program(computations, instructions, entry)
 
 
@@ -134,10 +138,10 @@ def cycles(program: Program) -> dict[str, int]:
     elements and compute nothing; so do the slices of a loop, its stacks and their first
     zeros.
     """
-    found = dict.fromkeys((PRODUCTS, COPIES, REST), 0)
-    for one, times in executed(program):
-        found[_kind(program, one)] += times * one.cycles
-    return found
+    sums = dict.fromkeys((PRODUCTS, COPIES, REST), 0)
+    for instruction, times in executed(program):
+        sums[_kind(program, instruction)] += times * instruction.cycles
+    return sums
 
 
 class Spent(NamedTuple):
@@ -152,14 +156,18 @@ class Spent(NamedTuple):
 
 def longest(program: Program) -> list[Spent]:
     """Returns what the compiler expects to take long, most cycles first."""
-    found = collections.Counter()
+    sums = collections.Counter()
     often = collections.Counter()
-    for one, times in executed(program):
-        if one.cycles:
-            key = (_kind(program, one), str(_widest(one)), one.origin)
-            found[key] += times * one.cycles
+    for instruction, times in executed(program):
+        if instruction.cycles:
+            key = (
+                _kind(program, instruction),
+                str(_widest(instruction)),
+                instruction.origin,
+            )
+            sums[key] += times * instruction.cycles
             often[key] += times
-    return [Spent(*key, often[key], count) for key, count in found.most_common()]
+    return [Spent(*key, often[key], count) for key, count in sums.most_common()]
 
 
 class Moved(NamedTuple):
@@ -173,9 +181,14 @@ class Moved(NamedTuple):
 def copies(program: Program) -> dict[tuple[str, str], Moved]:
     """Returns the program's copies by array and origin, those of most bytes first."""
     return _sums(
-        (str(_widest(one)), one.origin, _written(program, one), times)
-        for one, times in executed(program)
-        if one.arrays and _kind(program, one) == COPIES
+        (
+            str(_widest(instruction)),
+            instruction.origin,
+            _written(program, instruction),
+            times,
+        )
+        for instruction, times in executed(program)
+        if instruction.arrays and _kind(program, instruction) == COPIES
     )
 
 
@@ -185,25 +198,27 @@ def collectives(program: Program) -> dict[tuple[str, str], Moved]:
     Bytes are of what a device holds when it is done. The compiler may spread a
     collective over several fusions, which name the same channel: it counts once.
     """
-    found = {}
-    for one, times in executed(program):
-        for part in (one, *_inside(program, one)):
+    rows = {}
+    for instruction, times in executed(program):
+        for part in (instruction, *_inside(program, instruction)):
             kind = part.opcode.removesuffix("-done")
             if kind in COLLECTIVES:
                 dtypes = ", ".join(sorted({array.dtype for array in part.arrays}))
                 row = (kind, dtypes, _bytes(part), times)
-                found.setdefault(part.channel or part.name, row)
-    return _sums(found.values())
+                rows.setdefault(part.channel or part.name, row)
+    return _sums(rows.values())
 
 
 def prefetches(program: Program) -> Moved:
     """Returns the copies between HBM and the memories of the chip's cores."""
-    found = [
-        (times, times * _bytes(one))
-        for one, times in executed(program)
-        if one.opcode in _PREFETCHES
+    copied = [
+        (times, times * _bytes(instruction))
+        for instruction, times in executed(program)
+        if instruction.opcode in _PREFETCHES
     ]
-    return Moved(len(found), sum(n for n, _ in found), sum(size for _, size in found))
+    return Moved(
+        len(copied), sum(n for n, _ in copied), sum(size for _, size in copied)
+    )
 
 
 def paddings(program: Program) -> dict[Array, int]:
@@ -213,22 +228,24 @@ def paddings(program: Program) -> dict[Array, int]:
     """
     counts = collections.Counter(
         array
-        for one, _ in executed(program)
-        if one.opcode not in _SILENT - {"parameter"} and one.opcode != "while"
-        for array in one.arrays
+        for instruction, _ in executed(program)
+        if instruction.opcode not in _SILENT - {"parameter"}
+        and instruction.opcode != "while"
+        for array in instruction.arrays
         if array.space == HBM and array.padded_bytes > array.logical_bytes
     )
     wasted = {array: array.padded_bytes - array.logical_bytes for array in counts}
-    return {one: counts[one] for one in sorted(counts, key=wasted.get, reverse=True)}
+    order = sorted(counts, key=wasted.get, reverse=True)
+    return {array: counts[array] for array in order}
 
 
 def kernels(program: Program) -> dict[str, int]:
     """Returns hand-written kernels by name, and how often a step runs them."""
-    found = collections.Counter()
-    for one, times in executed(program):
-        if one.opcode == "custom-call:tpu_custom_call":
-            found[one.origin] += times
-    return dict(found)
+    sums = collections.Counter()
+    for instruction, times in executed(program):
+        if instruction.opcode == "custom-call:tpu_custom_call":
+            sums[instruction.origin] += times
+    return dict(sums)
 
 
 def _instruction(name: str, text: str) -> Instruction | None:
@@ -263,10 +280,10 @@ def _instruction(name: str, text: str) -> Instruction | None:
 def _closing(text: str, start: int) -> int:
     """Returns the place behind the bracket that closes the one at `start`."""
     depth = 0
-    for found in re.finditer(r"[()]", text[start:]):
-        depth += 1 if found[0] == "(" else -1
+    for match in re.finditer(r"[()]", text[start:]):
+        depth += 1 if match[0] == "(" else -1
         if depth == 0:
-            return start + found.end()
+            return start + match.end()
     return len(text)
 
 
@@ -295,15 +312,15 @@ def _bits(dtype: str) -> int:
 
 
 def _walk(program: Program, name: str, times: int) -> Iterator[tuple[Instruction, int]]:
-    for one in program.computations[name]:
-        yield one, times
-        inner, rounds = one.computations("branch_computations"), 1
-        inner += one.computations("true_computation", "false_computation")
-        if one.opcode == "while":
-            inner = one.computations("body")
-            rounds = _rounds(program, one.computations("condition")[0])
-        elif one.opcode in ("call", "async-start"):
-            inner = one.computations("to_apply", "calls", "called_computations")
+    for instruction in program.computations[name]:
+        yield instruction, times
+        inner, rounds = instruction.computations("branch_computations"), 1
+        inner += instruction.computations("true_computation", "false_computation")
+        if instruction.opcode == "while":
+            inner = instruction.computations("body")
+            rounds = _rounds(program, instruction.computations("condition")[0])
+        elif instruction.opcode in ("call", "async-start"):
+            inner = instruction.computations("to_apply", "calls", "called_computations")
         for part in inner:
             yield from _walk(program, part, times * rounds)
 
@@ -318,17 +335,17 @@ def _rounds(program: Program, condition: str) -> int:
     return known[0]
 
 
-def _inside(program: Program, one: Instruction) -> Iterator[Instruction]:
+def _inside(program: Program, instruction: Instruction) -> Iterator[Instruction]:
     """Yields what is fused into an instruction."""
-    if one.opcode == "fusion":
-        for name in one.computations("calls"):
+    if instruction.opcode == "fusion":
+        for name in instruction.computations("calls"):
             for part in program.computations[name]:
                 yield part
                 yield from _inside(program, part)
 
 
-def _kind(program: Program, one: Instruction) -> str:
-    parts = [one, *_inside(program, one)]
+def _kind(program: Program, instruction: Instruction) -> str:
+    parts = [instruction, *_inside(program, instruction)]
     if any(part.opcode in ("convolution", "dot") for part in parts):
         return PRODUCTS
     # Numbers alone are the places of slices, and whether they are within bounds.
@@ -341,30 +358,30 @@ def _kind(program: Program, one: Instruction) -> str:
     return COPIES if work and work <= _MOVES else REST
 
 
-def _bytes(one: Instruction) -> int:
-    return sum(array.padded_bytes for array in one.arrays)
+def _bytes(instruction: Instruction) -> int:
+    return sum(array.padded_bytes for array in instruction.arrays)
 
 
-def _written(program: Program, one: Instruction) -> int:
+def _written(program: Program, instruction: Instruction) -> int:
     """Returns the bytes that a copy writes: of a stack only the slice that is new."""
     stacks = [
         part
-        for part in (one, *_inside(program, one))
+        for part in (instruction, *_inside(program, instruction))
         if part.opcode == "dynamic-update-slice"
     ]
     if not stacks:
-        return _bytes(one)
+        return _bytes(instruction)
     return sum(_bytes(program.instructions[part.operands[1]]) for part in stacks)
 
 
-def _widest(one: Instruction) -> Array:
-    return max(one.arrays, key=lambda array: array.padded_bytes)
+def _widest(instruction: Instruction) -> Array:
+    return max(instruction.arrays, key=lambda array: array.padded_bytes)
 
 
 def _sums(rows: Any) -> dict[tuple[str, str], Moved]:
     """Returns the sums of (kind, of what, bytes, times), those of most bytes first."""
-    found: dict[tuple[str, str], Moved] = {}
+    sums: dict[tuple[str, str], Moved] = {}
     for kind, what, size, times in rows:
-        lines, often, total = found.get((kind, what), (0, 0, 0))
-        found[kind, what] = Moved(lines + 1, often + times, total + times * size)
-    return dict(sorted(found.items(), key=lambda item: -item[1].bytes))
+        lines, often, total = sums.get((kind, what), (0, 0, 0))
+        sums[kind, what] = Moved(lines + 1, often + times, total + times * size)
+    return dict(sorted(sums.items(), key=lambda item: -item[1].bytes))

@@ -18,10 +18,12 @@ if [ -n "${SMALL:-}" ]; then
   step=(--size=tiny --shrink=128 --steps=2)
   search=(--queries=20 --candidates=500 --width=16)
 fi
-# The peer has its own share of the memory.
-export XLA_PYTHON_CLIENT_MEM_FRACTION=${XLA_PYTHON_CLIENT_MEM_FRACTION:-.7}
+memory=()
+if [ -n "$peer" ]; then # it needs its own share of the memory
+  memory=("XLA_PYTHON_CLIENT_MEM_FRACTION=${XLA_PYTHON_CLIENT_MEM_FRACTION:-.7}")
+fi
 failed=0
-python -m benchmarks.gpu_step --peer_python="$peer" "${step[@]}" "$@" || failed=1
+env "${memory[@]}" python -m benchmarks.gpu_step --peer_python="$peer" "${step[@]}" "$@" || failed=1
 echo "exact nearest neighbors"
 python -m benchmarks.retrieval --noone_core "${search[@]}" || failed=1
 exit $failed

@@ -4,7 +4,7 @@ import concurrent.futures
 import contextlib
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -19,7 +19,8 @@ from benchmarks import packed_work, workload
 
 _RATE = 0.1
 _REPEATS = 20
-_HEADS = (12, 64)  # and their width
+_BASE = workload.SIZES["base"]
+_HEADS = (_BASE.num_heads, _BASE.hidden_size // _BASE.num_heads)  # and their width
 # own, visited, warps, stages
 _FORWARD = ((64, 64, 4, 2), (64, 64, 4, 3), (128, 64, 8, 2), (128, 128, 8, 2))
 _BACKWARD = ((64, 32, 4, 2), (64, 64, 4, 2), (64, 64, 4, 3), (128, 64, 8, 1))
@@ -81,17 +82,23 @@ def _difference(length: int, directed: bool, width: int) -> dict[str, Any]:
     return case | found
 
 
-def cuts(device: Any) -> Iterator[dict[str, Any]]:
-    """Yields the microseconds of each pass of the kernel, by how it is cut."""
-    shapes = ((256, 128, "full"), (128, 256, "pairs"), (64, 512, "full"))
-    forward, backward, one_block = _FORWARD, _BACKWARD, _ONE_BLOCK
+def cuts(
+    device: Any, shapes: Sequence[tuple[int, int, str]]
+) -> Iterator[dict[str, Any]]:
+    """Yields the microseconds of each pass of the kernel, by how it is cut.
+
+    Args:
+        device: on a CPU one cut of either pass is looked at, and timed once.
+        shapes: rows of a batch, their length, and the lengths of their texts.
+    """
+    forward, backward, repeats = _FORWARD, _BACKWARD, _REPEATS
     if device.platform == "cpu":
-        shapes, forward, backward = ((1, 32, "full"),), forward[:1], backward[:1]
+        forward, backward, repeats = forward[:1], backward[:1], 1
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         compiled = {}
         for count, length, lengths in shapes:
             passes = _passes(_packed(count, length, lengths))
-            more = one_block if length == 128 else ()
+            more = _ONE_BLOCK if length == 128 else ()
             for name, sizes in (
                 *(("forward", sizes) for sizes in (None, *forward)),
                 *(("backward", sizes) for sizes in (None, *backward, *more)),
@@ -106,7 +113,7 @@ def cuts(device: Any) -> Iterator[dict[str, Any]]:
     for (name, sizes), (future, args) in compiled.items():
         line = {"blocks": name, "cut": sizes or "as chosen"}
         try:
-            yield {**line, "us": _microseconds(future.result(), args)}
+            yield {**line, "us": _microseconds(future.result(), args, repeats)}
         except jax.errors.JaxRuntimeError as error:  # more than the chip has
             yield {**line, "error": str(error)[:120]}
 
@@ -135,16 +142,16 @@ def _passes(given: _Rows) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     }
 
 
-def _microseconds(step: Any, args: tuple[Any, ...]) -> float:
+def _microseconds(step: Any, args: tuple[Any, ...], repeats: int) -> float:
     jax.block_until_ready(step(*args))
     best = float("inf")
     for _ in range(3):
         begin = time.perf_counter()
-        for _ in range(_REPEATS):
+        for _ in range(repeats):
             done = step(*args)
         jax.block_until_ready(done)
         best = min(best, time.perf_counter() - begin)
-    return round(1e6 * best / _REPEATS, 1)
+    return round(1e6 * best / repeats, 1)
 
 
 def _packed(count: int, length: int, lengths: str) -> _Rows:

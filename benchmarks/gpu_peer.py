@@ -12,9 +12,8 @@ import time
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from benchmarks import workload
+from benchmarks import own_step, programs
 
-_MODULE = "benchmarks.peers.huggingface"
 _STEPS_LIMIT_S = 60.0
 
 
@@ -25,21 +24,21 @@ class Peer(NamedTuple):
     errors: IO[str]
 
 
-def start(python: str, name: str, size: workload.Size, steps: int, device: Any) -> Peer:
+def start(python: str, name: str, run: own_step.Settings, device: Any) -> Peer:
     """Starts it.
 
     Args:
         python: an interpreter with torch and transformers.
         name: of the size.
-        size: with the rows of a batch and their length.
-        steps: timed ones.
+        run: our step on the work.
         device: of ours.
     """
-    command = [python, "-m", _MODULE, f"--size={name}", "--head=masked", "--hold"]
-    command += [f"--rows={size.rows}", f"--row_length={size.row_length}"]
-    command += [f"--steps={steps}", "--warmup=3"]
+    command = [python, *programs.HUGGINGFACE, programs.TUNED_HEAD, "--hold"]
+    command += [f"--size={name}", f"--rows={run.size.rows}"]
+    command += [f"--row_length={run.size.row_length}"]
+    command += [f"--steps={run.steps}", f"--warmup={run.warmup}"]
     if device.platform == "gpu":
-        command += ["--compile", "--dtype=bfloat16", "--device=cuda"]
+        command += [programs.COMPILED, *programs.ON_GPU]
     errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process
     process = subprocess.Popen(
         command,
@@ -59,22 +58,29 @@ def measure(peer: Peer, deadline: float) -> Any:
         peer: from `start`.
         deadline: of `time.monotonic`, until when it has to be compiled.
     """
+    with peer.errors:
+        try:
+            return _figures(peer, deadline)
+        finally:
+            peer.process.kill()
+            peer.process.wait()
+
+
+def _figures(peer: Peer, deadline: float) -> Any:
     process, errors = peer
     reader = threading.Thread(target=process.stdout.readline, daemon=True)
     reader.start()
     reader.join(max(0.0, deadline - time.monotonic()))
+    if reader.is_alive():
+        return "It was left out, because it was not compiled by its limit."
     try:
-        if reader.is_alive():
-            return "It was left out, because it was not compiled by its limit."
-        found, _ = process.communicate("go\n", timeout=_STEPS_LIMIT_S)
+        printed, _ = process.communicate("go\n", timeout=_STEPS_LIMIT_S)
     except subprocess.TimeoutExpired:
         return "It was left out, because its steps did not end by their limit."
-    finally:
-        process.kill()
-    if process.wait():
+    if process.returncode:
         errors.seek(0)
         reason = (errors.read().strip().splitlines() or ["it did not say why"])[-1]
         return f"It failed: {reason[:300]}."
-    every = json.loads(found.splitlines()[-1])
+    figures = json.loads(printed.splitlines()[-1])
     names = ("step_ms", "tokens_per_s", "first_step_s", "peak_device_mb", "settings")
-    return {name: every[name] for name in names if name in every}
+    return {name: figures[name] for name in names if name in figures}

@@ -20,14 +20,14 @@ def same_bits(prepared: own_step.Prepared) -> bool:
     A checkpoint is written and read between two halves of a few steps, and the second
     half is run with and without that.
     """
-    batches = itertools.cycle(prepared.batches)
+    batches = list(itertools.islice(itertools.cycle(prepared.batches), 2 * _STEPS))
 
-    def half(state: object) -> object:
-        for batch in itertools.islice(batches, _STEPS):
+    def half(state: object, batches: list[object]) -> object:
+        for batch in batches:
             state, _ = prepared.step(state, prepared.put_batch(batch), prepared.key)
         return state
 
-    state = half(prepared.state)
+    state = half(prepared.state, batches[:_STEPS])
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
     )
@@ -39,10 +39,9 @@ def same_bits(prepared: own_step.Prepared) -> bool:
         writer.close()
         found = checkpoint.find_checkpoint(Path(folder))
         resumed = checkpoint.restore_state(found, abstract)
-    batches, again = itertools.tee(batches)
-    whole = jax.device_get(half(state).params)
-    batches = again
-    parts = jax.device_get(half(resumed).params)
+    whole, parts = (
+        jax.device_get(half(begun, batches[_STEPS:])) for begun in (state, resumed)
+    )
     return jax.tree.all(
         jax.tree.map(lambda x, y: bool(np.array_equal(x, y)), whole, parts)
     )

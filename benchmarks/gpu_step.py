@@ -6,9 +6,9 @@
 Needs jax, flax, optax, chex, orbax and numpy: no TensorFlow, no library of configs.
 One line of JSON for every figure, as soon as it is there, in this order:
 
-    works     masked_lm on rows of 128 and of 512, all losses: MFU, memory, compiling
     peer      the reference library's step, compiled, on the first work
-    kernels   where the works' time goes, by class and by name
+    works     masked_lm on rows of 128, all losses, rows of 512: MFU, memory, compiling
+    kernels   where a work's time goes, by class and by name; after each work
     equality  the attention kernel beside the written form, gradients included
     changes   the first work with each form of the step exchanged in turn
     resume    whether a run that was resumed has the same bits, and what that costs
@@ -43,11 +43,16 @@ from benchmarks import (
     workload,
 )
 
-SECTIONS = ("works", "peer", "kernels", "equality", "changes", "resume", "blocks")
+SECTIONS = ("peer", "works", "kernels", "equality", "changes", "resume", "blocks")
 _SIZE = flags.DEFINE_enum("size", "base", [*workload.SIZES], "of the model")
 _SHRINK = flags.DEFINE_integer("shrink", 1, "rows are divided by this", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 10, "timed ones", lower_bound=1)
 _SECTIONS = flags.DEFINE_list("sections", list(SECTIONS), "what is measured")
+flags.register_validator(
+    "sections",
+    lambda names: set(names) <= set(SECTIONS),
+    f"choose among {', '.join(SECTIONS)}, with commas between",
+)
 _PEER = flags.DEFINE_string("peer_python", "", "with torch; empty: no peer")
 _PEER_LIMIT = flags.DEFINE_float("peer_limit_s", 150.0, "until the peer is compiled")
 _WARMUP = 2
@@ -212,18 +217,26 @@ def _versions() -> dict[str, str]:
     return found | {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS}
 
 
-def _over(compiled: Mapping[str, Any]) -> Any:
-    """Yields every name with its step when all are compiled, and keeps none."""
+def compiled_ones(compiled: Mapping[str, Any]) -> Any:
+    """Yields every name with its step when all are compiled, and keeps none.
+
+    Of one that does not compile a line says so.
+    """
     concurrent.futures.wait(compiled.values())
     for name in list(compiled):
-        yield name, compiled.pop(name).result()
+        try:
+            step = compiled.pop(name).result()
+        except jax.errors.JaxRuntimeError as error:  # more than the chip has
+            say(does_not_compile=name, error=str(error)[:300])
+            continue
+        yield name, step
 
 
 def main(_: list[str]) -> None:
     wanted = set(_SECTIONS.value)
     device = jax.devices()[0]
     on_cpu = device.platform == "cpu"
-    dtype, width = ("float32", 512) if on_cpu else ("bfloat16", 8192)
+    dtype, width = ("float32", 512) if on_cpu else ("bfloat16", own_step.MATRIX_WIDTH)
     say(device=device.device_kind, **_versions())
     rate = own_step.matrix_rate(dtype, width=width)
     say(matrix_tflops=round(rate / 1e12, 3), of=dtype)
@@ -231,12 +244,12 @@ def main(_: list[str]) -> None:
     first = compiler.start(works() if wanted & {"works", "kernels"} else {})
     peer = None
     if "peer" in wanted and _PEER.value:
-        size = next(iter(works().values())).run.size
-        peer = gpu_peer.start(_PEER.value, _SIZE.value, size, _STEPS.value, device)
+        run = next(iter(works().values())).run
+        peer = gpu_peer.start(_PEER.value, _SIZE.value, run, device)
     concurrent.futures.wait(first.values())
     if peer is not None:
         say(peer=gpu_peer.measure(peer, begin + _PEER_LIMIT.value))
-    for name, step in _over(first):
+    for name, step in compiled_ones(first):
         say(work=name, **measure(step, rate))
         if "kernels" in wanted:
             show_kernels(name, step.prepared)
@@ -247,12 +260,14 @@ def main(_: list[str]) -> None:
     if "resume" in wanted:
         options = {} if on_cpu else {"xla_gpu_deterministic_ops": True}
         exchanged[gpu_resume.NAME] = Program(next(iter(works().values())).run, options)
-    for name, step in _over(compiler.start(exchanged)):
+    for name, step in compiled_ones(compiler.start(exchanged)):
         say(change=name, **measure(step, rate))
         if name == gpu_resume.NAME:
             say(resumed_has_the_same_bits=gpu_resume.same_bits(step.prepared))
     if "blocks" in wanted:
-        for line in gpu_attention.cuts(device):
+        shapes = [(one.rows, one.row_length, one.lengths) for one in _WORKS.values()]
+        shapes = [(1, 32, "full")] if on_cpu else shapes
+        for line in gpu_attention.cuts(device, shapes):
             say(**line)
 
 

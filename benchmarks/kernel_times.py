@@ -24,7 +24,7 @@ _PARTS = (
     ("vocabulary", r"/masked_lm\b|mlm_head"),
     ("embeddings", r"/embeddings\b"),
     ("norms", r"norm\b"),
-    ("attention", r"/attention\.mixed|/attention\b"),
+    ("attention", r"/attention\b"),
     ("feed-forward", r"/intermediate|/output|_finish"),
 )
 _INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*op_name="([^"]*)"', re.M)

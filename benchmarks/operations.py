@@ -9,16 +9,13 @@ them reaches. Products inside of loops are not meant: they would count once.
 """
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
-import jax
 from absl import flags
 
 from amber_jax.commands import command_line
-from benchmarks import own_step, tables, workload
+from benchmarks import kernel_times, own_step, tables, workload
 
 _AROUND_OTHERS = ("while", "call", "conditional")  # what is inside is told itself
 _LARGE = 1e-3  # of the step's FLOPs; a smaller product's rate means little
@@ -87,20 +84,15 @@ def traced(run: own_step.Settings) -> tuple[str, dict[str, float]]:
     for batch in batches[:-1]:
         state, metrics = step(state, put_batch(batch), key)
         float(metrics["loss"])
-    options = jax.profiler.ProfileOptions()
-    options.python_tracer_level = 0
-    with tempfile.TemporaryDirectory() as folder:
-        with jax.profiler.trace(folder, profiler_options=options):
-            state, metrics = step(state, put_batch(batches[-1]), key)
-            float(metrics["loss"])
-        (path,) = Path(folder).rglob("*.xplane.pb")
-        planes = jax.profiler.ProfileData.from_file(str(path)).planes
-        seconds: dict[str, float] = {}
-        for line in (line for plane in planes for line in plane.lines):
-            for event in line.events:
-                name = dict(event.stats).get("hlo_op")
-                if name is not None:
-                    seconds[name] = seconds.get(name, 0.0) + event.duration_ns / 1e9
+
+    def last() -> None:
+        _, metrics = step(state, put_batch(batches[-1]), key)
+        float(metrics["loss"])
+
+    seconds: dict[str, float] = {}
+    for kernel in kernel_times.traced(last):
+        name = kernel.instruction
+        seconds[name] = seconds.get(name, 0.0) + kernel.seconds
     return step.as_text(), seconds
 
 

@@ -53,7 +53,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 _RUN_STEPS = 1_000_000  # of the schedule; only the first few are run
-_MATRIX_WIDTH, _PRODUCTS, _REPEATS = 8192, 20, 3
+MATRIX_WIDTH = 8192  # of products that tell what an accelerator reaches
+_PRODUCTS, _REPEATS = 20, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,7 +260,7 @@ def _on_accelerator(dtype: str, devices: int, gflops: float) -> dict[str, Any]:
     if device.platform == "cpu":
         return {}
     memory = device.memory_stats() or {}  # not every allocator counts
-    rate = matrix_rate(dtype, width=_MATRIX_WIDTH)
+    rate = matrix_rate(dtype, width=MATRIX_WIDTH)
     return {
         "device": f"{devices} x {device.device_kind}",
         "peak_device_mb": round(memory.get("peak_bytes_in_use", 0) / 2**20, 1),

@@ -58,10 +58,10 @@ def batches(
 def pack(texts: workload.Texts, row_length: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns rows that hold every text once: ids [R, L], spans [R, MAX_PAIRS, 2]."""
     lengths = texts.span_lengths.sum(1).tolist()
-    places = best_fit_indices(lengths, row_length=row_length, max_pairs=MAX_PAIRS)
-    token_ids = np.full((len(places), row_length), workload.PAD, np.int32)
-    spans = np.zeros((len(places), MAX_PAIRS, 2), np.int32)
-    for row, numbers in enumerate(places):
+    indices = best_fit_indices(lengths, row_length=row_length, max_pairs=MAX_PAIRS)
+    token_ids = np.full((len(indices), row_length), workload.PAD, np.int32)
+    spans = np.zeros((len(indices), MAX_PAIRS, 2), np.int32)
+    for row, numbers in enumerate(indices):
         tokens = np.concatenate([texts.token_ids[i, : lengths[i]] for i in numbers])
         token_ids[row, : len(tokens)] = tokens
         spans[row, : len(numbers)] = texts.span_lengths[numbers]

@@ -10,6 +10,9 @@ from benchmarks.rounds import Program
 
 WORK = ("full", "pairs", "losses")
 DEVICES = ("cpu", "gpu")
+HUGGINGFACE = ("-m", "benchmarks.peers.huggingface")
+TUNED_HEAD, COMPILED = "--head=masked", "--compile"
+ON_GPU = ("--device=cuda", "--dtype=bfloat16")
 OURS = "amber_jax"
 REFERENCES = {"full": OURS, "pairs": OURS, "losses": "masked_lm alone"}
 _PAIR_ROW = 256  # tokens, as the paper's pairs are believed to have at most
@@ -58,14 +61,14 @@ def _losses(one: Comparison) -> list[Program]:
 def _full(one: Comparison) -> list[Program]:
     programs = [_ours(one, OURS), _huggingface(one, "huggingface, as shipped")]
     if one.device == "gpu":
-        compiled = _huggingface(one, "huggingface, compiled", "--compile")
-        tuned_flags = ("--head=masked", "--compile")
+        compiled = _huggingface(one, "huggingface, compiled", COMPILED)
+        tuned_flags = (TUNED_HEAD, COMPILED)
         return [
             *programs,
             *([compiled] if one.with_tuned else []),
             *_tuned_huggingface(one, "huggingface, tuned", *tuned_flags),
         ]
-    programs += _tuned_huggingface(one, "huggingface, tuned", "--head=masked")
+    programs += _tuned_huggingface(one, "huggingface, tuned", TUNED_HEAD)
     if one.google_bert:
         shipped = _google_bert(one)
         programs.append(shipped)
@@ -86,7 +89,7 @@ def _pairs(one: Comparison) -> list[Program]:
         _huggingface(one, _PADDED, pairs, "--pad=row"),
         _huggingface(one, _LONGEST, pairs, "--pad=longest"),
         *_tuned_huggingface(
-            one, f"{_LONGEST}, tuned", pairs, "--pad=longest", "--head=masked"
+            one, f"{_LONGEST}, tuned", pairs, "--pad=longest", TUNED_HEAD
         ),
     ]
 
@@ -109,11 +112,9 @@ def _ours(one: Comparison, name: str, *flags: str) -> Program:
 
 
 def _huggingface(one: Comparison, name: str, *flags: str) -> Program:
-    gpu = ("--device=cuda", "--dtype=bfloat16") if one.device == "gpu" else ()
-    module = ("-m", "benchmarks.peers.huggingface")
-    return Program(
-        name, (one.peer_python, *module, *one.shared, _rows(one), *gpu, *flags)
-    )
+    gpu = ON_GPU if one.device == "gpu" else ()
+    start = (one.peer_python, *HUGGINGFACE)
+    return Program(name, (*start, *one.shared, _rows(one), *gpu, *flags))
 
 
 def _tuned_huggingface(one: Comparison, name: str, *flags: str) -> list[Program]:

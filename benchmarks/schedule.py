@@ -20,7 +20,7 @@ from absl import flags
 from amber_jax.commands import command_line
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
-from benchmarks import tables
+from benchmarks import tables, workload
 from benchmarks.tpu_chips import CHIPS as TPUS
 
 STAGES = {"masked": (10**6, 8192, 0), "aligned": (10**6, 1024, 1024)}
@@ -55,12 +55,13 @@ def main(_: list[str]) -> None:
 
 def base() -> EncoderConfig:
     """Returns the paper's encoder, with mBERT's vocabulary."""
+    size = workload.SIZES["base"]
     return EncoderConfig(
-        vocab_size=119_547,
-        num_layers=12,
-        hidden_size=768,
-        num_heads=12,
-        intermediate_size=3072,
+        vocab_size=size.vocab_size,
+        num_layers=size.num_layers,
+        hidden_size=size.hidden_size,
+        num_heads=size.num_heads,
+        intermediate_size=size.intermediate_size,
         max_positions=512,
         num_segments=2,
         hidden_dropout=0.1,

@@ -18,10 +18,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from absl import flags
-from ml_collections import config_flags
 
 from amber_jax import config as settings
 from amber_jax.commands import command_line
+from amber_jax.commands.config_flag import define_config
 from amber_jax.errors import UserError
 from amber_jax.pretraining.preparation import Run
 from amber_jax.pretraining.run import count_work
@@ -35,7 +35,7 @@ _PRODUCT_WIDTH = 4096
 
 
 def define_flags() -> None:
-    config_flags.DEFINE_config_file("config", None, "experiment, in configs/")
+    define_config("the experiment")
     flags.DEFINE_list("topology", ["v5e:4x4"], "slices, as CHIP:SHAPE")
     flags.DEFINE_list("stages", [], "names; none: all of the config")
     flags.DEFINE_list("layers", [], "forms of kernels.layers in turn; none: as it is")

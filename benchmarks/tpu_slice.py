@@ -21,9 +21,9 @@ from amber_jax.pretraining import preparation
 from amber_jax.pretraining.preparation import Run
 from amber_jax.pretraining.stages import Stage
 from amber_jax.tokenization.tokenizer import SpecialTokens
+from benchmarks import workload
 from benchmarks.tpu_chips import CHIPS, Chip
 
-MBERT_ENTRIES = 119_547
 _HOST = (2, 2, 1)  # chips of a host, along each axis, unless told otherwise
 # libtpu looks for the machine that it is on, and there is none.
 _NO_MACHINE = {
@@ -106,7 +106,7 @@ def prepare(config: ConfigDict, rows: Rows, devices: Sequence[Any]) -> Run:
     config = config.copy_and_resolve_references()
     config.corpus = "none, as rows stand in for it"
     settings.validate(config)
-    words = _Words(config.model.vocab_size or MBERT_ENTRIES)
+    words = _Words(config.model.vocab_size or workload.SIZES["base"].vocab_size)
     return preparation.assemble(config, _stand_in(rows, words), words, devices)
 
 

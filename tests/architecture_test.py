@@ -135,7 +135,7 @@ def functions_of(path):
 def neighbors_of(room):
     """Which other rooms the modules of a room import."""
     return {
-        module.split(".")[1]
+        room_of_module(module)
         for path in MODULES
         if room_of(path) == room
         for module in imports_of(path)
@@ -146,6 +146,19 @@ def neighbors_of(room):
 @pytest.mark.parametrize("room", sorted({room_of(path) for path in MODULES}))
 def test_a_package_imports_its_neighbors_and_no_others(room):
     assert neighbors_of(room) == MAY_IMPORT[room]
+
+
+def test_of_evaluation_the_report_knows_the_files_alone():
+    known = {
+        module
+        for path in (PACKAGE / "report").rglob("*.py")
+        for module in imports_of(path)
+        if module.startswith("amber_jax.evaluation")
+    }
+    assert known == {
+        "amber_jax.evaluation.results",
+        "amber_jax.evaluation.typed_json",
+    }
 
 
 def test_imports_run_downward():

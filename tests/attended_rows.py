@@ -24,6 +24,17 @@ def masks_of(length, *, directed):
     return mask_of(place)
 
 
+def three_of(mask, *, heads, width, dtype=jnp.float32):
+    """Random query, key and value, [3, B, L, H, K]."""
+    shape = (3, *mask.pair_ids.shape, heads, width)
+    return jnp.asarray(np.random.default_rng(0).normal(size=shape), dtype)
+
+
+def heads_of(mask, **sizes):
+    """The same as attention takes them, [B, L, 3, H, K]."""
+    return stacked(three_of(mask, **sizes))
+
+
 def stacked(three):
     """Query, key and value [3, B, L, H, K] as attention takes them."""
     return jnp.stack(list(three), axis=2)

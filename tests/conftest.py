@@ -3,6 +3,7 @@
 The environment is set before anything imports jax.
 """
 
+import itertools
 import os
 from pathlib import Path
 
@@ -28,15 +29,20 @@ import jax
 import numpy as np
 import pytest
 import tiny_run
+from hypothesis import settings
 from scipy.special import erf
 
+from amber_jax.corpora.text import clean_line, read_lines
 from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel
+from amber_jax.tokenization import sentencepiece
 from amber_jax.training.checkpoint import save_params
 
 chex.set_n_cpu_devices(8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+settings.register_profile("no clock", deadline=None)
+settings.load_profile("no clock")
 
 PAD, CLS, SEP = 0, 2, 3  # as SentencePiece places them; 1 is [UNK], 4 is [MASK]
 
@@ -95,6 +101,31 @@ def pack():
         return {"token_ids": token_ids, "span_lengths": spans, "row_ids": row_ids}
 
     return build
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """A folder of random rows, see `tiny_run`."""
+    return tiny_run.write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory):
+    """A small SentencePiece model that worker processes can load by path."""
+    lines = itertools.chain.from_iterable(
+        itertools.islice(read_lines(path), 300)
+        for path in sorted((tiny_run.ROOT / "data" / "sample" / "mono").glob("*.xz"))
+    )
+    texts = (clean_line(line, max_bytes=1 << 16)[0] for line in lines)
+    tokenizer = sentencepiece.train(
+        [text for text in texts if text],
+        vocab_size=2500,
+        character_coverage=0.98,
+        byte_fallback=False,
+    )
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -30,11 +30,6 @@ RUNS = {"at the border": ("sa", "pmap", 3), "before the border": ("tlm", "jit", 
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return tiny_run.write_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(scope="module")
 def config_of(corpus, tmp_path_factory):
     """A function: the config of one of RUNS."""
     table = tmp_path_factory.mktemp("evaluation") / "pairs.tsv"

@@ -16,7 +16,13 @@ import tiny_checkpoint
 import tiny_run
 
 ROOT = Path(__file__).parents[1]
-UNTRACKED = (".*", "__pycache__", "*.egg-info", "build", "dist", "runs", "demo*")
+
+
+def tracked_files():
+    done = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    return os.fsdecode(done.stdout).split("\0")[:-1]
 
 
 def readme_block(words):
@@ -31,7 +37,10 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     venv, checkout = folder / "venv", folder / "checkout"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(*UNTRACKED))
+    for name in tracked_files():
+        path = checkout / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, path, follow_symlinks=False)
     environment = {
         name: value
         for name, value in os.environ.items()

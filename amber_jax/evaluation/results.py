@@ -216,8 +216,9 @@ class Selection:
 class FineTuned(Result):
     """A fine-tuned model's predictions against gold labels."""
 
-    seed: int = field()  # required here, as are the baselines
+    seed: int = field()  # required here, as are the next two
     baselines: Scores = field()
+    collapsed: tuple[str, ...] = field()
     train: Training
     selection: Selection
     metric: str  # the headline's, which the baselines have

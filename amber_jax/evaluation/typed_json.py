@@ -14,6 +14,8 @@ _Scalar = Callable[[Any, str], Any]
 def read_as(kind: Any, value: Any, where: str) -> Any:
     """Returns `value`, parsed JSON, as the type `kind`; text is made one line.
 
+    Keys are not changed: two of them could become one.
+
     Args:
         kind: a dataclass, dict, tuple, or scalar type; a field with a default may be
             missing, and what is no field is passed over.
@@ -22,7 +24,8 @@ def read_as(kind: Any, value: Any, where: str) -> Any:
 
     Raises:
         KeyError: a field is missing.
-        ValueError: it is of another type, or a number is out of range.
+        ValueError: it is of another type, a number is out of range, or a key is not on
+            one line.
     """
     if dataclasses.is_dataclass(kind):
         return _read_fields(kind, _of_type(value, dict, where, "an object"))
@@ -30,9 +33,7 @@ def read_as(kind: Any, value: Any, where: str) -> Any:
     if get_origin(kind) is dict:
         items = _of_type(value, dict, where, "an object").items()
         return {
-            int(key) if inner[0] is int else one_line(key): read_as(
-                inner[1], item, f"{where} of {key}"
-            )
+            _key(inner[0], key, where): read_as(inner[1], item, f"{where} of {key}")
             for key, item in items
         }
     if get_origin(kind) is tuple:
@@ -41,6 +42,12 @@ def read_as(kind: Any, value: Any, where: str) -> Any:
     if isinstance(kind, types.UnionType):  # of something and None
         return None if value is None else read_as(inner[0], value, where)
     return _SCALARS[kind](value, where)
+
+
+def _key(kind: Any, key: str, where: str) -> Any:
+    if one_line(key) != key:
+        raise ValueError(f"{where}: {key!r} is not on one line")
+    return int(key) if kind is int else key
 
 
 def _read_fields(kind: type, content: dict[str, Any]) -> Any:

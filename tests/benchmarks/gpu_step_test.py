@@ -1,5 +1,6 @@
 """What is measured on a GPU, in miniature, on a CPU."""
 
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -8,9 +9,10 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import pytest
 
-from benchmarks import gpu_peer, workload
+from benchmarks import gpu_peer, gpu_resume, gpu_step, workload
 
 ROOT = Path(__file__).parents[2]
 _READY = "print('ready', flush=True); input()"
@@ -24,7 +26,10 @@ def test_one_call_measures_the_sections_that_are_asked_for():
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
     }
     done = subprocess.run(
-        ["benchmarks/gpu.sh", "--sections=works,kernels,equality,resume"],
+        [
+            "benchmarks/gpu.sh",
+            "--sections=works,kernels,equality,changes,resume,blocks",
+        ],
         cwd=ROOT,
         env=os.environ | quick,
         capture_output=True,
@@ -35,12 +40,40 @@ def test_one_call_measures_the_sections_that_are_asked_for():
     found = {next(iter(line)): line for line in lines}
     assert {"device", "matrix_tflops", "work", "kernels_of", "change"} <= set(found)
     assert sum("work" in line for line in lines) == 3
-    assert 0 < found["work"]["mfu"] < 1
+    assert found["work"]["mfu"] >= 0 and found["work"]["tokens_per_s"] > 0
     assert found["kernels_of"]["runs"] > 0
     kernel, written = (found["equality_of_rows"][x] for x in ("triton", "written"))
     assert max(kernel) <= max(written) < 0.01
     assert found["resumed_has_the_same_bits"]["resumed_has_the_same_bits"]
+    changes = {line["change"] for line in lines if "change" in line}
+    assert {"no dropout", gpu_resume.NAME} < changes
+    blocks = [line for line in lines if "blocks" in line]
+    assert {line["blocks"].split()[0] for line in blocks} == {"forward", "backward"}
+    assert all(line["us"] > 0 for line in blocks)
     assert "nearest neighbors" in done.stdout
+
+
+def test_a_section_that_there_is_not_is_refused():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu_step", "--sections=works,sums"],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "flag --sections=" in done.stderr and "'sums'" in done.stderr
+
+
+def test_a_program_that_does_not_compile_says_so_and_the_rest_goes_on(capsys):
+    broken, ready = concurrent.futures.Future(), concurrent.futures.Future()
+    broken.set_exception(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: shared"))
+    ready.set_result("a step")
+    steps = list(gpu_step.compiled_ones({"large": broken, "small": ready}))
+    assert steps == [("small", "a step")]
+    told = json.loads(capsys.readouterr().out)
+    assert told["does_not_compile"] == "large"
+    assert "RESOURCE_EXHAUSTED" in told["error"]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +89,9 @@ def test_a_peer_gives_its_figures_or_a_sentence(tmp_path, program, limit, figure
     python.write_text(f"#!{sys.executable}\nimport sys, time\n{program}\n")
     python.chmod(0o755)
     size = workload.sized("tiny", row_length=32, rows=2)
-    peer = gpu_peer.start(str(python), "tiny", size, 1, SimpleNamespace(platform="cpu"))
+    run = SimpleNamespace(size=size, steps=1, warmup=1)
+    cpu = SimpleNamespace(platform="cpu")
+    peer = gpu_peer.start(str(python), "tiny", run, cpu)
     found = gpu_peer.measure(peer, time.monotonic() + limit)
     assert found == figures if isinstance(figures, dict) else figures in found
+    assert peer.process.returncode is not None and peer.errors.closed

@@ -53,7 +53,7 @@ def test_the_command_prints_one_line_of_json():
     assert found["real_share"] == 1
     for name in ("tokens_per_s", "tokens_per_cpu_s", "step_ms", "cpu_ms", "gflops"):
         assert found[name] > 0
-    assert found["first_step_s"] > 0.5  # counted from the interpreter's start
+    assert found["first_step_s"] > 0
     assert 100 < found["peak_rss_mb"] < 5000
     assert len(found["losses"]) == 3
 

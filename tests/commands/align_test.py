@@ -183,7 +183,7 @@ def test_only_spaces_separate_words():
 
 
 @given(raw=st.binary(max_size=40) | st.text("a \t|\r\u2028\x00é", max_size=12))
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 def test_any_bytes_are_two_sides_of_words_or_have_a_reason(raw):
     raw = raw.encode() if isinstance(raw, str) else raw
     sides, reason = align.split_line(raw)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import quiet_conversion
 import tiny_checkpoint
-import told_conversion
 
 from amber_jax.tokenization import load_tokenizer, sentencepiece
 
@@ -35,7 +35,7 @@ def rows(expected):
 @pytest.fixture(scope="session")
 def convert():
     """A function that converts and returns the sentences that were told."""
-    return told_conversion.convert
+    return quiet_conversion.convert
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_no_name_stands_for_two_parameters():
 sizes = st.integers(1, 4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     dialect=st.sampled_from(["hf", "tf1"]),
     parts=st.sets(st.sampled_from(["mlm_head", "pooler", "next_sentence"])),

@@ -37,7 +37,7 @@ def refused(folder, *words):
         assert word in str(raised.value), raised.value
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.integers(1, 50), min_size=1, max_size=8),
     limit=st.integers(1, 400),

@@ -5,6 +5,7 @@ import io
 import re
 
 import pytest
+from quiet_build import silent
 from rich.console import Console
 
 from amber_jax.corpora.accounts import read_inputs
@@ -19,10 +20,6 @@ from amber_jax.corpora.sources import (
 )
 from amber_jax.corpora.summary import summary
 from amber_jax.errors import UserError
-
-
-def silent(stage, done, total):
-    del stage, done, total
 
 
 def test_a_build_tells_what_to_expect_before_it_tokenizes(recipe, tmp_path):

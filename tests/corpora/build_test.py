@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from quiet_build import silent
 
 from amber_jax.corpora import build
 from amber_jax.corpora.build import build_corpus
@@ -32,10 +33,6 @@ from amber_jax.files import publish, workplace
 from amber_jax.tokenization import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def silent(stage, done, total):
-    del stage, done, total
 
 
 def contents(folder):

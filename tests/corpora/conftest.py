@@ -1,7 +1,6 @@
-"""Tokenizers for corpus tests: a readable toy in process, a real one on disk."""
+"""What a corpus is built of: a readable toy of a tokenizer, texts, a recipe."""
 
 import gzip
-import itertools
 import zlib
 from pathlib import Path
 
@@ -9,9 +8,9 @@ import pytest
 
 from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.sources import ManyWaySource, TextSource
-from amber_jax.corpora.text import clean_line, read_lines, read_many_way
+from amber_jax.corpora.text import read_lines, read_many_way
 from amber_jax.corpora.units import BuildOptions
-from amber_jax.tokenization import SpecialTokens, sentencepiece
+from amber_jax.tokenization import SpecialTokens
 
 OPTIONS = BuildOptions(
     row_length=128,
@@ -55,25 +54,6 @@ def words():
 @pytest.fixture(scope="session")
 def sample():
     return SAMPLE
-
-
-@pytest.fixture(scope="session")
-def tokenizer_folder(tmp_path_factory):
-    """A small SentencePiece model that worker processes can load by path."""
-    lines = itertools.chain.from_iterable(
-        itertools.islice(read_lines(path), 300)
-        for path in sorted((SAMPLE / "mono").glob("*.xz"))
-    )
-    texts = (clean_line(line, max_bytes=1 << 16)[0] for line in lines)
-    tokenizer = sentencepiece.train(
-        [text for text in texts if text],
-        vocab_size=2500,
-        character_coverage=0.98,
-        byte_fallback=False,
-    )
-    folder = tmp_path_factory.mktemp("tokenizer")
-    tokenizer.save(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amber_jax.corpora.packing import (
@@ -66,7 +66,6 @@ def test_a_row_takes_no_more_than_max_pairs():
     assert [len(row) for row in rows] == [2, 2, 1]
 
 
-@settings(deadline=None)
 @given(PAIRS, st.integers(17, 40), st.integers(1, 4))
 def test_packing_loses_and_repeats_no_pair(pairs, row_length, max_pairs):
     rows, left = pack(pairs, row_length=row_length, max_pairs=max_pairs)
@@ -75,7 +74,6 @@ def test_packing_loses_and_repeats_no_pair(pairs, row_length, max_pairs):
     assert all(sum(sum(spans(p)) for p in row) <= row_length for row in rows)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_taking_records_apart_undoes_laying_out(pairs):
     rows = best_fit(pairs, row_length=30, max_pairs=3)

@@ -21,7 +21,7 @@ def slices_of(file, unit_bytes):
     ends_in_line_end=st.booleans(),
     unit_bytes=st.integers(1, 2000),
 )
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_slices_cover_every_line_once(tmp_path, lines, ends_in_line_end, unit_bytes):
     path = tmp_path / "a.txt"
     content = b"\n".join(b"line %d" % number for number in range(lines))

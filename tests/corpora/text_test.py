@@ -5,7 +5,7 @@ import gzip
 import lzma
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amber_jax.corpora.text import (
@@ -111,7 +111,6 @@ def test_a_line_of_many_megabytes_is_cut_and_rejected_as_too_long():
     assert clean_line(lines[1], max_bytes=1 << 30) == (None, "too_long")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(1, 40))
 def test_the_reader_never_raises_and_keeps_every_line(content, size):
     chunks = [content[i : i + size] for i in range(0, len(content), size)]

@@ -44,7 +44,7 @@ def test_a_row_holds_examples_slots_and_labels_one_after_the_other():
     assert order == [1, 0]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(examples=examples_of, multiple=st.integers(1, 5))
 def test_every_slot_points_at_the_token_that_its_label_is_of(examples, multiple):
     rows, order = packed(examples, SHAPE, multiple=multiple)
@@ -57,7 +57,7 @@ def test_every_slot_points_at_the_token_that_its_label_is_of(examples, multiple)
     assert sorted(order) == list(range(len(examples)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(examples=examples_of, rows_per_batch=st.integers(1, 4))
 def test_prediction_sees_every_example_once_in_batches_of_one_shape(
     examples, rows_per_batch

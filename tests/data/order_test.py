@@ -23,7 +23,7 @@ def test_every_index_is_sent_to_a_place_of_its_own(size):
     assert np.array_equal(np.sort(places), np.arange(size))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 3000), st.lists(st.integers(0, 2**40), min_size=1, max_size=6))
 def test_any_size_under_any_key_is_a_permutation(size, key):
     assert len(np.unique(permuted(np.arange(size), size, key))) == size
@@ -81,7 +81,6 @@ RATES = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(RATES)
 def test_a_blocks_counts_follow_the_rates_and_leave_nobody_out(rates):
     counts = block_counts(rates)
@@ -130,7 +129,7 @@ def test_blocks_have_orders_of_their_own():
     assert streams[:64].tolist() != streams[64:].tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
 def test_a_place_of_the_mixture_does_not_depend_on_what_else_is_asked(places):
     together = mixture(np.array(places), [40, 20, 4], (1, 2))

@@ -36,6 +36,7 @@ def without(result, key):
         (text_of(retrieval() | {"scores": {}, "candidates": {}}), "by language"),
         (text_of(retrieval() | {"scores": {"es": {"en_to_xx": 0}}}), "'xx_to_en'"),
         (text_of(retrieval() | {"scores": {"es": {}}}), "'xx_to_en'"),
+        (text_of(retrieval(scores={"e\ns": (0.1, 0.1)})), "is not on one line"),
         (text_of(retrieval(candidates=0)), "sizes of es"),
         (text_of(without(retrieval(), "pivot")), "has no 'pivot'"),
         (text_of(retrieval(model=3)), "model: wanted text, found 3"),
@@ -46,6 +47,7 @@ def without(result, key):
         (text_of(fine_tuned(metric="f1")), "its metric is 'f1', wanted 'accuracy'"),
         (text_of(without(fine_tuned(), "train")), "has no 'train'"),
         (text_of(without(fine_tuned(), "selection")), "has no 'selection'"),
+        (text_of(without(fine_tuned(), "collapsed")), "has no 'collapsed'"),
         (text_of(fine_tuned(baselines={"en": {"majority": 33.3}})), "baselines of en"),
         (text_of(fine_tuned(seed="one")), "seed"),
         (text_of(without(word_alignment(), "baselines")), "has no 'baselines'"),
@@ -76,7 +78,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     result=st.sampled_from([retrieval(), fine_tuned("udpos"), word_alignment()]),
     data=st.data(),

@@ -233,7 +233,15 @@ def test_several_seeds_differ_and_their_spread_is_told(config_of, pretrained, tm
     assert not np.array_equal(*heads)
     values = [result.average["accuracy"] for result in results]
     mean, deviation = 100 * np.mean(values), 100 * np.std(values, ddof=1)
-    assert f" {mean:.1f} ± {deviation:.1f}" in told[-1]
+    majority = 100 * np.mean(
+        [one["majority"] for one in results[0].baseline_accuracy.values()]
+    )
+    lines = [line.split() for line in told[-1].replace("†", "").splitlines()]
+    assert ["en", "fr", "average"] in lines
+    (baseline,) = (line for line in lines if line[:1] == ["majority"])
+    assert baseline[-1] == f"{majority:.1f}"
+    (model,) = (line for line in lines if "±" in line)
+    assert model[-3:] == [f"{mean:.1f}", "±", f"{deviation:.1f}"]
 
 
 def test_eight_devices_train_as_one(config_of, pretrained, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jaxpr_sizes import sizes_in
 
 from amber_jax.inference.embedding import (
     build_embedder,
@@ -160,13 +161,6 @@ def test_states_of_one_layer_at_a_time_are_held(params, encoder_config):
     assert sizes[0] == sizes[1]
 
 
-def sizes_in(jaxpr):
-    for equation in jaxpr.eqns:
-        yield from (variable.aval.size for variable in equation.outvars)
-        for inner in jax.extend.core.jaxprs_in_params(equation.params):
-            yield from sizes_in(inner)
-
-
 @pytest.mark.parametrize("every_layer", [False, True])
 def test_no_sentences_are_no_vectors_of_the_usual_size(
     params, encoder_config, tokenizer, every_layer
@@ -207,7 +201,7 @@ def test_few_shapes_are_compiled_and_progress_is_told(params, tokenizer):
     assert progress == [(8, 34), (20, 34), (34, 34)]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(2, 512), max_size=300), st.sampled_from([1, 100, 2048, 8192])
 )

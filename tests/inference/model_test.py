@@ -127,7 +127,7 @@ def test_a_model_says_how_its_vectors_were_made_in_training(loaded, model):
         )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     lengths=st.lists(st.integers(1, 13), min_size=1, max_size=8),
     batch_size=st.sampled_from([1, 3]),

@@ -77,7 +77,7 @@ def test_every_piece_knows_its_word(wordpiece):
     assert empty == ([], [])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(words=WORDS)
 def test_pieces_are_those_of_the_words_with_spaces_between(tokenizer, words):
     words = [word.replace(" ", "") for word in words if word.strip()]
@@ -126,7 +126,7 @@ def test_a_threshold_takes_all_that_is_above_it_and_may_take_nothing():
     assert of(0.7) == set()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(order=st.permutations(range(6)), threshold=st.sampled_from([0.0, 0.001, 0.9]))
 def test_a_permutation_is_recovered_by_every_symmetrization(order, threshold):
     directions = certain(np.eye(6)[list(order)])
@@ -202,7 +202,7 @@ def test_the_baseline_follows_the_diagonal():
 
 
 @given(n=st.integers(1, 60), m=st.integers(1, 60))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_baseline_links_every_source_word_to_a_word_that_exists(n, m):
     links = diagonal_links("x" * n, "y" * m)
     assert sorted(i for i, _ in links) == list(range(n))

@@ -97,7 +97,7 @@ def test_swap_order_of_sides_without_words():
     assert swapped_spans.tolist() == [[[4, 1], [2, 2]]]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(span_lengths())
 def test_swap_order_exchanges_the_sides_of_any_row(spans):
     row = list(range(LENGTH))
@@ -105,7 +105,7 @@ def test_swap_order_exchanges_the_sides_of_any_row(spans):
     assert order[0].tolist() == sides_exchanged(row, spans[0])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(span_lengths())
 def test_swapping_twice_returns_the_row_and_its_spans(spans):
     order, swapped_spans = swap_order(spans, LENGTH)
@@ -114,7 +114,7 @@ def test_swapping_twice_returns_the_row_and_its_spans(spans):
     assert same_spans.tolist() == spans.tolist()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(span_lengths())
 def test_swapped_rows_keep_every_token_in_its_pair(spans):
     order, swapped_spans = swap_order(spans, LENGTH)
@@ -127,7 +127,7 @@ def test_swapped_rows_keep_every_token_in_its_pair(spans):
     assert (after.sides == np.where(changes_side, 1 - moved[1], moved[1])).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.permutations(range(LENGTH)))
 def test_invert_order_undoes_any_order(permutation):
     order = np.array([permutation])

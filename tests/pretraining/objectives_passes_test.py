@@ -12,7 +12,6 @@ from packed_rows import (
     PAIRS,
     SEP,
     VOCABULARY,
-    build_batch,
     compiled,
     intercepted,
     masked_rows,
@@ -25,11 +24,6 @@ from packed_rows import (
 from amber_jax.losses import LOSSES, MASKED_LM, SENTENCES, WORDS
 from amber_jax.model.encoder import Embeddings, Layer
 from amber_jax.model.heads import PretrainingModel
-
-
-@pytest.fixture(scope="module")
-def batch(pack):
-    return build_batch(pack)
 
 
 def test_masks_follow_their_own_key_and_not_that_of_dropout(

@@ -17,7 +17,6 @@ from packed_rows import (
     WORD_SPECIAL,
     WORD_STRICT,
     assert_term,
-    build_batch,
     masked_rows,
     objective_of,
     run,
@@ -26,11 +25,6 @@ from packed_rows import (
 
 from amber_jax.losses import LOSSES, MASKED_LM, SENTENCES, WORDS
 from amber_jax.reductions import AXIS, reduce_sum
-
-
-@pytest.fixture(scope="module")
-def batch(pack):
-    return build_batch(pack)
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,6 @@ from configs import amber_base
 VOCABULARY = Path(__file__).parents[1] / "data" / "mbert_vocab.txt.xz"
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return tiny_run.write_corpus(tmp_path_factory.mktemp("corpus"))
-
-
 def one_stage(corpus):
     config = tiny_run.get_config()
     config.corpus = str(corpus)

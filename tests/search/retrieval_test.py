@@ -31,7 +31,7 @@ def test_each_sentence_is_given_its_nearest_in_both_directions():
     assert accuracy(found) == {"xx_to_en": 0.75, "en_to_xx": 0.75}
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 200), st.sampled_from([1, 5, 64]), st.integers(0, 2**32))
 def test_answers_are_those_of_three_lines_of_numpy(rows, size, seed):
     random = np.random.default_rng(seed)

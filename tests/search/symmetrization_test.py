@@ -100,7 +100,7 @@ def test_links_are_those_worked_out_by_hand(case, how):
 
 
 @hypothesis.given(two_directions())
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 def test_growing_is_the_published_one(both):
     for how in GROWN:
         links = symmetrize(*both, how)
@@ -109,7 +109,7 @@ def test_growing_is_the_published_one(both):
 
 
 @hypothesis.given(two_directions())
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 def test_what_grows_holds_the_intersection_and_stays_in_the_union(both):
     given = [direction.copy() for direction in both]
     least, most = (symmetrize(*both, how) for how in ("intersection", "union"))
@@ -120,7 +120,7 @@ def test_what_grows_holds_the_intersection_and_stays_in_the_union(both):
 
 
 @hypothesis.given(two_directions())
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 def test_the_last_step_leaves_no_word_that_could_have_a_link(both):
     union = symmetrize(*both, "union")
     any_word = symmetrize(*both, "grow-diag-final")
@@ -132,7 +132,7 @@ def test_the_last_step_leaves_no_word_that_could_have_a_link(both):
 
 
 @hypothesis.given(two_directions())
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 def test_exchanged_sides_give_exchanged_links(both):
     forward, backward = both
     swapped = backward.T, forward.T
@@ -153,7 +153,7 @@ def test_growing_from_the_other_side_may_stop_elsewhere():
 
 
 @hypothesis.given(st.permutations(range(6)))
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 def test_directions_that_agree_are_kept_by_all(order):
     matrix = np.eye(6, dtype=bool)[list(order)]
     for how in (*MADE_OF_BOTH, "src-to-tgt", "tgt-to-src"):

@@ -44,7 +44,6 @@ def test_text_that_spells_a_byte_piece_is_not_that_byte(fallback):
 
 @settings(
     max_examples=200,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(text=st.text())

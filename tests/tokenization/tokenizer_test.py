@@ -19,7 +19,6 @@ ANY_TEXT = st.text(
 )
 FIXTURE_IS_IMMUTABLE = settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

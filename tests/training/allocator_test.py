@@ -101,7 +101,8 @@ def test_what_was_freed_can_be_given_back_for_good(run):
     given_back, heap, large = run(HOLES).splitlines()
     assert int(given_back) > 70e6  # of 80 MB
     assert "nh" in heap.split()  # or the kernel would fill the gaps with huge pages
-    assert "hg" in large.split()  # what a step takes still comes in them
+    if "[madvise]" in HUGE_PAGES.read_text():
+        assert "hg" in large.split()  # what a step takes still comes in them
 
 
 def test_on_the_cpu_memory_that_was_freed_is_soon_used_again(run):

@@ -18,11 +18,6 @@ MEASURED = ("step", "stage", "loss", "learning_rate", "grad_norm")
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return tiny_run.write_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(scope="module")
 def config_of(corpus):
     """A function: the config of a run, one stage for each dict of settings."""
 

@@ -15,7 +15,7 @@ os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import numpy as np
 import pytest
-import told_conversion
+import quiet_conversion
 import torch
 import transformers
 
@@ -126,7 +126,7 @@ def random_bert():
 @pytest.fixture(scope="session")
 def convert():
     """A function that converts and returns the sentences that were told."""
-    return told_conversion.convert
+    return quiet_conversion.convert
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from attended_rows import SEEDS, masks_of, stacked
+from attended_rows import SEEDS, masks_of, stacked, three_of
 from jax.experimental.pallas import tpu as pltpu
 from jax.experimental.pallas.ops.tpu import flash_attention
 
@@ -15,11 +15,6 @@ from amber_jax.model.kernels import attention, dropout
 from amber_jax.training.parallel import build_backend
 
 RATE = 0.3
-
-
-def heads_of(mask, *, heads, width, dtype=jnp.float32):
-    shape = (3, *mask.pair_ids.shape, heads, width)
-    return jnp.asarray(np.random.default_rng(0).normal(size=shape), dtype)
 
 
 def naive(query, key, value, mask, seeds, rate):
@@ -59,7 +54,7 @@ def test_the_written_form_and_its_gradients_are_the_naive_ones(
     length, heads, width, seeds, directed
 ):
     mask = masks_of(length, directed=directed)
-    three = heads_of(mask, heads=heads, width=width)
+    three = three_of(mask, heads=heads, width=width)
     rate = round(RATE * 2**16) / 2**16  # as exact as dropout is
 
     def written(query, key, value):
@@ -85,7 +80,7 @@ def test_the_written_form_and_its_gradients_are_the_naive_ones(
 @pytest.mark.parametrize("directed", [False, True])
 def test_bfloat16_costs_its_own_rounding_and_no_more(directed):
     mask = masks_of(40, directed=directed)
-    narrow = heads_of(mask, heads=2, width=64, dtype=jnp.bfloat16)
+    narrow = three_of(mask, heads=2, width=64, dtype=jnp.bfloat16)
     wide = narrow.astype(jnp.float32)
 
     def gradients(three):
@@ -106,7 +101,7 @@ def test_bfloat16_costs_its_own_rounding_and_no_more(directed):
 
 def test_nothing_of_every_two_tokens_is_kept_for_the_backward_pass():
     mask = masks_of(64, directed=True)
-    three = heads_of(mask, heads=4, width=8)
+    three = three_of(mask, heads=4, width=8)
 
     def run(query, key, value):
         return attention.attend(
@@ -119,7 +114,7 @@ def test_nothing_of_every_two_tokens_is_kept_for_the_backward_pass():
 
 def test_padding_attends_nothing_and_gets_zeros():
     mask = masks_of(40, directed=False)
-    three = heads_of(mask, heads=1, width=8)
+    three = three_of(mask, heads=1, width=8)
     mixed, probs = attention.attend_with_probs(
         stacked(three), mask, seeds=None, rate=0.0
     )

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from attended_rows import SEEDS, masks_of
+from attended_rows import SEEDS, heads_of, masks_of
 
 from amber_jax.model.kernels import attention, triton
 from amber_jax.model.kernels.triton_programs import Blocks
@@ -26,11 +26,6 @@ def cut(monkeypatch):
             monkeypatch.setattr(triton, f"{name}_blocks", chosen)
 
     return use
-
-
-def heads_of(mask, *, heads, width, dtype=jnp.float32):
-    shape = (*mask.pair_ids.shape, 3, heads, width)
-    return jnp.asarray(np.random.default_rng(0).normal(size=shape), dtype)
 
 
 def mixed_and_gradient(attend, heads):

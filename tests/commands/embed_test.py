@@ -1,0 +1,73 @@
+"""A file of sentences, to a vector for every line."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from amber_jax.commands import embed
+from amber_jax.commands.embed import embed_file
+from amber_jax.errors import UserError
+
+SRC = b"1 2 3\n4 5\r\n\n1  2 3\ncaf\xe9\n6 7 8 9\n10 11\n"
+
+
+def embedded(checkpoint, source, tmp_path, **options):
+    output, told = tmp_path / "vectors.npy", []
+    embed_file(checkpoint, str(source), str(output), note=told.append, **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [source.name, output.name]
+    )
+    return np.load(output), told
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"layer": 1, "pooling": "first", "normalize": True}]
+)
+def test_a_file_becomes_a_vector_for_every_line(
+    checkpoint, model, tmp_path, monkeypatch, options
+):
+    monkeypatch.setattr(embed, "_WINDOW", 3)
+    source = tmp_path / "lines.txt.gz"
+    long = b"1 " * 100 + b"\n"
+    source.write_bytes(gzip.compress(SRC + long))
+    vectors, told = embedded(checkpoint, source, tmp_path, **options)
+    lines = ["1 2 3", "4 5", "", "1 2 3", "", "6 7 8 9", "10 11", "1 " * 62]
+    with pytest.warns(UserWarning, match="without any piece: 2"):
+        expected = model.encode(lines, **options)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    assert told[1].startswith("8 lines -> ")
+    assert told[1].endswith("[8, 16] float32; unusable: 1 empty, 1 not_utf8")
+    assert told[2].startswith("sentences without any piece: 2")
+    assert told[3] == "sentences cut at the model's 64 positions: 1"
+
+
+def test_an_empty_file_becomes_no_vectors(checkpoint, tmp_path):
+    source = tmp_path / "none.txt"
+    source.write_bytes(b"")
+    vectors, _ = embedded(checkpoint, source, tmp_path)
+    assert vectors.shape == (0, 16)
+
+
+def test_a_file_that_ends_too_early_leaves_no_vectors(
+    checkpoint, tmp_path, monkeypatch
+):
+    source = tmp_path / "lines.gz"
+    source.write_bytes(gzip.compress(SRC)[:-9])
+    with pytest.raises(UserError, match=r"lines.gz: cannot be read to its end"):
+        embedded(checkpoint, source, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["lines.gz"]
+
+
+@pytest.mark.parametrize("output", ["no/such/folder.npy", "."])
+def test_an_output_that_cannot_be_written_is_told(checkpoint, tmp_path, output):
+    source = tmp_path / "one.txt"
+    source.write_bytes(b"1\n")
+    with pytest.raises(UserError, match="cannot be written"):
+        embed_file(checkpoint, str(source), str(tmp_path / output), note=str)
+
+
+def test_vectors_cannot_go_to_a_pipe(checkpoint, tmp_path):
+    with pytest.raises(UserError, match="--output is -"):
+        embed_file(checkpoint, "none.txt", "-", note=str)
