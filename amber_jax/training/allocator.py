@@ -87,21 +87,36 @@ def _anonymous_memory() -> Iterator[tuple[int, int]]:
             yield int(first, 16), int(end, 16)
 
 
+def resident_bytes() -> int | None:
+    """Returns the bytes of main memory that this process has; None if not on Linux."""
+    return _status_bytes("VmRSS")
+
+
 def peak_resident_bytes() -> int:
     """Returns the most bytes of main memory that this process had since the last call.
 
     A step's block comes and goes, so that what is resident at one moment says little.
     Where the system cannot start anew, as other than Linux, the most since the start.
     """
-    try:
-        status = Path("/proc/self/status").read_text()
-        peak = int(status.partition("VmHWM:")[2].split()[0]) << 10  # kB
-    except (OSError, IndexError):
+    peak = _status_bytes("VmHWM")
+    if peak is None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak << 10  # BSD: KiB
     with contextlib.suppress(OSError):  # read-only in some containers
         _FORGET_PEAK.write_text("5")
     return peak
+
+
+def _status_bytes(field: str) -> int | None:
+    """Returns a size in /proc/self/status, which only Linux has.
+
+    Source: proc_pid_status(5).
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition(f"{field}:")[2].split()[0]) << 10  # kB
+    except (OSError, IndexError):
+        return None
 
 
 def _is_glibc() -> bool:

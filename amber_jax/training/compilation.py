@@ -30,13 +30,22 @@ def compiled_ahead(
     compiled = step.lower(*arguments).compile()
     note(f"{title}: compiled in {time.perf_counter() - begin:.1f} s")
     memory = compiled.memory_analysis()
-    if memory is not None:  # not every back end reports it
-        note(
-            f"{title}: besides the state, a step takes "
-            f"{memory.temp_size_in_bytes:,} bytes per device"
-        )
     allocator.give_back_unused()
+    if memory is not None:  # not every back end reports it
+        taken = memory.temp_size_in_bytes
+        sentence = f"besides the state, a step takes {taken:,} bytes per device"
+        held = allocator.resident_bytes()
+        devices = _devices(compiled)
+        if held is not None and {device.platform for device in devices} == {"cpu"}:
+            sentence += f"; with it this process has {held + taken * len(devices):,}"
+        note(f"{title}: {sentence}")
     return compiled
+
+
+def _devices(compiled: jax.stages.Compiled) -> set[jax.Device]:
+    """The devices of this process that a compiled step runs on."""
+    shardings = jax.tree.leaves(compiled.input_shardings)
+    return set().union(*(sharding.addressable_devices for sharding in shardings))
 
 
 def compiled_for_each_shape(

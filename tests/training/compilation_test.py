@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from amber_jax.training import allocator
 from amber_jax.training.compilation import compiled_for_each_shape
 
 
@@ -35,3 +36,18 @@ def test_a_step_is_compiled_once_for_each_number_of_rows():
         *(("4", "compiled in"), ("4", "besides")),
         *(("8", "compiled in"), ("8", "besides")),
     ]
+
+
+def test_on_a_cpu_the_whole_process_is_foretold(monkeypatch):
+    monkeypatch.setattr(allocator, "resident_bytes", lambda: 10**9)
+    notes = []
+    run = compiled_for_each_shape(
+        jax.jit(lambda state, batch, key: (jnp.sort(state @ state.T).sum(), {})),
+        title="xnli",
+        note=notes.append,
+    )
+    run(jnp.ones((500, 500)), batch(4), jax.random.key(0))
+    step, process = re.findall(r"[\d,]{5,}", notes[-1])
+    step, process = (int(number.replace(",", "")) for number in (step, process))
+    assert step > 0
+    assert process == 10**9 + step
