@@ -19,7 +19,7 @@ from amber_jax.losses import LOSSES
 from amber_jax.ranges import Choice, Range, problems, refuse
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
-RUNS = ("amber_base", "amber_tiny", "amber_fifteen", "mbert_continue")
+RUNS = ("amber_base", "amber_tiny", "amber_fifteen", "encoder_continue")
 
 
 def load(name):
@@ -48,6 +48,18 @@ def test_every_config_loads_without_an_argument_and_is_locked(name):
 @pytest.mark.parametrize("variant", settings.VARIANTS)
 def test_every_variant_of_every_run_is_valid(name, variant):
     settings.validate(run_config(name, variant))
+
+
+@pytest.mark.parametrize("variant", settings.VARIANTS)
+def test_a_short_run_differs_in_its_length_alone(variant):
+    long, short = (
+        run_config("encoder_continue", name) for name in (variant, f"{variant},short")
+    )
+    settings.validate(short)
+    of_losses = [[run.stages[0][loss] for loss in LOSSES] for run in (long, short)]
+    assert of_losses[0] == of_losses[1]
+    assert (long.optimizer, long.model) == (short.optimizer, short.model)
+    assert short.stages[0].num_steps < long.stages[0].num_steps
 
 
 @pytest.mark.parametrize("name", RUNS)
