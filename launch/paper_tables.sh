@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# The paper's tables from a real encoder: as it comes, and after a short stage 2 with
+# TLM, with word and with sentence alignment.
+#
+#   ./launch/paper_tables.sh ENCODER DATA [FOLDER]    # FOLDER: tables
+#
+# ENCODER is a folder of Hugging Face or sentence-transformers. DATA holds parallel/,
+# mono/wikipedia/, tatoeba/, align/xl-wa/, ud/, pawsx/, xnli/ and sick/, as docs/results.md tells.
+# Hours on two cores; running it again goes on where it stopped.
+set -euo pipefail
+
+if [ $# -lt 2 ] || [ $# -gt 3 ]; then
+  echo "error: wanted ENCODER DATA [FOLDER], got $# arguments" >&2
+  exit 2
+fi
+for folder in "$1" "$2"; do
+  [ -d "$folder" ] || { echo "error: $folder: there is no such folder" >&2; exit 2; }
+done
+encoder=$(realpath "$1") data=$(realpath "$2") folder=$(realpath -m "${3:-tables}")
+source "$(dirname "$0")/environment.sh" train,report
+
+languages=ar,bg,de,el,en,es,fr,hi,ru,sw,th,tr,ur,vi,zh
+heading() { printf '\n[%s] %s\n' "$(date +%H:%M)" "$1"; }
+unless() {  # FILE COMMAND...: what FILE is the last thing of is not done again
+  [ -e "$1" ] || "${@:2}"
+}
+
+corpus() {
+  local text=$folder/text kind file
+  rm -rf "$text" "$folder/corpus"
+  mkdir -p "$text"/{mono,parallel,held_out}
+  for file in "$data"/mono/wikipedia/*; do ln -s "$file" "$text/mono/"; done
+  for file in "$data"/parallel/*; do ln -s "$file" "$text/parallel/"; done
+  for file in "$data"/tatoeba/*; do ln -s "$file" "$text/held_out/"; done
+  python launch/build_corpus.py --config="configs/corpus_folder.py:$text:$languages" \
+    --config.tokenizer="$encoder" --output="$folder/corpus" --config.row_length=128 \
+    --config.max_side_tokens=60 --config.rows_per_shard=64 --config.alpha=0.5
+}
+
+judge() {  # NAME CHECKPOINT LABEL
+  local out=$folder/$1
+  heading "$3: Tatoeba"
+  unless "$out/tatoeba/results.json" \
+    python launch/evaluate.py --config=configs/tatoeba.py --checkpoint="$2" --config.label="$3" \
+    --config.retrievals[0].path="$data/tatoeba" --config.retrievals[0].layer_curve=True \
+    --output="$out/tatoeba"
+  heading "$3: word alignment"
+  unless "$out/alignment/results.json" \
+    python launch/evaluate.py --config=configs/word_alignment.py --checkpoint="$2" \
+    --config.label="$3" --config.data="$data/align/xl-wa" --output="$out/alignment"
+  heading "$3: part of speech"
+  unless "$out/udpos/results.json" \
+    python launch/finetune.py --config=configs/udpos.py:treebanks --config.data="$data/ud" \
+    --checkpoint="$2" --config.label="$3" --workdir="$out/udpos" \
+    --config.num_epochs=2 --config.peak_learning_rate=1e-4
+  heading "$3: PAWS-X"
+  unless "$out/pawsx/results.json" \
+    python launch/finetune.py --config=configs/pawsx.py:dev_en --config.data="$data/pawsx" \
+    --checkpoint="$2" --config.label="$3" --workdir="$out/pawsx" \
+    --config.num_epochs=5 --config.peak_learning_rate=1e-4
+  heading "$3: XNLI"
+  unless "$out/xnli/results.json" \
+    python launch/finetune.py --config=configs/xnli.py:sick --config.data="$data" \
+    --config.train='sick/SICK_train.txt*' --config.dev='xnli/dev-{language}.tsv*' \
+    --config.test='xnli/test-{language}.tsv*' \
+    --config.languages="('en','zh','es','de','ar','ru','bg','el','fr','hi','tr','vi')" \
+    --checkpoint="$2" --config.label="$3" --workdir="$out/xnli" \
+    --config.num_epochs=3 --config.peak_learning_rate=1e-4
+}
+
+mkdir -p "$folder"
+heading "corpus"
+unless "$folder/corpus/manifest.json" corpus
+for variant in tlm wa sa; do
+  heading "stage 2: $variant"
+  python launch/pretrain.py --config="configs/encoder_continue.py:$variant,short" \
+    --config.corpus="$folder/corpus" --config.init_checkpoint="$encoder" --workdir="$folder/runs/$variant"
+done
+judge start "$encoder" "as it comes"
+judge tlm "$folder/runs/tlm" "TLM"
+judge wa "$folder/runs/wa" "TLM+WA"
+judge sa "$folder/runs/sa" "AMBER (TLM+WA+SA)"
+
+results=()
+for file in "$folder"/{start,tlm,wa,sa}/*/results.json; do results+=("--results=$file"); done
+python launch/report.py "${results[@]}" --output="$folder/report"
