@@ -46,6 +46,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "special_tokens": False,
     },
     "word_alignment": {
+        "form": "attention",
+        "layer": -1,
         "renormalize": False,
         "special_tokens": False,
         "punctuation": True,
@@ -248,9 +250,9 @@ def needed_flops(run: Settings, spans: np.ndarray) -> int:
     return stages.needed_flops(
         _losses(run),
         encoder_config(run),
+        _objectives(run),
         {kind: spans},
         row_length=run.size.row_length,
-        masking_rate=workload.MASKING_RATE,
     )
 
 

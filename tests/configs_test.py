@@ -113,6 +113,10 @@ MISTAKES = [
     ("masking_rate", 0.0, "masking_rate is 0.0"),
     ("kernels.attention", "flash", "not one of"),
     ("kernels.layers", "in_turn", "not one of"),
+    ("word_alignment.layer", 3, "attention is that of the last layer"),
+    ("word_alignment", {"form": "similarity", "layer": 13}, "wanted 1 to 12, or -1"),
+    ("word_alignment", {"form": "similarity", "layer": 0}, "wanted 1 to 12, or -1"),
+    ("word_alignment", {"form": "similarity", "renormalize": True}, "of form"),
     ("keep_checkpoints", 1, "keep_checkpoints"),
     ("stages", (), "nothing would be trained"),
     ("stages.0.warmup_steps", 10**9, "exceed num_steps 1000000"),
@@ -138,7 +142,10 @@ def test_each_mistake_is_named(key, value, reason):
     for part in path:
         place = place[int(part)] if part.isdigit() else place[part]
     with place.unlocked():
-        place[last] = value
+        if isinstance(value, dict):
+            place[last].update(value)
+        else:
+            place[last] = value
     with pytest.raises(UserError, match="config: ") as caught:
         settings.validate(config)
     assert reason in str(caught.value)

@@ -62,6 +62,38 @@ def word_alignment(bert, x, y, options, offset=0):
     return 1 - trace / min(len(src), len(tgt))
 
 
+def mutual_matches(bert, x, y, options):
+    """The loss of one pair whose sides are read alone; loops over the definition."""
+    src, tgt = (
+        [
+            state
+            for token, state in zip(
+                side, _alone(bert, side, options.layer), strict=True
+            )
+            if _counts(token, options)
+        ]
+        for side in ([CLS, *x, SEP], [CLS, *y, SEP])
+    )
+    if not src or not tgt:
+        return None
+    scores = np.array([[a @ b for b in tgt] for a in src])
+    forward = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    backward = np.exp(scores) / np.exp(scores).sum(0, keepdims=True)
+    agreed = [
+        (forward[i, j] + backward[i, j]) / 2
+        for i, j in np.ndindex(scores.shape)
+        if j == scores[i].argmax() and i == scores[:, j].argmax()
+    ]
+    return 1 - np.mean(agreed)
+
+
+def _alone(bert, sentence, layer):
+    """The vectors of a layer, of a text with its special tokens."""
+    everything = np.ones((len(sentence), len(sentence)), bool)
+    zeros = [0] * len(sentence)
+    return bert(sentence, zeros, range(len(sentence)), everything)[0][layer]
+
+
 def _counts(token, options):
     if token in VOCABULARY.special:
         return options.special_tokens

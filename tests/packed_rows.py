@@ -46,8 +46,14 @@ SENTENCE_OTHER = SentenceAlignment(
     symmetric=True, normalize=True, scale=5.0, margin=0.2, special_tokens=True
 )
 WORD_PAPER = WordAlignment(
-    renormalize=False, special_tokens=False, punctuation=True, max_position_offset=0
+    form="attention",
+    layer=-1,
+    renormalize=False,
+    special_tokens=False,
+    punctuation=True,
+    max_position_offset=0,
 )
+WORD_MUTUAL = dataclasses.replace(WORD_PAPER, form="similarity")
 WORD_STRICT = dataclasses.replace(WORD_PAPER, punctuation=False, renormalize=True)
 WORD_SPECIAL = dataclasses.replace(WORD_PAPER, special_tokens=True)
 OFFSETS = dataclasses.replace(WORD_PAPER, max_position_offset=3)

@@ -15,7 +15,7 @@ from amber_jax.config.optimizer import (
     schedule_problems,
 )
 from amber_jax.config.variants import VARIANTS, refuse_variant
-from amber_jax.losses import LOSSES
+from amber_jax.losses import ATTENTION, LOSSES, WORD_FORMS
 from amber_jax.ranges import (
     INT32_MAX,
     PROBABILITY,
@@ -70,6 +70,8 @@ PRETRAINING_RANGES = {
         "margin": real(0, 1e4),
     },
     "word_alignment": {
+        "form": Choice(WORD_FORMS),
+        "layer": whole(-1),
         **dict.fromkeys(("renormalize", "special_tokens", "punctuation"), bool),
         "max_position_offset": whole(0, 2**20),
     },
@@ -124,6 +126,9 @@ def pretraining() -> ConfigDict:
 
     # Options of losses/word_alignment.py. Defaults are the paper's formula.
     config.word_alignment = ConfigDict()
+    config.word_alignment.form = ATTENTION  # [paper]; or "similarity", of mutual
+    # matches of vectors of `layer`, each side encoded alone, as in awesome-align
+    config.word_alignment.layer = -1  # of "similarity", from 1; -1: the last
     config.word_alignment.renormalize = False  # over the other side [ours]
     config.word_alignment.special_tokens = False  # [ours]
     config.word_alignment.punctuation = True  # counts like words [ours]
@@ -211,6 +216,7 @@ def _conflicts(config: ConfigDict) -> Iterator[str]:
             f"model.hidden_size {model.hidden_size} is not divisible by "
             f"model.num_heads {model.num_heads}"
         )
+    yield from _word_alignment_conflicts(config.word_alignment, model.num_layers)
     if not config.stages:
         yield "stages is empty; nothing would be trained"
     if sum(stage.num_steps for stage in config.stages) > INT32_MAX:
@@ -220,6 +226,21 @@ def _conflicts(config: ConfigDict) -> Iterator[str]:
             yield f"stages[{index}] ({stage.name}): {problem}"
     for evaluation in config.evaluations:
         yield from retrieval_problems(evaluation, model.num_layers)
+
+
+def _word_alignment_conflicts(words: ConfigDict, num_layers: int) -> Iterator[str]:
+    name = f"word_alignment.layer is {words.layer}"
+    if words.form == ATTENTION:
+        if words.layer != -1:
+            yield f"{name}, but attention is that of the last layer; leave it -1"
+        return
+    if words.layer == 0 or words.layer > num_layers:
+        yield f"{name}; wanted 1 to {num_layers}, or -1 for the last"
+    if words.renormalize or words.max_position_offset:
+        yield (
+            "word_alignment.renormalize and max_position_offset are of form "
+            "'attention'; leave them as they are for 'similarity'"
+        )
 
 
 def _stage_conflicts(stage: ConfigDict) -> Iterator[str]:

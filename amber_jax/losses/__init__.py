@@ -2,3 +2,7 @@
 
 MASKED_LM, SENTENCES, WORDS = "masked_lm", "sentence_alignment", "word_alignment"
 LOSSES = (MASKED_LM, SENTENCES, WORDS)
+
+ATTENTION, SIMILARITY = "attention", "similarity"
+WORD_FORMS = (ATTENTION, SIMILARITY)
+"""What the word loss lets agree: the directions of attention, or mutual matches."""

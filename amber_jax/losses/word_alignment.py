@@ -1,11 +1,14 @@
-"""Bidirectional word alignment: do the two directions of attention agree?"""
+"""Word alignment: do the two directions of attention, or of similarity, agree?"""
 
 from typing import NamedTuple
 
 import chex
+import jax
 import jax.numpy as jnp
 
 from amber_jax.types import Array, WeightedSum
+
+_NO_CHOICE = -1e9  # score of a token that is not of the other side
 
 
 class Agreement(NamedTuple):
@@ -52,8 +55,7 @@ def word_alignment(
     chex.assert_equal_shape([src_members, tgt_members])
     src = src_members.astype(jnp.float32)
     tgt = tgt_members.astype(jnp.float32)
-    # [B, N, L], [B, N, L] -> [B, L, L], 1 where y_j and x_i are of the same pair
-    crossing = jnp.einsum("bnq,bns->bqs", tgt, src)
+    crossing = _crossing(src, tgt)
     backward = tgt_to_src * crossing[:, None]
     forward = src_to_tgt * crossing.swapaxes(1, 2)[:, None]
     if renormalize:
@@ -62,12 +64,65 @@ def word_alignment(
     # [B, H, L, L], [B, H, L, L] -> [B, L, L], the mean over heads
     agreed = jnp.einsum("bhqs,bhsq->bqs", backward, forward) / backward.shape[1]
 
-    # [B, N, L], [B, L, L] -> [B, N, L]; other pairs' entries are 0
+    shorter = jnp.minimum(src.sum(-1), tgt.sum(-1))
+    return _agreement(agreed, src, tgt, most=shorter)
+
+
+def mutual_matches(
+    similarities: Array, src_members: Array, tgt_members: Array
+) -> Agreement:
+    """One minus the probability of the matches that both directions choose.
+
+    Two tokens match if each is the likeliest of its side for the other. With `S_{x->y}`
+    and `S_{y->x}`, the softmax of a pair's similarities over the other side, the loss
+    of the pair is one minus the mean over its matches of
+    `(S_{x->y}[i, j] + S_{y->x}[j, i]) / 2`: what the encoder believes already, it is to
+    believe more firmly. Which tokens match is taken as it is, without a gradient.
+
+    Args:
+        similarities: [B, L, L] float32, dot products of the tokens of a row, each side
+            encoded alone.
+        src_members: [B, N, L] bool, the tokens of pair n's x that count.
+        tgt_members: [B, N, L] bool, the same for y.
+
+    Returns:
+        Agreement; the weight of the loss is the number of pairs with both sides.
+
+    Source: Dou and Neubig 2021 (awesome-align), the self-training objective; matches
+    as in Jalili Sabet et al. 2020 (SimAlign), "argmax", for a threshold lets all words
+    match all words, which costs nothing.
+    """
+    chex.assert_equal_shape([src_members, tgt_members])
+    src = src_members.astype(jnp.float32)
+    tgt = tgt_members.astype(jnp.float32)
+    crossing = _crossing(src, tgt)
+    scores = jnp.where(crossing > 0, similarities, _NO_CHOICE)  # [B, L y, L x]
+    backward = jax.nn.softmax(scores, axis=2)
+    forward = jax.nn.softmax(scores, axis=1)
+    chosen = (scores == scores.max(2, keepdims=True)) & (
+        scores == scores.max(1, keepdims=True)
+    )
+    matched = crossing * chosen
+    matches = jnp.einsum("bnq,bqs->bn", tgt, matched)
+    agreed = matched * (forward + backward) / 2
+    return _agreement(agreed, src, tgt, most=matches)
+
+
+def _crossing(src: Array, tgt: Array) -> Array:
+    """1 where y_j and x_i are of the same pair: 2 x [B, N, L] -> [B, L y, L x]."""
+    return jnp.einsum("bnq,bns->bqs", tgt, src)
+
+
+def _agreement(agreed: Array, src: Array, tgt: Array, *, most: Array) -> Agreement:
+    """One minus the share of the most that a pair can agree, [B, N].
+
+    `agreed` [B, L y, L x] is 0 between tokens of different pairs.
+    """
+    # [B, N, L], [B, L, L] -> [B, N, L]
     per_source = jnp.einsum("bnq,bqs->bns", tgt, agreed)
     trace = per_source.sum(-1)  # [B, N]
-    shorter = jnp.minimum(src.sum(-1), tgt.sum(-1))
-    present = (shorter > 0).astype(jnp.float32)
-    loss = (1.0 - trace / jnp.maximum(shorter, 1.0)) * present
+    present = (jnp.minimum(src.sum(-1), tgt.sum(-1)) > 0).astype(jnp.float32)
+    loss = (1.0 - trace / jnp.maximum(most, 1.0)) * present
     return Agreement(
         loss=WeightedSum(loss.sum(), present.sum()),
         column_share=_share(per_source.max(-1), trace, present),

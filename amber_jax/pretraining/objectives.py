@@ -6,6 +6,9 @@ Three passes of the encoder give every loss. `[x; y]` is a packed row of pairs.
     pass 2   clean  [x; y]   x sees x; y_i sees x and y_<i    A_{y->x}, c_x
     pass 3   clean  [y; x]   the same, sides exchanged        A_{x->y}, c_y
 
+The word loss of mutual matches compares vectors of both sides, each read alone, of a
+layer of its choice: passes 2 and 3 up to that layer.
+
 No x row of pass 2 sees y, so c_x is the encoding of x alone: the same vector the
 encoder gives that sentence at retrieval time. `model/directed.py` runs passes 2 and 3.
 """
@@ -20,13 +23,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax import reductions
-from amber_jax.losses import MASKED_LM, SENTENCES, WORDS
+from amber_jax.losses import ATTENTION, MASKED_LM, SENTENCES, WORDS
 from amber_jax.losses import masked_lm as masked_lm_loss
 from amber_jax.losses import sentence_alignment as sentence_loss
 from amber_jax.losses import word_alignment as word_loss
 from amber_jax.model import masking, rows
 from amber_jax.model.directed import Directed, directed_passes
-from amber_jax.model.encoder import EncoderConfig, apply
+from amber_jax.model.encoder import EncoderConfig, apply, lowest_layers
 from amber_jax.model.heads import PretrainingModel, mean_pool
 from amber_jax.model.kernels.dropout import row_seeds
 from amber_jax.types import Array, Batch, Objective, Params, WeightedSum
@@ -55,8 +58,10 @@ class SentenceAlignment:
 
 @dataclasses.dataclass(frozen=True)
 class WordAlignment:
-    """Options of the word-alignment loss."""
+    """Options of the word-alignment loss; the paper's form is the default."""
 
+    form: str  # one of WORD_FORMS
+    layer: int  # of "similarity", from 0; -1: the last
     renormalize: bool  # over the other side
     special_tokens: bool  # whether [CLS] and [SEP] count
     punctuation: bool  # whether punctuation counts
@@ -227,24 +232,49 @@ def _alignment(
     words: WordAlignment,
 ) -> tuple[dict[str, WeightedSum], Embeddings | tuple[()]]:
     """Word alignment's terms, and the embeddings that the sentence loss compares."""
-    with jax.named_scope("passes_2_and_3_directed"):
-        # [B, L] -> [B, M, D] of the sides alone, 2 x [B, H, L, L] between them
-        directed = directed_passes(
-            model.config,
-            params["encoder"],
-            pair,
-            offsets=_position_offsets(pair, mask_key, words),
-            dropout_key=dropout_key,
-            both_cls=SENTENCES in losses and sentences.special_tokens,
-        )
+    passes = functools.partial(
+        directed_passes,
+        pair=pair,
+        offsets=_position_offsets(pair, mask_key, words),
+        dropout_key=dropout_key,
+    )
     terms: dict[str, WeightedSum] = {}
     embeddings: Embeddings | tuple[()] = ()
+    by_attention = WORDS in losses and words.form == ATTENTION
+    if SENTENCES in losses or by_attention:
+        with jax.named_scope("passes_2_and_3_directed"):
+            # [B, L] -> [B, M, D] of the sides alone, 2 x [B, H, L, L] between them
+            directed = passes(
+                model.config,
+                params["encoder"],
+                both_cls=SENTENCES in losses and sentences.special_tokens,
+            )
     if SENTENCES in losses:
         paired = pair["span_lengths"][..., 1] > 0
         embeddings = _embeddings(directed, vocabulary, paired, sentences)
     if WORDS in losses:
-        terms = _word_terms(directed, pair, vocabulary, options=words)
+        members = _word_members(pair, vocabulary, words)
+        if by_attention:
+            agreement = _agreement_of_attention(directed, *members, words)
+        else:
+            with jax.named_scope("sides_alone"):
+                depth = word_layer(words, model.config)
+                lower, lower_params = lowest_layers(
+                    model.config, params["encoder"], depth
+                )
+                alone = passes(lower.config, lower_params, both_cls=False)
+            agreement = _agreement_of_similarity(alone.hidden_states, *members)
+        terms = {
+            WORDS: agreement.loss,
+            "word_alignment_column_share": agreement.column_share,
+            "word_alignment_diagonal_share": agreement.diagonal_share,
+        }
     return terms, embeddings
+
+
+def word_layer(words: WordAlignment, config: EncoderConfig) -> int:
+    """The layer whose vectors or attention the word loss compares, from 1."""
+    return config.num_layers if words.layer == -1 else words.layer
 
 
 def _masked_lm_terms(
@@ -335,33 +365,42 @@ def _sentence_terms(
 
 
 @jax.named_scope("word_alignment")
-def _word_terms(
-    directed: Directed,
-    pair: Mapping[str, Array],
-    vocabulary: Vocabulary,
-    *,
-    options: WordAlignment,
-) -> dict[str, WeightedSum]:
-    """The loss and its shares: 2 x [B, H, L, L] of attention -> WeightedSums."""
-    token_ids, spans = pair["token_ids"], pair["span_lengths"]
-    layout = rows.layout(spans, token_ids.shape[1])
-    counted = _counted_words(token_ids, vocabulary, options)
-    src, tgt = (  # [B, L] -> [B, N, L]
-        _members(layout.pair_ids, spans.shape[1], counted & (layout.sides == side))
-        for side in (0, 1)
-    )
-    agreement = word_loss.word_alignment(
+def _agreement_of_attention(
+    directed: Directed, src: Array, tgt: Array, words: WordAlignment
+) -> word_loss.Agreement:
+    """Of 2 x [B, H, L, L], between the tokens [B, N, L] that count."""
+    return word_loss.word_alignment(
         directed.tgt_to_src,
         directed.src_to_tgt,
         src,
         tgt,
-        renormalize=options.renormalize,
+        renormalize=words.renormalize,
     )
-    return {
-        WORDS: agreement.loss,
-        "word_alignment_column_share": agreement.column_share,
-        "word_alignment_diagonal_share": agreement.diagonal_share,
-    }
+
+
+@jax.named_scope("word_alignment")
+def _agreement_of_similarity(
+    states: Array, src: Array, tgt: Array
+) -> word_loss.Agreement:
+    """Of vectors [B, L, D], between the tokens [B, N, L] that count."""
+    states = states.astype(jnp.float32)
+    # Accelerators would round to fewer bits, and a softmax follows.
+    products = jnp.einsum("bqd,bsd->bqs", states, states, precision="highest")
+    return word_loss.mutual_matches(products, src, tgt)
+
+
+def _word_members(
+    pair: Mapping[str, Array], vocabulary: Vocabulary, words: WordAlignment
+) -> tuple[Array, Array]:
+    """The tokens of every pair's sides that take part, both [B, N, L] bool."""
+    token_ids, spans = pair["token_ids"], pair["span_lengths"]
+    layout = rows.layout(spans, token_ids.shape[1])
+    counted = _counted_words(token_ids, vocabulary, words)
+    src, tgt = (  # [B, L] -> [B, N, L]
+        _members(layout.pair_ids, spans.shape[1], counted & (layout.sides == side))
+        for side in (0, 1)
+    )
+    return src, tgt
 
 
 def _counted_words(

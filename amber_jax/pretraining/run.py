@@ -228,9 +228,9 @@ def count_work(run: Run, stage: Stage, batch: HostBatch) -> Work:
     needed = needed_flops(
         stage.losses,
         run.encoder,
+        run.objectives,
         spans,
         row_length=run.corpus.row_length,
-        masking_rate=run.config.masking_rate,
     )
     return Work(tokens * jax.process_count(), needed * jax.process_count())
 

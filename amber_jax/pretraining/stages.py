@@ -12,7 +12,7 @@ import optax
 
 from amber_jax.data.schema import row_fields
 from amber_jax.inference.loading import init_params
-from amber_jax.losses import MASKED_LM, SENTENCES, WORDS
+from amber_jax.losses import ATTENTION, MASKED_LM, SENTENCES, WORDS
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.pretraining import objectives
@@ -154,33 +154,47 @@ def abstract_batch(
 def needed_flops(
     losses: Mapping[str, LossWeight],
     encoder: EncoderConfig,
+    options: Objectives,
     spans: Mapping[str, np.ndarray],
     *,
     row_length: int,
-    masking_rate: float,
 ) -> int:
     """The arithmetic that a step needs, see `model/flops.py`.
 
     Args:
         losses: those that are used.
         encoder: its sizes.
+        options: of the objective.
         spans: kind -> span lengths [B, N, 2] of the batch.
         row_length: tokens of a row.
-        masking_rate: share of the tokens to predict.
     """
     total = 0
     if MASKED_LM in losses:
         total += sum(
             flops.masked_lm(
-                encoder, of_kind, row_length=row_length, masking_rate=masking_rate
+                encoder,
+                of_kind,
+                row_length=row_length,
+                masking_rate=options.masking_rate,
             )
             for of_kind in spans.values()
         )
     if "pair" in spans:
-        total += flops.directed(
-            encoder,
-            spans["pair"],
-            sentences=SENTENCES in losses,
-            words=WORDS in losses,
-        )
+        total += _directed_flops(losses, encoder, options.options[WORDS], spans["pair"])
     return total
+
+
+def _directed_flops(
+    losses: Mapping[str, LossWeight],
+    encoder: EncoderConfig,
+    words: objectives.WordAlignment,
+    spans: np.ndarray,
+) -> int:
+    sentences, by_words = SENTENCES in losses, WORDS in losses
+    if by_words and words.form != ATTENTION:
+        # Vectors of sides read alone, which the sentence loss has on its way up.
+        if not sentences:
+            depth = objectives.word_layer(words, encoder)
+            encoder = dataclasses.replace(encoder, num_layers=depth)
+        sentences, by_words = True, False
+    return flops.directed(encoder, spans, sentences=sentences, words=by_words)

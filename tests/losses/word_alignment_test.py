@@ -2,9 +2,10 @@ import jax
 import numpy as np
 import pytest
 
-from amber_jax.losses.word_alignment import word_alignment
+from amber_jax.losses.word_alignment import mutual_matches, word_alignment
 
 alignment = jax.jit(word_alignment, static_argnames="renormalize")
+matches = jax.jit(mutual_matches)
 
 
 def in_rows(pairs, *, length=None, heads=1):
@@ -233,3 +234,58 @@ def test_a_row_without_pairs_weighs_nothing_and_has_finite_gradients():
 
     assert all(term == (0, 0) for term in total(zeros))
     assert not jax.grad(lambda x: total(x).loss.total)(zeros).any()
+
+
+def products_in_a_row(*pairs):
+    """Similarities [|x|, |y|] as the arguments of `mutual_matches`, B = 1."""
+    backward, _, src, tgt = in_rows([(scores.T, scores) for scores in pairs])
+    return backward[:, 0], src, tgt
+
+
+def loss_of_matches(*pairs):
+    terms = matches(*products_in_a_row(*pairs))
+    return float(terms.loss.total) / float(terms.loss.weight)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sure_mutual_matches_cost_nothing_whatever_the_rest(seed):
+    rng = np.random.default_rng(seed)
+    scores = 100.0 * np.eye(6)[rng.permutation(6)][:4]
+    assert loss_of_matches(scores) == pytest.approx(0, abs=1e-6)
+
+
+def test_equal_similarities_are_no_way_out():
+    assert loss_of_matches(np.zeros((5, 5))) == pytest.approx(0.8)
+
+
+def test_only_matches_of_both_directions_count():
+    """Source token 1 likes target 0 best, which prefers source 0."""
+    scores = np.array([[2.0, 0.0], [1.0, 0.0]])
+    forward = np.exp(2) / (np.exp(2) + 1)
+    backward = np.exp(2) / (np.exp(2) + np.exp(1))
+    expected = 1 - (forward + backward) / 2
+    assert loss_of_matches(scores) == pytest.approx(expected, abs=1e-6)
+
+
+def test_pairs_of_a_row_do_not_see_each_other():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(3, 4)), rng.normal(size=(5, 2))
+    apart = (loss_of_matches(one) + loss_of_matches(other)) / 2
+    assert loss_of_matches(one, other) == pytest.approx(apart, abs=1e-6)
+
+
+def test_a_gradient_step_makes_matches_surer():
+    scores, src, tgt = products_in_a_row(np.random.default_rng(0).normal(size=(4, 5)))
+
+    def loss(scores):
+        return mutual_matches(scores, src, tgt).loss.total
+
+    gradient = jax.grad(loss)(scores)
+    assert np.isfinite(gradient).all()
+    assert loss(scores - gradient) < loss(scores)
+
+
+def test_sides_without_tokens_weigh_nothing():
+    scores, src, tgt = products_in_a_row(np.ones((3, 2)))
+    terms = matches(scores, src, np.zeros_like(tgt))
+    assert (float(terms.loss.total), float(terms.loss.weight)) == (0, 0)

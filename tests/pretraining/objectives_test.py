@@ -1,5 +1,7 @@
 """The losses of packed rows against the naive scheme, and what must not matter."""
 
+import dataclasses
+
 import jax
 import naive_scheme
 import numpy as np
@@ -13,6 +15,7 @@ from packed_rows import (
     RATE,
     SENTENCE_OTHER,
     SENTENCE_PAPER,
+    WORD_MUTUAL,
     WORD_PAPER,
     WORD_SPECIAL,
     WORD_STRICT,
@@ -82,6 +85,22 @@ def test_word_alignment_is_that_of_two_passes_over_every_pair_alone(
     assert len(counted) == len(PAIRS) - (options is WORD_STRICT)
     terms = run(params, batch, encoder_config, (WORDS,), SENTENCE_PAPER, options)
     assert_term(terms[WORDS], sum(counted), len(counted))
+
+
+@pytest.mark.parametrize("layer", [-1, 1])
+@pytest.mark.parametrize("losses", [(WORDS,), LOSSES])
+def test_mutual_matches_are_those_of_sides_that_are_read_alone(
+    params, encoder_config, batch, numpy_bert, terms, layer, losses
+):
+    options = dataclasses.replace(WORD_MUTUAL, layer=layer)
+    expected = [
+        naive_scheme.mutual_matches(numpy_bert, x, y, options) for x, y in PAIRS
+    ]
+    assert max(expected) > 0.4  # not all are of one word
+    found = run(params, batch, encoder_config, losses, SENTENCE_PAPER, options)
+    assert_term(found[WORDS], sum(expected), len(PAIRS))
+    for name in found.keys() & {SENTENCES, MASKED_LM}:  # the others are as they were
+        assert_term(found[name], *terms[name])
 
 
 def word_loss_of_rows(params, config, kind, options):

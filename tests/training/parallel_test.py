@@ -116,6 +116,8 @@ def pretraining(losses, *, dropout=0.0):
                 special_tokens=False,
             ),
             "word_alignment": objectives.WordAlignment(
+                form="attention",
+                layer=-1,
                 renormalize=False,
                 special_tokens=False,
                 punctuation=True,
