@@ -104,7 +104,7 @@ def test_predictions_are_in_xtremes_order_and_score_the_same(
     vectors = [
         embed_sentences(
             build_embedder(model.config, SentenceVector()),
-            model.params["encoder"],
+            model.params,
             model.tokenizer,
             side,
             max_length=16,
@@ -127,7 +127,7 @@ def test_vectors_are_those_of_the_layer_scored_with_a_curve_or_without(
     vectors = []
     for one.layer_curve in (False, True):
         evaluation = build_retrieval(one, model.config, model.tokenizer)
-        vectors.append(evaluation.embed(model.params["encoder"], ["1 2", "3"]))
+        vectors.append(evaluation.embed(model.params, ["1 2", "3"]))
     np.testing.assert_array_equal(*vectors)
     assert vectors[0].shape == (2, 16)
 
@@ -135,7 +135,7 @@ def test_vectors_are_those_of_the_layer_scored_with_a_curve_or_without(
 def test_a_run_scores_without_writing(config, checkpoint):
     model = load_model(checkpoint)
     evaluation = build_retrieval(config.retrievals[0], model.config, model.tokenizer)
-    scores = evaluation.score(model.params["encoder"])
+    scores = evaluation.score(model.params)
     record = evaluation.flat(scores)
     assert record["de/de_to_en"] == scores["de"]["xx_to_en"]
     assert record["fr/en_to_fr"] == scores["fr"]["en_to_xx"]
