@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -127,7 +128,7 @@ def build_retrieval(
     settings: ConfigDict,
     encoder: EncoderConfig,
     tokenizer: Tokenizer,
-    encoding: EncodingDefaults = EncodingDefaults(),
+    encoding: EncodingDefaults,
 ) -> RetrievalEvaluation:
     """The evaluation that `config.retrieval()` settings describe.
 
@@ -236,7 +237,7 @@ def retrieval_result(
         scores=_accuracies(retrieved.nearest),
         sizes={name: len(xx) for name, (xx, _) in evaluation.pairs.items()},
         **evaluation.vector._asdict(),
-        prompt=evaluation.prompt,
+        prompt=json.dumps(evaluation.prompt) if evaluation.prompt else "",
         max_length=evaluation.max_length,
         similarity=search.similarity,
         neighbors=search.neighbors,
