@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 def load(
     path: str | PathLike[str], *, kernels: Mapping[str, str] | None = None
 ) -> "Model":
-    """Returns the model of a run's workdir or checkpoint, see `inference.model.Model`.
+    """Returns the model of a folder, see `inference.model.Model`.
 
         import amber_jax
 
@@ -29,13 +29,15 @@ def load(
 
     Args:
         path: a run's workdir or one of its checkpoint folders, of pretraining or
-            amber convert; of fine-tuning, the `best` folder of a seed. A warning
-            names every damaged checkpoint that is passed over.
+            amber convert; of fine-tuning, the `best` folder of a seed; or the folder of
+            a BERT or XLM-R as Hugging Face or sentence-transformers write it. A warning
+            names every damaged checkpoint that is passed over, and what of a folder
+            does not come along.
         kernels: forms of the encoder's arithmetic, such as {"attention": "written"};
             the others are those that suit the device.
 
     Raises:
-        UserError: there is no usable checkpoint, or no such form.
+        UserError: there is no usable model, or no such form.
     """
     # Only now JAX and what is built on it.
     from amber_jax.inference.model import load as load_model

@@ -58,7 +58,7 @@ def in_order(model: Model, embedder: Embedder, sentences: list[str]) -> np.ndarr
         lengths = np.ones(BATCH, np.int32)
         for row, ids in enumerate(encoded):
             token_ids[row, : len(ids)], lengths[row] = ids, len(ids)
-        found = embedder(model.params["encoder"], token_ids, lengths)
+        found = embedder(model.params, token_ids, lengths)
         vectors.append(np.asarray(found)[: len(batch)])
     return np.concatenate(vectors)
 

@@ -59,7 +59,9 @@ def align_file(
             lines += len(window)
             cut, unspaced = cut + aligned.cut, unspaced + aligned.unspaced
     note(f"{lines:,} lines; left empty as unusable: {counted(rejects)}")
-    for sentence in WordLinks([], cut, unspaced).warnings(model.config.max_positions):
+    for sentence in WordLinks([], cut, unspaced).warnings(
+        model.config.usable_positions
+    ):
         note(sentence)
 
 

@@ -12,30 +12,34 @@ import jax
 import numpy as np
 
 from amber_jax.config.renamed import migrated
-from amber_jax.convert import huggingface, sentence_transformers, tensorflow_bert
+from amber_jax.convert import (
+    folders,
+    huggingface,
+    sentence_transformers,
+    tensorflow_bert,
+)
 from amber_jax.convert.bert import Bert, first_layers, without_heads
 from amber_jax.convert.model_card import Facts, Score, Stream, model_card
 from amber_jax.convert.names import known_parts
 from amber_jax.errors import UserError
 from amber_jax.evaluation.results import Result, read_results
 from amber_jax.files import make_folder, new_folder, write_text
-from amber_jax.inference.loading import TOKENIZER_FOLDER, load_model
+from amber_jax.inference.loading import (
+    TOKENIZER_FOLDER,
+    foreign_run,
+    load_checkpoint,
+)
 from amber_jax.inference.trained import (
+    encoding_defaults,
     trained_languages,
     trained_streams,
     trained_vector,
 )
 from amber_jax.training.checkpoint import save_params
-from amber_jax.training.workdir import versions
 
-FORMATS = ("amber", "hf", "tf1", "sentence-transformers")
+FORMATS = ("amber", *folders.FORMATS)
 _CARD = "README.md"
 _KINDS = {"mono": "text", "pair": "translations"}
-_READERS: dict[str, Callable[[Path], Bert]] = {
-    "hf": huggingface.read,
-    "tf1": tensorflow_bert.read,
-    "sentence-transformers": sentence_transformers.read,
-}
 
 
 class Place(NamedTuple):
@@ -102,7 +106,7 @@ def convert(
     for sentence in bert.notes:
         note(sentence)
     if target.format == "amber":
-        _write_checkpoint(target.path, bert, run or _foreign_run(bert, source))
+        _write_checkpoint(target.path, bert, run or foreign_run(bert, str(source)))
     else:
         facts = _facts(source, target, run, scores, options.license)
         _write_folder(target, bert, facts, options)
@@ -129,8 +133,8 @@ def _read(
     if source.format != "amber":
         if not source.path.is_dir():
             raise UserError(f"{source}: there is no such folder; check --from")
-        return _READERS[source.format](source.path), None
-    model = load_model(source.path, note=note)
+        return folders.FORMATS[source.format].read(source.path), None
+    model = load_checkpoint(source.path, note)
     params = jax.tree.map(np.asarray, model.params)
     known = {part: params[part] for part in params if part in known_parts()}
     bert = Bert(
@@ -138,27 +142,18 @@ def _read(
         known,
         model.tokenizer,
         trained_vector(model.checkpoint.run),
+        encoding_defaults(model.checkpoint.run),
         tuple(f"left behind: {part} (of a task)" for part in params.keys() - known),
     )
     return bert, model.checkpoint.run
-
-
-def _foreign_run(bert: Bert, source: Place) -> dict[str, Any]:
-    """Returns the run.json of a model that was not trained here."""
-    return {
-        "config": {"seed": 0},
-        "step": 0,
-        "stage": "",
-        "converted_from": str(source),
-        "sentence_vector": bert.sentence_vector._asdict(),
-        "versions": versions(),
-    }
 
 
 def _write_checkpoint(path: Path, bert: Bert, run: Mapping[str, Any]) -> None:
     of_model = {
         "encoder": bert.config.recorded(),
         "tokenizer_fingerprint": bert.tokenizer.fingerprint,
+        "sentence_vector": bert.sentence_vector._asdict(),
+        "encoding": dataclasses.asdict(bert.encoding),
     }
     save_params(
         path,

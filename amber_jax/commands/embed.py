@@ -41,7 +41,8 @@ def embed_file(
     *,
     layer: int | None = None,
     pooling: str | None = None,
-    normalize: bool = False,
+    normalize: bool | None = None,
+    prompt: str | None = None,
     note: Note,
 ) -> None:
     """Writes one vector per line of a file, as a .npy of [lines, D] float32.
@@ -50,13 +51,14 @@ def embed_file(
     that row n belongs to line n.
 
     Args:
-        checkpoint: a run's workdir or one of its checkpoint folders.
+        checkpoint: as `inference.loading.load_model` takes it.
         source: path of a plain, .gz, .bz2 or .xz file, or
             `line_files.STANDARD` for stdin.
         output: path of the .npy; it appears when complete.
-        layer: as of `inference.model.Model.encode`, as are the next two.
+        layer: as of `inference.model.Model.encode`, as are the next three.
         pooling: of the layer's vectors.
         normalize: whether vectors have length 1.
+        prompt: before every sentence.
         note: called with sentences worth telling.
 
     Raises:
@@ -74,7 +76,13 @@ def embed_file(
     sentences = (text or "" for text in clean_lines(source, rejects))
     with appearing(output) as file:
         written = write_vectors(
-            model, sentences, file, vector, normalize=normalize, title=title_of(source)
+            model,
+            sentences,
+            file,
+            vector,
+            normalize=normalize,
+            prompt=prompt,
+            title=title_of(source),
         )
     note(
         f"{written.rows:,} lines -> {output}, [{written.rows}, "
@@ -104,7 +112,8 @@ def write_vectors(
     file: BinaryIO,
     vector: SentenceVector,
     *,
-    normalize: bool = False,
+    normalize: bool | None = None,
+    prompt: str | None = None,
     title: str,
 ) -> Written:
     """Writes the vectors of any number of sentences as .npy and returns the counts.
@@ -114,7 +123,8 @@ def write_vectors(
         sentences: read once, some thousands at a time.
         file: open for writing at its start, and not a pipe.
         vector: as `Model.vector_with` returns it.
-        normalize: whether vectors have length 1.
+        normalize: as of `Model.encode`, as is the next.
+        prompt: before every sentence.
         title: of the progress bar, which there is if stderr is a terminal.
     """
     rows = empty = cut = 0
@@ -126,6 +136,7 @@ def write_vectors(
                 window,
                 vector,
                 normalize=normalize,
+                prompt=prompt,
                 on_progress=lambda done, _, before=rows: advance(before + done),
             )
             file.write(np.ascontiguousarray(encoded.vectors, "<f4"))

@@ -15,6 +15,7 @@ from amber_jax.evaluation.retrieve import RetrievalEvaluation, build_retrieval
 from amber_jax.files import make_folder, new_file
 from amber_jax.finetuning import zero_shot
 from amber_jax.inference.loading import LoadedModel, load_model
+from amber_jax.inference.trained import encoding_defaults
 from amber_jax.ranges import refuse
 from amber_jax.tasks import FINE_TUNED, WORD_ALIGNMENT
 from amber_jax.training.workdir import RESULTS
@@ -61,7 +62,13 @@ def evaluate(
 
 def _retrievals(config: ConfigDict, model: LoadedModel, output: Path) -> list[Result]:
     evaluations = [
-        build_retrieval(one, model.config, model.tokenizer) for one in config.retrievals
+        build_retrieval(
+            one,
+            model.config,
+            model.tokenizer,
+            encoding_defaults(model.checkpoint.run),
+        )
+        for one in config.retrievals
     ]
     _check_probe(config.probe.language, evaluations[0])
     _check_predictions(evaluations)

@@ -56,6 +56,7 @@ def mine_files(
     search: Search,
     layer: int | None = None,
     pooling: str | None = None,
+    prompt: str | None = None,
     note: Note,
 ) -> None:
     r"""Writes the sentences that are each other's best, as `score\tsource\ttarget`.
@@ -65,14 +66,15 @@ def mine_files(
     memory stay about 150 bytes a sentence.
 
     Args:
-        checkpoint: a run's workdir or one of its checkpoint folders.
+        checkpoint: as `inference.loading.load_model` takes it.
         src: path of a file with one sentence a line, plain, .gz, .bz2 or .xz, or
             `line_files.STANDARD` for stdin.
         tgt: the same in another language.
         output: path of the .tsv, which appears when complete, or the same for stdout.
         search: which pairs.
-        layer: as of `inference.model.Model.encode`, as is the next.
+        layer: as of `inference.model.Model.encode`, as are the next two.
         pooling: of the layer's vectors.
+        prompt: before every sentence.
         note: called with sentences worth telling.
 
     Raises:
@@ -89,7 +91,7 @@ def mine_files(
     vector = model.vector_with(layer=layer, pooling=pooling)
     with appearing(output) as file, _scratch(output) as folder:
         sides = [
-            _embed(model, source, Path(folder) / name, vector, note=note)
+            _embed(model, source, Path(folder) / name, vector, prompt, note=note)
             for name, source in (("src", src), ("tgt", tgt))
         ]
         counts = [len(side.vectors) for side in sides]
@@ -121,7 +123,13 @@ def _scratch(output: str) -> tempfile.TemporaryDirectory:
 
 
 def _embed(
-    model: Model, source: str, stem: Path, vector: SentenceVector, *, note: Note
+    model: Model,
+    source: str,
+    stem: Path,
+    vector: SentenceVector,
+    prompt: str | None,
+    *,
+    note: Note,
 ) -> _Side:
     """Writes a side's sentences and vectors to `stem`.txt and `stem`.npy."""
     texts, vectors = stem.with_suffix(".txt"), stem.with_suffix(".npy")
@@ -131,7 +139,9 @@ def _embed(
     usable = (text for text in clean_lines(source, rejects) if text is not None)
     with texts.open("wb") as text_file, vectors.open("wb") as vector_file:
         distinct = _distinct(usable, text_file, starts)
-        written = write_vectors(model, distinct, vector_file, vector, title=title)
+        written = write_vectors(
+            model, distinct, vector_file, vector, prompt=prompt, title=title
+        )
     if not starts:
         raise UserError(
             f"{title}: has no usable line ({counted(rejects)}); wanted one sentence "

@@ -25,6 +25,7 @@ RETRIEVAL_RANGES = {
     "languages": [str],
     "max_candidates": whole(0),
     **SENTENCE_VECTOR_RANGES,
+    "prompt": str,
     "layer_curve": bool,
     "center": bool,
     "similarity": Choice(tuple(SIMILARITIES)),
@@ -68,8 +69,9 @@ def retrieval(name: str) -> ConfigDict:
     config.languages = ()  # empty: all that are there
     config.max_candidates = 0  # first rows of each language; 0: all
     config.layer = -1  # -1: the last; 0: embeddings; n: output of layer n
-    config.pooling = "mean"  # or "first", the vector of [CLS]
+    config.pooling = "mean"  # or "first", the vector of [CLS], or BERT's "pooler"
     config.special_tokens = False  # whether [CLS] and [SEP] count in the mean
+    config.prompt = ""  # before every sentence: a text, or the name of a model's prompt
     config.layer_curve = False  # averages of every layer too, in the same pass
     config.center = False  # subtract each language's mean vector first
     config.similarity = "cosine"  # or another of search/similarities.py
@@ -134,7 +136,9 @@ def retrieval_problems(settings: ConfigDict, num_layers: int) -> Iterator[str]:
 def _retrieval_conflicts(settings: ConfigDict, num_layers: int) -> Iterator[str]:
     if not settings.path:
         yield "path is empty"
-    yield from layer_problems(settings.layer, num_layers)
+    yield from _vector_conflicts(settings.layer, settings.pooling, num_layers)
+    if settings.layer_curve and settings.pooling == "pooler":
+        yield "layer_curve is set, but a pooler stands on the last layer alone"
     if settings.index != EXACT and not SIMILARITIES[settings.similarity].is_product:
         products = [name for name, kind in SIMILARITIES.items() if kind.is_product]
         yield (
@@ -152,7 +156,15 @@ def _retrieval_conflicts(settings: ConfigDict, num_layers: int) -> Iterator[str]
 def sentence_vector_problems(vector: SentenceVector, num_layers: int) -> Iterator[str]:
     """Yields the problems of a sentence vector of a model of that depth."""
     out_of_range = list(problems(vector._asdict(), SENTENCE_VECTOR_RANGES))
-    yield from out_of_range or layer_problems(vector.layer, num_layers)
+    yield from out_of_range or _vector_conflicts(
+        vector.layer, vector.pooling, num_layers
+    )
+
+
+def _vector_conflicts(layer: int, pooling: str, num_layers: int) -> Iterator[str]:
+    yield from layer_problems(layer, num_layers)
+    if pooling == "pooler" and layer not in (-1, num_layers):
+        yield f"layer is {layer}, but a pooler stands on the last layer; leave it -1"
 
 
 def word_alignment_problems(config: ConfigDict, num_layers: int) -> Iterator[str]:

@@ -55,7 +55,10 @@ PRETRAINING_RANGES = {
         "num_heads": whole(1, 2**16),
         "intermediate_size": whole(1, 2**20),
         "max_positions": whole(1, 2**20),
-        "num_segments": whole(2, 2**10),  # the sides of a pair
+        "num_segments": whole(1, 2**10),
+        "position_offset": whole(0, 2**20),
+        "second_segment": whole(0, 1),
+        "layer_norm_epsilon": real(0, 1, without_low=True),
         "hidden_dropout": PROBABILITY,
         "attention_dropout": PROBABILITY,
         "initializer_range": real(0, 1, without_low=True),
@@ -91,7 +94,8 @@ def pretraining() -> ConfigDict:
     config.seed = 0
     config.corpus = ""  # folder that amber build_corpus wrote
     config.verify_corpus = True  # sha256 of every shard at the start, about 1 GB/s
-    config.init_checkpoint = ""  # parameters to start from; empty: random
+    # A model to start from, which decides the sizes below; empty: random parameters
+    config.init_checkpoint = ""
 
     config.backend = "pmap"  # or "jit", which several hosts need
     config.num_devices = 0  # 0: all
@@ -104,8 +108,11 @@ def pretraining() -> ConfigDict:
     config.model.hidden_size = 768  # [paper]
     config.model.num_heads = 12  # [paper]
     config.model.intermediate_size = 3072  # [BERT]
-    config.model.max_positions = 512  # [BERT]
-    config.model.num_segments = 2  # [BERT]
+    config.model.max_positions = 512  # entries of the table [BERT]
+    config.model.num_segments = 2  # entries of the table [BERT]
+    config.model.position_offset = 0  # entry of the first position [BERT]; XLM-R: 2
+    config.model.second_segment = 1  # of a pair's second side [BERT]; XLM-R: 0
+    config.model.layer_norm_epsilon = 1e-12  # [BERT]; XLM-R: 1e-5
     config.model.hidden_dropout = 0.1  # probability [BERT]
     config.model.attention_dropout = 0.1  # probability [BERT]
     config.model.initializer_range = 0.02  # standard deviation [BERT]
@@ -217,6 +224,11 @@ def _conflicts(config: ConfigDict) -> Iterator[str]:
             f"model.num_heads {model.num_heads}"
         )
     yield from _word_alignment_conflicts(config.word_alignment, model.num_layers)
+    if model.second_segment >= model.num_segments:
+        yield (
+            f"model.second_segment {model.second_segment} is none of "
+            f"{model.num_segments}, counted from 0; raise model.num_segments"
+        )
     if not config.stages:
         yield "stages is empty; nothing would be trained"
     if sum(stage.num_steps for stage in config.stages) > INT32_MAX:

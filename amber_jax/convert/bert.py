@@ -1,4 +1,4 @@
-"""A BERT outside of any format, as readers return and writers take it."""
+"""A BERT or XLM-R outside of any format, as readers return and writers take it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import jax
 
 from amber_jax.errors import UserError
 from amber_jax.model.encoder import EncoderConfig
-from amber_jax.model.sentence_vector import SentenceVector
+from amber_jax.model.sentence_vector import EncodingDefaults, SentenceVector
 from amber_jax.tokenization import Tokenizer
 from amber_jax.types import Params
 
@@ -24,6 +24,7 @@ class Bert:
     params: Params
     tokenizer: Tokenizer
     sentence_vector: SentenceVector  # from the last layer
+    encoding: EncodingDefaults = EncodingDefaults()
     notes: tuple[str, ...] = ()  # sentences about what is not as it was in the file
 
 
@@ -50,6 +51,7 @@ def first_layers(bert: Bert, layer: int) -> Bert:
         bert,
         config=dataclasses.replace(bert.config, num_layers=layer),
         params={"encoder": encoder},
+        sentence_vector=_without_pooler(bert.sentence_vector),
         notes=_without(bert, ("encoder",), f"it stands on layer {depth}"),
     )
 
@@ -60,6 +62,11 @@ def without_heads(bert: Bert) -> Bert:
     params = {part: bert.params[part] for part in kept if part in bert.params}
     notes = _without(bert, kept, "sentence-transformers have no place for it")
     return dataclasses.replace(bert, params=params, notes=notes)
+
+
+def _without_pooler(vector: SentenceVector) -> SentenceVector:
+    """Returns what is left of it: the vector that the pooler would have taken."""
+    return vector._replace(pooling="first") if vector.pooling == "pooler" else vector
 
 
 def _without(bert: Bert, kept: Sequence[str], why: str) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ from typing import Any
 
 from amber_jax.convert.json_files import read_object
 from amber_jax.errors import UserError
-from amber_jax.model.activation import LAYER_NORM_EPSILON
 from amber_jax.model.encoder import EncoderConfig
 
 _SIZES = {
@@ -23,11 +22,12 @@ _SHARES = {
     "attention_dropout": "attention_probs_dropout_prob",
     "initializer_range": "initializer_range",
 }
+_EPSILON = "layer_norm_eps"
+EPSILON = 1e-12  # where none is given, as in google-research/bert
 # What makes another model of the same parameters. A field that is not there has the
 # value here, as in `BertConfig` of huggingface/transformers.
 _MUST_BE: dict[str, Any] = {
     "hidden_act": "gelu",
-    "layer_norm_eps": LAYER_NORM_EPSILON,
     "position_embedding_type": "absolute",
     "is_decoder": False,
     "add_cross_attention": False,
@@ -38,7 +38,7 @@ _MUST_BE: dict[str, Any] = {
 
 
 def read_encoder_config(path: Path) -> EncoderConfig:
-    """Returns the sizes in a config.json or bert_config.json.
+    """Returns the encoder of a config.json or bert_config.json, as a BERT has it.
 
     Raises:
         UserError: unreadable, or of a model that this encoder is not.
@@ -57,7 +57,14 @@ def read_encoder_config(path: Path) -> EncoderConfig:
             f"num_attention_heads {sizes['num_heads']}; use an intact copy"
         )
     shares = {ours: _share(found, field, path) for ours, field in _SHARES.items()}
-    return EncoderConfig(**sizes, **shares, dtype="float32", remat=False)
+    epsilon = _share({_EPSILON: EPSILON} | found, _EPSILON, path)
+    return EncoderConfig(
+        **sizes,
+        **shares,
+        dtype="float32",
+        remat=False,
+        layer_norm_epsilon=epsilon,
+    )
 
 
 def as_bert_config(config: EncoderConfig) -> dict[str, Any]:

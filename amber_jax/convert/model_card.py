@@ -159,7 +159,7 @@ def _what(facts: Facts, bert: Bert) -> str:
         f"A BERT encoder{trained}: {config.num_layers} layers of {config.hidden_size}, "
         f"{config.num_heads} heads, a cased {kind} vocabulary of "
         f"{bert.tokenizer.vocab_size:,} entries, texts of up to "
-        f"{config.max_positions} tokens. Converted by amber_jax from {facts.origin}."
+        f"{config.usable_positions} tokens. Converted by amber_jax from {facts.origin}."
     )
 
 
@@ -214,8 +214,8 @@ def _limits(bert: Bert) -> str:
         "The model has seen what its texts say, prejudices included, and knows "
         "languages as well as it saw text of them: test it on your own before you "
         "rely on it.",
-        f"Text beyond {bert.config.max_positions} tokens is cut. Vectors of sentences "
-        "are comparable within this model only.",
+        f"Text beyond {bert.config.usable_positions} tokens is cut. Vectors of "
+        "sentences are comparable within this model only.",
     ]
     return "\n".join(f"- {line}" for line in lines)
 

@@ -4,7 +4,8 @@ Both directions of every conversion read it. Hugging Face's kernels are [out, in
 Google's are [in, out] like ours; both have one array a layer where we have one array
 for all layers, stacked on axis 0.
 
-Source: `BertForPreTraining` of huggingface/transformers, google-research/bert.
+Source: `BertForPreTraining` and `XLMRobertaForMaskedLM` of huggingface/transformers,
+google-research/bert.
 """
 
 import re
@@ -18,8 +19,15 @@ from amber_jax.errors import UserError
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.types import Params
 
-Dialect = Literal["hf", "tf1"]
+Dialect = Literal["hf", "roberta", "tf1"]  # BERT's, XLM-R's, Google's BERT's
 _NAMES_IN_A_SENTENCE = 8
+# Of XLM-R in the place of BERT's, the longer ones first. It has no next-sentence head.
+_ROBERTA = {
+    "cls.predictions.transform.LayerNorm": "lm_head.layer_norm",
+    "cls.predictions.transform.dense": "lm_head.dense",
+    "cls.predictions": "lm_head",
+    "bert.": "roberta.",
+}
 
 
 class Name(NamedTuple):
@@ -29,6 +37,14 @@ class Name(NamedTuple):
     shape: str  # V words, P positions, S segments, D hidden, F intermediate, 2
     hf: str
     tf1: str
+
+    @property
+    def roberta(self) -> str:
+        """Hugging Face's name of it in an XLM-R."""
+        name = self.hf
+        for bert, roberta in _ROBERTA.items():
+            name = name.replace(bert, roberta)
+        return name
 
     @property
     def part(self) -> str:
@@ -42,7 +58,7 @@ class Name(NamedTuple):
 
     def turned(self, dialect: Dialect) -> bool:
         """Whether the dialect has it transposed."""
-        return dialect == "hf" and self.ours.endswith("/kernel")
+        return dialect != "tf1" and self.ours.endswith("/kernel")
 
 
 def _dense(ours: str, shape: str, hf: str, tf1: str) -> tuple[Name, Name]:
@@ -140,7 +156,10 @@ TABLE: tuple[Name, ...] = (
 )
 
 LEFT_BEHIND: dict[Dialect, dict[str, str]] = {
-    "hf": {r"bert\.embeddings\.(position_ids|token_type_ids)": "counting buffer"},
+    **{
+        dialect: {rf"{name}\.embeddings\.(position|token_type)_ids": "counting buffer"}
+        for dialect, name in (("hf", "bert"), ("roberta", "roberta"))
+    },
     "tf1": {
         r"(.*/)?beta[12]_power(_\d+)?": "optimizer memory",
         r"global_step": "step counter",
@@ -165,7 +184,7 @@ def to_params(
     Args:
         tensors: float arrays by their names in the dialect, `left_behind` ones gone.
         config: the sizes they must have.
-        dialect: "hf" or "tf1".
+        dialect: whose names they are.
         origin: names the file in errors.
 
     Raises:

@@ -34,7 +34,7 @@ def read(folder: Path) -> Bert:
     tensors, notes = _read_tensors(prefix)
     params = to_params(tensors, config, "tf1", origin=str(prefix))
     tokenizer = tokenizer_files.read(folder, vocab_size=config.vocab_size)
-    return Bert(config, params, tokenizer, SentenceVector(), notes)
+    return Bert(config, params, tokenizer, SentenceVector(), notes=notes)
 
 
 def write(folder: Path, bert: Bert) -> None:

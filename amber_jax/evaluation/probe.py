@@ -38,8 +38,8 @@ def probe(
         "src_to_tgt": view.src_to_tgt,
         "tgt_to_src": view.tgt_to_src,
         "similarity": view.similarity,
-        "vectors_before": evaluation.embed(before["encoder"], sentences),
-        "vectors_after": evaluation.embed(model.params["encoder"], sentences),
+        "vectors_before": evaluation.embed(before, sentences),
+        "vectors_after": evaluation.embed(model.params, sentences),
         "meaning": np.array(numbers),
         "language": np.array(languages),
     }

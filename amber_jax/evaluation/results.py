@@ -123,6 +123,7 @@ class Retrieval(Result):
     layer: int
     pooling: str
     special_tokens: bool  # whether they are pooled too
+    prompt: str = ""  # before every sentence, in quotes; none without them
     max_length: int = 0  # tokens; 0: not recorded
     similarity: str
     neighbors: int = 0  # that the similarity looks at
@@ -157,6 +158,7 @@ class Retrieval(Result):
             "pooling": self.pooling,
             "special tokens": "pooled too" if self.special_tokens else "left out",
             "similarity": self.similarity,
+            **({"prompt": self.prompt} if self.prompt else {}),
             **({"neighbors": str(self.neighbors)} if self.neighbors else {}),
             **({"index": self.index} if self.index != EXACT else {}),
         }

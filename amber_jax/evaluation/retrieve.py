@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from amber_jax.evaluation.results import Accuracies, Retrieval, Scores
 from amber_jax.inference.embedding import Embedder, build_embedder, embed_sentences
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.model.encoder import EncoderConfig
-from amber_jax.model.sentence_vector import SentenceVector
+from amber_jax.model.sentence_vector import EncodingDefaults, SentenceVector
 from amber_jax.search import faiss_index, retrieval
 from amber_jax.search.similarities import EXACT, SIMILARITIES
 from amber_jax.tasks import BOTH, RETRIEVAL, TASKS
@@ -47,6 +48,7 @@ class RetrievalEvaluation:
     name: str
     pivot: str
     pairs: Pairs
+    prompt: str  # before every sentence
     vector: SentenceVector  # its layer is a number, never -1
     layers: tuple[int, ...]  # whose vectors the embedder gives; more for a curve
     search: retrieval.Search
@@ -57,12 +59,12 @@ class RetrievalEvaluation:
     writes_predictions: bool
 
     def embed(self, params: Params, sentences: Sequence[str]) -> np.ndarray:
-        """Vectors [M, D] float32 under the encoder parameters `params`."""
+        """Vectors [M, D] float32 under the model's parameters `params`."""
         vectors = self._embed_layers(params, sentences)
         return vectors[:, self.layers.index(self.vector.layer)]
 
     def run(self, params: Params) -> Retrieved:
-        """The nearest sentences under the encoder parameters `params`."""
+        """The nearest sentences under the model's parameters `params`."""
         embed = functools.partial(self._embed_layers, params)
         by_layer: dict[int, dict[str, retrieval.NearestRows]]
         by_layer = {layer: {} for layer in self.layers}
@@ -80,7 +82,7 @@ class RetrievalEvaluation:
         )
 
     def score(self, params: Params) -> Scores:
-        """The accuracies of the encoder parameters `params`, in [0, 1]."""
+        """The accuracies of the model's parameters `params`, in [0, 1]."""
         return _accuracies(self.run(params).nearest)
 
     def flat(self, scores: Scores) -> dict[str, float]:
@@ -111,7 +113,7 @@ class RetrievalEvaluation:
             self.embedder,
             params,
             self.tokenizer,
-            sentences,
+            [self.prompt + sentence for sentence in sentences],
             max_length=self.max_length,
             batch_size=self.batch_size,
         )
@@ -123,18 +125,27 @@ def _accuracies(nearest: Mapping[str, retrieval.NearestRows]) -> Scores:
 
 
 def build_retrieval(
-    settings: ConfigDict, encoder: EncoderConfig, tokenizer: Tokenizer
+    settings: ConfigDict,
+    encoder: EncoderConfig,
+    tokenizer: Tokenizer,
+    encoding: EncodingDefaults,
 ) -> RetrievalEvaluation:
     """The evaluation that `config.retrieval()` settings describe.
+
+    Args:
+        settings: of the evaluation.
+        encoder: the model's.
+        tokenizer: the model's.
+        encoding: how the model wants its sentences.
 
     Raises:
         UserError: a setting is wrong or the sentences cannot be read.
     """
     problems = list(retrieval_problems(settings, encoder.num_layers))
-    if settings.max_length > encoder.max_positions:
+    if settings.max_length > encoder.usable_positions:
         problems.append(
             f"evaluation {settings.name}: max_length is {settings.max_length}, but the "
-            f"model has {encoder.max_positions} positions"
+            f"model has {encoder.usable_positions} positions"
         )
     if problems:
         raise UserError("; ".join(problems))
@@ -147,6 +158,7 @@ def build_retrieval(
         name=_data_set(settings),
         pivot=settings.pivot,
         pairs=_read_pairs(settings),
+        prompt=encoding.prompt(settings.prompt or None),
         vector=vector,
         layers=tuple(layers),
         search=retrieval.Search(
@@ -212,7 +224,7 @@ def retrieval_result(
     Raises:
         UserError: a file cannot be written, or a vector is not finite.
     """
-    retrieved = evaluation.run(model.params["encoder"])
+    retrieved = evaluation.run(model.params)
     if evaluation.writes_predictions:
         evaluation.write_predictions(output / PREDICTIONS, retrieved)
     search = evaluation.search
@@ -225,6 +237,7 @@ def retrieval_result(
         scores=_accuracies(retrieved.nearest),
         sizes={name: len(xx) for name, (xx, _) in evaluation.pairs.items()},
         **evaluation.vector._asdict(),
+        prompt=json.dumps(evaluation.prompt) if evaluation.prompt else "",
         max_length=evaluation.max_length,
         similarity=search.similarity,
         neighbors=search.neighbors,

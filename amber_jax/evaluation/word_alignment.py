@@ -46,7 +46,7 @@ def word_alignment_result(
         scores[language] = alignment_scores(pairs, aligned.links)
         diagonal = [diagonal_links(pair.src, pair.tgt) for pair in pairs]
         baselines[language] = {"diagonal": alignment_scores(pairs, diagonal)["aer"]}
-        for sentence in aligned.warnings(model.config.max_positions):
+        for sentence in aligned.warnings(model.config.usable_positions):
             note(f"{language}: {sentence}")
     return WordAlignment(
         task=config.task,

@@ -86,10 +86,10 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
         attention_dropout=config.dropout,
         dtype=config.dtype or pretrained.config.dtype,
     )
-    if config.max_length > encoder.max_positions:
+    if config.max_length > encoder.usable_positions:
         raise UserError(
             f"max_length is {config.max_length}, but {checkpoint} has "
-            f"{encoder.max_positions} positions; lower --config.max_length"
+            f"{encoder.usable_positions} positions; lower --config.max_length"
         )
     lowest = config.train_from_layer
     if lowest > encoder.num_layers + 1:

@@ -4,7 +4,6 @@ The same step, back ends, loop and session as pretraining.
 """
 
 import functools
-import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +36,6 @@ from amber_jax.training.clock import Work
 from amber_jax.training.compilation import compiled_for_each_shape
 from amber_jax.training.keys import dropout_key, init_key
 from amber_jax.training.log import Evaluated, Evaluation
-from amber_jax.training.manifest import MANIFEST
 from amber_jax.training.optimizer import build_schedule
 from amber_jax.training.parallel import build_in_place, on_one_device
 from amber_jax.training.profile import Profiler
@@ -257,9 +255,8 @@ def _run_json(setup: Setup, seed: int) -> dict[str, Any]:
 
 
 def _fingerprints(setup: Setup) -> dict[str, str]:
-    manifest = setup.pretrained.checkpoint.path / MANIFEST
     return {
-        "pretrained_fingerprint": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+        "pretrained_fingerprint": setup.pretrained.fingerprint,
         "examples_fingerprint": setup.examples.fingerprint,
     }
 

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from amber_jax.errors import UserError
 from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig, lowest_layers
 from amber_jax.model.heads import mean_pool
@@ -26,9 +28,10 @@ Progress = Callable[[int, int], None]  # (sentences done, sentences in all)
 def build_embedder(
     config: EncoderConfig, vector: SentenceVector, *, every_layer: bool = False
 ) -> Embedder:
-    """A compiled function `(encoder params, token_ids, lengths) -> vectors`.
+    """A compiled function `(params, token_ids, lengths) -> vectors`.
 
-    token_ids is [B, L] int32, one sentence a row as `[CLS] x [SEP]`, lengths [B]
+    params has "encoder" and, if the vector needs it, "pooler"; token_ids is [B, L]
+    int32, one sentence a row as `[CLS] x [SEP]`, lengths [B]
     int32 counts its tokens, and the vectors are [B, D] float32. No layer above the
     one asked for is computed.
 
@@ -54,9 +57,9 @@ def build_embedder(
             """[B, L, D] -> [B, D]."""
             return mean_pool(states, members)[:, 0]
 
-        encoder, params = lowest_layers(config, params, depth)
+        encoder, lowest = lowest_layers(config, params["encoder"], depth)
         output = encoder.apply(
-            {"params": params},
+            {"params": lowest},
             token_ids,
             layout.sides,
             layout.position_ids,
@@ -65,16 +68,33 @@ def build_embedder(
         )
         if every_layer:
             return output.readouts.swapaxes(0, 1)  # [N + 1, B, D] -> [B, N + 1, D]
-        return pool(output.hidden_states)
+        vectors = pool(output.hidden_states)
+        return pooled(params, vectors) if vector.pooling == "pooler" else vectors
 
     return embed
+
+
+def pooled(params: Params, vectors: Array) -> Array:
+    """What BERT's pooler makes of vectors of [CLS], [B, D] -> [B, D] float32.
+
+    Raises:
+        UserError: there is no "pooler" in `params`.
+    """
+    if "pooler" not in params:
+        raise UserError(
+            f"pooling is 'pooler', but the model has none, only {', '.join(params)}; "
+            "wanted 'mean' or 'first'"
+        )
+    pooler = params["pooler"]
+    product = jnp.matmul(vectors, pooler["kernel"], precision=jax.lax.Precision.HIGHEST)
+    return jnp.tanh(product + pooler["bias"][None])
 
 
 def _members(layout: rows.Layout, lengths: Array, vector: SentenceVector) -> Array:
     """The tokens whose vectors are averaged, [B, L] bool."""
     position = layout.position_ids
     is_real = layout.pair_ids > 0
-    if vector.pooling == "first":
+    if vector.pooling != "mean":
         return is_real & (position == 0)
     if vector.special_tokens:
         return is_real
@@ -99,7 +119,7 @@ def embed_sentences(
 
     Args:
         embedder: as `build_embedder` makes it.
-        params: the encoder's parameters.
+        params: the model's parameters, as the embedder takes them.
         tokenizer: the model's tokenizer.
         sentences: any number of them, none included.
         max_length: tokens of a sentence.

@@ -1,14 +1,19 @@
 """From a checkpoint folder to a model that can be used: config, tokenizer, weights."""
 
 import dataclasses
+import functools
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from amber_jax.convert.bert import Bert
+from amber_jax.convert.folders import FORMATS, format_of
 from amber_jax.errors import UserError
 from amber_jax.inference.devices import suited_to
 from amber_jax.model import rows
@@ -19,43 +24,54 @@ from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.checkpoint import (
     CHECKPOINTS,
     Checkpoint,
+    Note,
     abstract_params,
     check_parameters,
     find_checkpoint,
+    leaf_names,
+    parameter_shapes,
     restore_params,
 )
 from amber_jax.training.keys import init_key
 from amber_jax.training.manifest import MANIFEST
+from amber_jax.training.workdir import versions
 from amber_jax.types import Array, Params
 
 TOKENIZER_FOLDER = "tokenizer"
 # Fields in which two encoders of the same parameters may differ: dropout in training,
 # how fresh parameters are drawn, and how the same numbers are computed. Any other field
 # makes another function of them, visible in their shapes or, as the heads, invisible.
-_MAY_DIFFER = {
+MAY_DIFFER = {
     *("hidden_dropout", "attention_dropout", "initializer_range"),
     *("dtype", "remat", "kernels"),
-}
-# A file that only folders of the format have, once a run's workdir is ruled out.
-_MARKS = {
-    "sentence-transformers": "modules.json",
-    "hf": "config.json",
-    "tf1": "bert_config.json",
 }
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """A model read back from a checkpoint.
+    """A model read back from a checkpoint, or from a folder of another format.
 
-    `params` has "encoder", and "mlm_head", "pooler" or "head" where they were saved.
+    `params` has "encoder", and "mlm_head", "pooler" or "head" where they were saved. Of
+    a folder of another format `checkpoint` is what `convert` would write of it.
     """
 
     checkpoint: Checkpoint
     config: EncoderConfig
     params: Params
     tokenizer: Tokenizer
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """The sha256 (hex) of the checkpoint's manifest, or else of the parameters."""
+        manifest = self.checkpoint.path / MANIFEST
+        if manifest.exists():
+            return hashlib.sha256(manifest.read_bytes()).hexdigest()
+        digest = hashlib.sha256()
+        for name, leaf in leaf_names(self.params):
+            digest.update(f"{name} {leaf.shape}\n".encode())
+            digest.update(np.ascontiguousarray(leaf, "<f4"))
+        return digest.hexdigest()
 
 
 def init_params(config: EncoderConfig, key: Array) -> Params:
@@ -79,7 +95,27 @@ def untrained_params(checkpoint: Checkpoint, config: EncoderConfig) -> Params:
     return jax.jit(init_params, static_argnums=0)(config, key)
 
 
-def checkpoint_at(path: Path, note: Callable[[str], None] = print) -> Checkpoint:
+def foreign_run(bert: Bert, source: str) -> dict[str, Any]:
+    """The run.json of a model that was not trained here.
+
+    Args:
+        bert: the model.
+        source: the format and folder that it comes from, as in hf:models/mbert.
+    """
+    return {
+        "config": {"seed": 0},
+        "step": 0,
+        "stage": "",
+        "converted_from": source,
+        "encoder": bert.config.recorded(),
+        "tokenizer_fingerprint": bert.tokenizer.fingerprint,
+        "sentence_vector": bert.sentence_vector._asdict(),
+        "encoding": dataclasses.asdict(bert.encoding),
+        "versions": versions(),
+    }
+
+
+def checkpoint_at(path: Path, note: Note = print) -> Checkpoint:
     """The checkpoint that `path` names, see `training.checkpoint`.
 
     Args:
@@ -93,20 +129,16 @@ def checkpoint_at(path: Path, note: Callable[[str], None] = print) -> Checkpoint
     try:
         return find_checkpoint(path, note)
     except UserError as error:
-        if (path / MANIFEST).exists() or (path / CHECKPOINTS).exists():
-            raise
-        for name, file in _MARKS.items():
-            if (path / file).is_file():
-                raise UserError(
-                    f"{path} is a model of another format, no checkpoint; run "
-                    f"amber convert --from={name}:{path} --to=amber:DIR, and give "
-                    "DIR"
-                ) from error
+        if kind := _foreign_format(path):
+            raise UserError(
+                f"{path} is a model of another format, no checkpoint; run "
+                f"amber convert --from={kind}:{path} --to=amber:DIR, and give DIR"
+            ) from error
         if not path.exists() and _HUB_NAME.fullmatch(str(path)):
             raise UserError(
-                f"{path} is no folder here; wanted a run's workdir; models of the "
-                "Hugging Face hub are not fetched: download one, run amber convert "
-                "--from=hf:FOLDER --to=amber:DIR, and give DIR"
+                f"{path} is no folder here; wanted a run's workdir or a model's "
+                "folder; models of the Hugging Face hub are not fetched: download one, "
+                "and give its folder"
             ) from error
         raise
 
@@ -116,24 +148,37 @@ def load_model(
     *,
     untrained: bool = False,
     kernels: Mapping[str, str] | None = None,
-    note: Callable[[str], None] = print,
+    note: Note = print,
 ) -> LoadedModel:
-    """The model of a checkpoint, as a `LoadedModel`.
+    """The model of a checkpoint or of a folder of another format, as a `LoadedModel`.
 
     Args:
-        path: a run's workdir or one of its checkpoint folders.
+        path: a run's workdir, one of its checkpoint folders, or a folder of Hugging
+            Face's or sentence-transformers' format.
         untrained: random parameters of the run's seed instead, the first baseline of
             any score.
         kernels: forms of the encoder's arithmetic, as `devices.suited_to` takes them.
-        note: called with a sentence for every damaged checkpoint that is passed over.
+        note: called with a sentence for every damaged checkpoint that is passed over,
+            and for everything in a folder that does not come along.
 
     Raises:
         UserError: there is no usable checkpoint, it is a model of another format, its
             tokenizer is another one, or there is no such form.
     """
-    checkpoint = checkpoint_at(path, note)
     forms = suited_to(jax.local_devices()[0], kernels)
-    config = EncoderConfig(**checkpoint.run["encoder"], kernels=forms)
+    read = _read_folder if _is_read_directly(path) else load_checkpoint
+    model = read(path, note)
+    config = dataclasses.replace(model.config, kernels=forms)
+    if untrained:
+        params = untrained_params(model.checkpoint, config)
+        return dataclasses.replace(model, config=config, params=params)
+    return dataclasses.replace(model, config=config)
+
+
+def load_checkpoint(path: Path, note: Note) -> LoadedModel:
+    """`load_model` of a run's workdir or one of its checkpoint folders alone."""
+    checkpoint = checkpoint_at(path, note)
+    config = EncoderConfig(**checkpoint.run["encoder"])
     tokenizer = load_tokenizer(checkpoint.path / TOKENIZER_FOLDER)
     if tokenizer.fingerprint != checkpoint.run["tokenizer_fingerprint"]:
         raise UserError(
@@ -141,56 +186,116 @@ def load_model(
             "not the one the model was trained with "
             f"({checkpoint.run['tokenizer_fingerprint'][:12]}); use an intact copy"
         )
-    params = _params(checkpoint, config, untrained)
+    abstract = jax.eval_shape(lambda: untrained_params(checkpoint, config))
+    check_parameters(checkpoint, {"encoder": abstract["encoder"]})
+    params = restore_params(checkpoint, abstract_params(checkpoint))
     return LoadedModel(checkpoint, config, params, tokenizer)
 
 
-def initial_checkpoint(
+def encoder_at(path: Path, note: Note = print) -> EncoderConfig:
+    """The encoder of the model that `path` names, as `load_model` takes it.
+
+    Raises:
+        UserError: as `load_model`; weights are not read.
+    """
+    if _is_read_directly(path):
+        return FORMATS[_foreign_format(path)].read_config(path)
+    return EncoderConfig(**checkpoint_at(path, note).run["encoder"])
+
+
+class Initial(NamedTuple):
+    """What another run begins with."""
+
+    run: Mapping[str, Any]  # the model's run.json
+    restore: Callable[[], Params]  # its parameters, placed where the run has them
+
+
+def initial_model(
     path: Path,
     config: EncoderConfig,
     tokenizer: Tokenizer,
     abstract: Params,
-    note: Callable[[str], None] = print,
-) -> Checkpoint:
-    """The checkpoint whose parameters another run is to begin with.
+    note: Note = print,
+) -> Initial:
+    """The model whose parameters another run is to begin with.
+
+    It may lack an MLM head, which the run then keeps as its own.
 
     Args:
-        path: a run's workdir or one of its checkpoint folders.
+        path: as `load_model` takes it.
         config: of the run's encoder.
         tokenizer: the run's.
-        abstract: shapes of the run's parameters.
+        abstract: shapes and shardings of the run's parameters.
         note: as in `load_model`.
 
     Raises:
-        UserError: there is no usable checkpoint, or it is one of another tokenizer, of
+        UserError: there is no usable model, or it is one of another tokenizer, of
             other sizes than the run's, or without one of its parameters.
     """
-    checkpoint = checkpoint_at(path, note)
+    folder = _read_folder(path, note) if _is_read_directly(path) else None
+    checkpoint = folder.checkpoint if folder else checkpoint_at(path, note)
     if checkpoint.run["tokenizer_fingerprint"] != tokenizer.fingerprint:
         raise UserError(
             f"init_checkpoint {checkpoint.path} was trained with another tokenizer "
             f"({checkpoint.run['tokenizer_fingerprint'][:12]}) than the corpus "
             f"({tokenizer.fingerprint[:12]}); build the corpus with the former"
         )
-    trained = dataclasses.asdict(EncoderConfig(**checkpoint.run["encoder"]))
-    wanted = dataclasses.asdict(config)
-    differences = [
-        f"{name} is {trained[name]} there and {wanted[name]} here"
-        for name in wanted
-        if name not in _MAY_DIFFER and trained[name] != wanted[name]
-    ]
-    if differences:
+    trained = EncoderConfig(**checkpoint.run["encoder"])
+    if differences := differing(config, trained):
         raise UserError(
             f"init_checkpoint {checkpoint.path} is of another encoder than the "
-            f"config's model: {'; '.join(differences)}; give model the values there"
+            f"config's model: {differences}; give model the values there"
         )
-    check_parameters(checkpoint, abstract)
-    return checkpoint
+    there = {name.split("/")[0] for name in checkpoint.run["parameters"]}
+    wanted = {n: x for n, x in abstract.items() if n in there or n != "mlm_head"}
+    check_parameters(checkpoint, wanted)
+    if folder:
+        return Initial(checkpoint.run, lambda: _placed(folder.params, wanted))
+    return Initial(checkpoint.run, lambda: restore_params(checkpoint, wanted))
 
 
-def _params(checkpoint: Checkpoint, config: EncoderConfig, untrained: bool) -> Any:
-    if untrained:
-        return untrained_params(checkpoint, config)
-    abstract = jax.eval_shape(lambda: untrained_params(checkpoint, config))
-    check_parameters(checkpoint, {"encoder": abstract["encoder"]})
-    return restore_params(checkpoint, abstract_params(checkpoint))
+def differing(config: EncoderConfig, trained: EncoderConfig) -> str:
+    """What makes another model of parameters that were trained; "" for nothing."""
+    here, there = config.recorded(), trained.recorded()
+    return "; ".join(
+        f"{name} is {there[name]} there and {here[name]} here"
+        for name in here
+        if name not in MAY_DIFFER and there[name] != here[name]
+    )
+
+
+def _foreign_format(path: Path) -> str | None:
+    """The format of a folder that is none of ours; a workdir has a config.json too."""
+    ours = (path / MANIFEST).exists() or (path / CHECKPOINTS).exists()
+    return None if ours else format_of(path)
+
+
+def _is_read_directly(path: Path) -> bool:
+    return _foreign_format(path) in ("hf", "sentence-transformers")
+
+
+def _read_folder(path: Path, note: Note) -> LoadedModel:
+    kind = _foreign_format(path)
+    bert = FORMATS[kind].read(path)
+    for sentence in bert.notes:
+        note(f"{path}: {sentence}")
+    run = foreign_run(bert, f"{kind}:{path}")
+    run["parameters"] = parameter_shapes(bert.params)
+    return LoadedModel(
+        Checkpoint(path, run["step"], run),
+        bert.config,
+        jax.tree.map(jnp.asarray, bert.params),
+        bert.tokenizer,
+    )
+
+
+def _placed(params: Params, abstract: Params) -> Params:
+    """The parts of `params` that `abstract` names, with its shardings."""
+
+    def place(wanted: jax.ShapeDtypeStruct, param: Array) -> Array:
+        array = np.asarray(param)
+        return jax.make_array_from_callback(
+            wanted.shape, wanted.sharding, lambda index: array[index]
+        )
+
+    return jax.tree.map(place, abstract, {part: params[part] for part in abstract})

@@ -21,7 +21,11 @@ from amber_jax.inference.embedding import (
 )
 from amber_jax.inference.fill_mask import Filler, build_filler, fill_masks, masked_ids
 from amber_jax.inference.loading import LoadedModel, load_model
-from amber_jax.inference.trained import trained_languages, trained_vector
+from amber_jax.inference.trained import (
+    encoding_defaults,
+    trained_languages,
+    trained_vector,
+)
 from amber_jax.inference.word_links import (
     Alignment,
     WordAligner,
@@ -45,7 +49,7 @@ class Encoded(NamedTuple):
 
     vectors: np.ndarray  # [N, D] float32
     empty: int  # sentences without any piece
-    cut: int  # sentences longer than the model's positions
+    cut: int  # sentences of more than `Model.max_length` tokens
 
 
 class Model:
@@ -59,6 +63,9 @@ class Model:
         params: {"encoder": ...} and the parts on top of it that the checkpoint has.
         sentence_vector: how sentences' vectors were made in training, the default of
             `encode`.
+        encoding: prompts, the length that sentences are cut at, and whether vectors
+            are scaled, an `EncodingDefaults`; of models trained here alone, none.
+        max_length: tokens of the longest sentence that is not cut, specials included.
         languages: that it was trained on; empty if the corpus is no longer where it
             was, or the model was not pretrained here.
         path: the checkpoint's folder.
@@ -73,6 +80,9 @@ class Model:
         self.config = loaded.config
         self.params = loaded.params
         self.sentence_vector = trained_vector(run).numbered(loaded.config.num_layers)
+        self.encoding = encoding_defaults(run)
+        positions = loaded.config.usable_positions
+        self.max_length = min(self.encoding.max_length or positions, positions)
         self.languages = trained_languages(run)
         self.path = loaded.checkpoint.path
         self.step = loaded.checkpoint.step
@@ -94,9 +104,10 @@ class Model:
         *,
         layer: int | None = None,
         pooling: str | None = None,
-        normalize: bool = False,
+        normalize: bool | None = None,
         batch_size: int = 64,
         special_tokens: bool | None = None,
+        prompt: str | None = None,
         progress: bool | None = None,
     ) -> np.ndarray:
         """One vector per sentence, [N, D] float32, in the order given.
@@ -104,7 +115,7 @@ class Model:
             vectors = model.encode(["A house.", "Ein Haus."], normalize=True)
             similarity = vectors @ vectors.T
 
-        A sentence longer than the model's positions is cut at its end. One without
+        A sentence of more than `max_length` tokens is cut at its end. One without
         any piece, such as "", has the vector of `[CLS] [SEP]`; with "mean" pooling
         that leaves special tokens out it is zero. A warning counts both kinds.
 
@@ -113,13 +124,16 @@ class Model:
                 gives [0, D].
             layer: -1 the last, 0 the embeddings, n the output of layer n. None: the
                 last.
-            pooling: "mean", or "first" for the vector of [CLS]. None: as in training.
+            pooling: "mean", "first" for the vector of [CLS], or "pooler" for what
+                BERT's pooler makes of that. None: as in training.
             normalize: scale vectors to length 1, so that products are cosines. A zero
-                vector stays zero.
-            batch_size: sentences as long as the model's positions in a batch. Of
-                shorter ones a batch has as many more as have as many tokens.
+                vector stays zero. None: as the model's `encoding` says.
+            batch_size: sentences of `max_length` tokens in a batch. Of shorter ones a
+                batch has as many more as have as many tokens.
             special_tokens: whether [CLS] and [SEP] count in the mean. None: as in
                 training, the run's `sentence_alignment.special_tokens`.
+            prompt: a text to put before every sentence, such as "query: ", or the name
+                of one of `encoding.prompts`; "" for none. None: the default one there.
             progress: whether to show a bar. None: for thousands of sentences, if
                 stderr is a terminal.
 
@@ -136,6 +150,7 @@ class Model:
                     layer=layer, pooling=pooling, special_tokens=special_tokens
                 ),
                 normalize=normalize,
+                prompt=prompt,
                 batch_size=batch_size,
                 on_progress=lambda done, _: advance(done),
             )
@@ -166,7 +181,8 @@ class Model:
         sentences: Sequence[str],
         vector: SentenceVector,
         *,
-        normalize: bool = False,
+        normalize: bool | None = None,
+        prompt: str | None = None,
         batch_size: int = 64,
         on_progress: Progress | None = None,
     ) -> Encoded:
@@ -178,20 +194,22 @@ class Model:
         refuse("encode", problems(batch_size, whole(1), "batch_size"))
         if vector not in self._embedders:
             self._embedders[vector] = build_embedder(self.config, vector)
-        pieces = self.tokenizer.encode_batch(sentences)
+        before = self.encoding.prompt(prompt)
+        pieces = self.tokenizer.encode_batch([before + text for text in sentences])
         vectors = embed_pieces(
             self._embedders[vector],
-            self.params["encoder"],
+            self.params,
             self.tokenizer,
             pieces,
-            max_length=self.config.max_positions,
+            max_length=self.max_length,
             batch_size=batch_size,
             on_progress=on_progress,
         )
+        scaled = self.encoding.normalize if normalize is None else normalize
         return Encoded(
-            unit_length(vectors) if normalize else vectors,
+            unit_length(vectors) if scaled else vectors,
             empty=sum(not ids for ids in pieces),
-            cut=sum(len(ids) > self.config.max_positions - 2 for ids in pieces),
+            cut=sum(len(ids) > self.max_length - 2 for ids in pieces),
         )
 
     def encoding_warnings(self, empty: int, cut: int) -> list[str]:
@@ -204,8 +222,7 @@ class Model:
             )
         if cut:
             sentences.append(
-                f"sentences cut at the model's {self.config.max_positions} positions: "
-                f"{cut:,}"
+                f"sentences cut at the model's {self.max_length} positions: {cut:,}"
             )
         return sentences
 
@@ -250,7 +267,7 @@ class Model:
         is_pair = isinstance(src, str) and isinstance(tgt, str)
         pairs = _pairs_of_words([src] if is_pair else src, [tgt] if is_pair else tgt)
         aligned = self._aligners[options](self.params, pairs)
-        for sentence in aligned.warnings(self.config.max_positions):
+        for sentence in aligned.warnings(self.config.usable_positions):
             warnings.warn(sentence, stacklevel=2)
         links = [sorted(pair_links) for pair_links in aligned.links]
         return links[0] if is_pair else links
@@ -278,7 +295,7 @@ class Model:
                 "takes a checkpoint of the pretraining to fill masks"
             )
         refuse("fill_mask", problems(top_k, whole(1), "top_k"))
-        ids = masked_ids(self.tokenizer, text, self.config.max_positions - 2)
+        ids = masked_ids(self.tokenizer, text, self.config.usable_positions - 2)
         params = {part: self.params[part] for part in _FILLING_PARTS}
         return fill_masks(self._filler, params, self.tokenizer, ids, top_k)
 

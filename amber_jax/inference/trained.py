@@ -6,7 +6,7 @@ from typing import Any
 
 from amber_jax.corpora.records import read_manifest
 from amber_jax.errors import UserError
-from amber_jax.model.sentence_vector import SentenceVector
+from amber_jax.model.sentence_vector import EncodingDefaults, SentenceVector
 
 
 def trained_vector(run: Mapping[str, Any]) -> SentenceVector:
@@ -22,6 +22,11 @@ def trained_vector(run: Mapping[str, Any]) -> SentenceVector:
         return SentenceVector()
     special_tokens = settings["sentence_alignment"]["special_tokens"]
     return SentenceVector(special_tokens=bool(special_tokens))
+
+
+def encoding_defaults(run: Mapping[str, Any]) -> EncodingDefaults:
+    """How the model wants its sentences; of models trained here alone, as they are."""
+    return EncodingDefaults(**run.get("encoding", {}))
 
 
 def trained_streams(run: Mapping[str, Any]) -> Mapping[str, Any]:

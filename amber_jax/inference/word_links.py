@@ -99,7 +99,7 @@ def build_word_aligner(
         usable = [i for i, (src, tgt) in enumerate(pieces) if src.ids and tgt.ids]
         uncut = [(pieces[i][0].ids, pieces[i][1].ids) for i in usable]
         cut = [
-            fitted(pair, config.max_positions, method=alignment.method)
+            fitted(pair, config.usable_positions, method=alignment.method)
             for pair in uncut
         ]
         links: list[Links] = [frozenset()] * len(pairs)

@@ -10,7 +10,6 @@ import numpy as np
 
 from amber_jax.types import Array
 
-LAYER_NORM_EPSILON = 1e-12  # of google-research/bert
 _SQRT_HALF = np.float32(np.sqrt(0.5))
 _DENSITY_AT_ZERO = np.float32(1 / np.sqrt(2 * np.pi))  # of the normal distribution
 
@@ -66,6 +65,7 @@ class LayerNorm(nn.Module):
 
     features: int
     dtype: str  # of the result; statistics and parameters are float32
+    epsilon: float  # added to the variance
 
     def setup(self) -> None:
         """Names the parameters."""
@@ -74,11 +74,13 @@ class LayerNorm(nn.Module):
 
     def __call__(self, x: Array) -> Array:
         """[..., D] -> [..., D]."""
-        return layer_norm(x, self.scale, self.bias, self.dtype)
+        return layer_norm(x, self.scale, self.bias, self.dtype, self.epsilon)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def layer_norm(x: Array, scale: Array, bias: Array, dtype: str) -> Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def layer_norm(
+    x: Array, scale: Array, bias: Array, dtype: str, epsilon: float
+) -> Array:
     """x [..., D], normalized in float32, in `dtype`.
 
     Args:
@@ -86,26 +88,27 @@ def layer_norm(x: Array, scale: Array, bias: Array, dtype: str) -> Array:
         scale: [D] float32, as is the next.
         bias: the shift.
         dtype: of the result.
+        epsilon: added to the variance.
 
     Source: Ba et al. 2016, arXiv 1607.06450.
     """
-    return _layer_norm_forward(x, scale, bias, dtype)[0]
+    return _layer_norm_forward(x, scale, bias, dtype, epsilon)[0]
 
 
 def _layer_norm_forward(
-    x: Array, scale: Array, bias: Array, dtype: str
+    x: Array, scale: Array, bias: Array, dtype: str, epsilon: float
 ) -> tuple[Array, tuple[Array, Array, Array, Array]]:
     wide = x.astype(jnp.float32)
     mean = wide.mean(-1, keepdims=True)
     variance = jnp.maximum((wide * wide).mean(-1, keepdims=True) - mean * mean, 0)
-    rate = jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)
+    rate = jax.lax.rsqrt(variance + epsilon)
     ones = (1,) * (x.ndim - 1)
     y = (wide - mean) * rate * scale.reshape(*ones, -1) + bias.reshape(*ones, -1)
     return y.astype(dtype), (x, scale, mean, rate)
 
 
 def _layer_norm_backward(
-    _: str, kept: tuple[Array, Array, Array, Array], grad: Array
+    _: str, __: float, kept: tuple[Array, Array, Array, Array], grad: Array
 ) -> tuple[Array, Array, Array]:
     x, scale, mean, rate = kept
     grad = grad.astype(jnp.float32)

@@ -1,9 +1,10 @@
-"""The BERT encoder, as mBERT has it, in Flax Linen.
+"""The BERT encoder, as mBERT, XLM-R and LaBSE have it, in Flax Linen.
 
-Post-LayerNorm, exact GELU, learned positions, two segment types. Layers are stacked
-with `nn.scan`: parameters of layer n are slice n of the arrays under `layers`.
+Post-LayerNorm, exact GELU, learned positions and segments. Layers are stacked with
+`nn.scan`: parameters of layer n are slice n of the arrays under `layers`.
 
-Source: Devlin et al. 2019; sizes and constants from google-research/bert.
+Source: Devlin et al. 2019; sizes and constants from google-research/bert. What XLM-R
+has otherwise: `XLMRobertaModel` of huggingface/transformers.
 """
 
 import dataclasses
@@ -35,14 +36,23 @@ class EncoderConfig:
     hidden_size: int
     num_heads: int
     intermediate_size: int
-    max_positions: int
-    num_segments: int
+    max_positions: int  # entries of the table of positions, see `usable_positions`
+    num_segments: int  # entries of the table of segments
     hidden_dropout: float  # probability
     attention_dropout: float  # probability
     initializer_range: float  # standard deviation of the truncated normal
     dtype: str  # of activations; parameters and statistics stay float32
     remat: bool  # recompute activations in the backward pass to save memory
+    # BERT's values first: checkpoints that do not record these are of BERTs.
+    position_offset: int = 0  # entry of the first position; XLM-R: 2
+    second_segment: int = 1  # of a pair's second side, the first has 0; XLM-R: 0
+    layer_norm_epsilon: float = 1e-12  # XLM-R: 1e-5
     kernels: Kernels = Kernels()  # how it is computed, which is no part of the model
+
+    @property
+    def usable_positions(self) -> int:
+        """The tokens of the longest row: entries of the table from the offset on."""
+        return self.max_positions - self.position_offset
 
     def recorded(self) -> dict[str, Any]:
         """The fields that a checkpoint records of its model: all but the kernels."""
@@ -69,6 +79,13 @@ def dense(config: EncoderConfig, inputs: int, features: int) -> Dense:
     )
 
 
+def norm(config: EncoderConfig, name: str | None = None) -> LayerNorm:
+    """A LayerNorm of an encoder's vectors."""
+    return LayerNorm(
+        config.hidden_size, config.dtype, config.layer_norm_epsilon, name=name
+    )
+
+
 def _embed(config: EncoderConfig, entries: int, name: str) -> nn.Embed:
     init = nn.initializers.truncated_normal(config.initializer_range)
     return nn.Embed(entries, config.hidden_size, embedding_init=init, name=name)
@@ -83,19 +100,21 @@ class Embeddings(nn.Module):
     def __call__(
         self,
         token_ids: Array,
-        segment_ids: Array,
+        sides: Array,
         position_ids: Array,
         seeds: Array | None = None,
     ) -> Array:
-        """Returns [B, L, D] from three [B, L] int32 arrays and `Encoder`'s seeds."""
+        """Returns [B, L, D] from arguments of `Encoder.__call__`."""
         config = self.config
         x = _embed(config, config.vocab_size, "word")(token_ids)  # [B, L] -> [B, L, D]
-        x += _embed(config, config.max_positions, "position")(position_ids)
+        positions = _embed(config, config.max_positions, "position")
+        x += positions(position_ids + config.position_offset)
         segments = _embed(config, config.num_segments, "segment").embedding
+        segment_ids = sides * config.second_segment
         # A product: a lookup's gradient would be a scatter into these few rows.
         one_hot = jax.nn.one_hot(segment_ids, config.num_segments, dtype=x.dtype)
         x += jnp.matmul(one_hot, segments, precision=jax.lax.Precision.HIGHEST)
-        x = LayerNorm(config.hidden_size, config.dtype, name="norm")(x)
+        x = norm(config, name="norm")(x)
         return drop(x, _derived(seeds, _EMBEDDINGS), config.hidden_dropout)
 
 
@@ -154,10 +173,10 @@ class Layer(nn.Module):
         config = self.config
         width, wide = config.hidden_size, config.intermediate_size
         self.attention = SelfAttention(config)
-        self.attention_norm = LayerNorm(width, config.dtype)
+        self.attention_norm = norm(config)
         self.intermediate = dense(config, width, wide)
         self.output = dense(config, wide, width)
-        self.output_norm = LayerNorm(width, config.dtype)
+        self.output_norm = norm(config)
 
     def __call__(self, x: Array, mask: Mask, seeds: Array | None = None) -> Array:
         """Returns [B, L, D] from x [B, L, D].
@@ -224,7 +243,7 @@ class Encoder(nn.Module):
     def __call__(
         self,
         token_ids: Array,
-        segment_ids: Array,
+        sides: Array,
         position_ids: Array,
         mask: Mask,
         *,
@@ -235,17 +254,15 @@ class Encoder(nn.Module):
 
         Args:
             token_ids: [B, L] int32.
-            segment_ids: [B, L] int32, 0 or 1.
-            position_ids: [B, L] int32.
+            sides: [B, L] int32, 0 or 1: which side of its pair a token is of.
+            position_ids: [B, L] int32, from 0.
             mask: who may attend whom.
             seeds: [B, 2] uint32, `dropout.row_seeds` in training, None for no dropout.
             readout: of every layer's output [B, L, D], what is handed out: one array
                 a layer, such as its pooled vectors. The states themselves are not kept.
         """
         config = self.config
-        x = Embeddings(config, name="embeddings")(
-            token_ids, segment_ids, position_ids, seeds
-        )
+        x = Embeddings(config, name="embeddings")(token_ids, sides, position_ids, seeds)
         body = _ScannedLayer
         if config.remat:
             body = nn.remat(body, prevent_cse=False)

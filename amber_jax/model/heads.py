@@ -5,13 +5,14 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from amber_jax.model.activation import LayerNorm, gelu
+from amber_jax.model.activation import gelu
 from amber_jax.model.encoder import (
     Encoder,
     EncoderConfig,
     EncoderOutput,
     dense,
     layer_seeds,
+    norm,
 )
 from amber_jax.model.kernels.dropout import drop
 from amber_jax.model.rows import Mask
@@ -27,7 +28,7 @@ class MaskedLMHead(nn.Module):
         """Names the parts."""
         config = self.config
         self.transform = dense(config, config.hidden_size, config.hidden_size)
-        self.norm = LayerNorm(config.hidden_size, config.dtype)
+        self.norm = norm(config)
         self.bias = self.param("bias", nn.initializers.zeros, (config.vocab_size,))
 
     def features(self, hidden_states: Array) -> Array:
@@ -61,7 +62,7 @@ class PretrainingModel(nn.Module):
     def __call__(
         self,
         token_ids: Array,
-        segment_ids: Array,
+        sides: Array,
         position_ids: Array,
         mask: Mask,
         mlm_positions: Array,
@@ -69,7 +70,7 @@ class PretrainingModel(nn.Module):
         seeds: Array | None = None,
     ) -> tuple[EncoderOutput, Array]:
         """The encoder's output and the head's logits [B, P, V] float32."""
-        output = self.encoder(token_ids, segment_ids, position_ids, mask, seeds=seeds)
+        output = self.encoder(token_ids, sides, position_ids, mask, seeds=seeds)
         words = self.encoder.variables["params"]["embeddings"]["word"]["embedding"]
         return output, self.mlm_head(_slots_of(output, mlm_positions), words)
 
@@ -108,7 +109,7 @@ class LabelingModel(nn.Module):
     def __call__(
         self,
         token_ids: Array,
-        segment_ids: Array,
+        sides: Array,
         position_ids: Array,
         mask: Mask,
         slots: Array,
@@ -119,13 +120,13 @@ class LabelingModel(nn.Module):
 
         Args:
             token_ids: [B, L] int32, as are the next two.
-            segment_ids: 0 or 1.
+            sides: 0 or 1.
             position_ids: from 0 in every pair.
             mask: who may attend whom.
             slots: [B, S] int32, the tokens that get a label.
             seeds: [B, 2] uint32, as `Encoder` takes them.
         """
-        output = self.encoder(token_ids, segment_ids, position_ids, mask, seeds=seeds)
+        output = self.encoder(token_ids, sides, position_ids, mask, seeds=seeds)
         x = _slots_of(output, slots)  # [B, S, D]
         if self.pooled:
             x = jnp.tanh(self.pooler(x))

@@ -7,6 +7,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from amber_jax.evaluation.retrieve import build_retrieval
+from amber_jax.inference.loading import MAY_DIFFER
+from amber_jax.inference.trained import encoding_defaults
 from amber_jax.pretraining.preparation import Run, parameters_to_begin_with, prepare
 from amber_jax.pretraining.stages import LossWeight, Stage
 from amber_jax.training.keys import dropout_key
@@ -22,6 +24,7 @@ def describe(run: Run) -> str:
         for leaf in jax.tree.leaves(state)
     )
     lines = [
+        *_describe_beginning(run),
         f"parameters {count:,}; {run.encoder.num_layers} layers of "
         f"{run.encoder.hidden_size}, vocabulary {run.encoder.vocab_size:,}",
         f"state per device {per_device:,} bytes (parameters and optimizer), "
@@ -40,9 +43,10 @@ def dry_run(config: ConfigDict, note: Callable[[str], None] = print) -> None:
             begin with do not fit.
     """
     run = prepare(config)
+    initial = parameters_to_begin_with(run, note)
+    encoding = encoding_defaults(initial.run if initial else {})
     for retrieval in config.evaluations:
-        build_retrieval(retrieval, run.encoder, run.tokenizer)
-    parameters_to_begin_with(run, note)
+        build_retrieval(retrieval, run.encoder, run.tokenizer, encoding)
     note(describe(run))
     key = dropout_key(config.seed)
     for stage in run.stages:
@@ -50,6 +54,18 @@ def dry_run(config: ConfigDict, note: Callable[[str], None] = print) -> None:
         lowered = run.compile(stage).lower(run.abstract_state, batch, key)
         size = len(lowered.as_text())
         note(f"stage {stage.name}: the train step lowers ({size:,} characters)")
+
+
+def _describe_beginning(run: Run) -> list[str]:
+    """Says which sizes are another model's and not the config's."""
+    if not run.config.init_checkpoint:
+        return []
+    sizes = [
+        f"{name} {value}"
+        for name, value in run.encoder.recorded().items()
+        if name not in MAY_DIFFER
+    ]
+    return [f"sizes from {run.config.init_checkpoint}: {', '.join(sizes)}"]
 
 
 def _describe_stage(run: Run, stage: Stage) -> str:

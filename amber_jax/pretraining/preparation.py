@@ -16,15 +16,15 @@ from amber_jax.corpora.records import Corpus, open_corpus
 from amber_jax.data.pipeline import check_division, rows_for_pairs
 from amber_jax.errors import UserError
 from amber_jax.inference.devices import suited_to
-from amber_jax.inference.loading import TOKENIZER_FOLDER, initial_checkpoint
+from amber_jax.inference.loading import TOKENIZER_FOLDER, Initial, initial_model
 from amber_jax.losses import LOSSES
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.pretraining import stages
+from amber_jax.pretraining.beginning import with_initial_sizes
 from amber_jax.pretraining.objectives import Vocabulary, loss_options
 from amber_jax.pretraining.stages import LossWeight, Objectives, Stage
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
-from amber_jax.training.checkpoint import Checkpoint
 from amber_jax.training.optimizer import build_optimizer
 from amber_jax.training.parallel import Backend, build_backend
 from amber_jax.training.state import TrainState
@@ -65,16 +65,24 @@ class Run:
         )
 
 
-def prepare(config: ConfigDict, devices: Sequence[Any] | None = None) -> Run:
+def prepare(
+    config: ConfigDict,
+    devices: Sequence[Any] | None = None,
+    *,
+    workdir: Path | None = None,
+) -> Run:
     """The run that a config describes, checked against its corpus.
 
     Args:
-        config: as `configs/amber_base.py` makes it.
+        config: as `configs/amber_base.py` makes it; the run's has the sizes of its
+            init_checkpoint.
         devices: what it runs on; None for every device of every process.
+        workdir: of the run, which may have begun; None if it has none.
 
     Raises:
         UserError: the config, the corpus or their combination is not usable.
     """
+    config = with_initial_sizes(config, workdir)
     settings.validate(config)
     corpus = open_corpus(Path(config.corpus), verify=config.verify_corpus)
     tokenizer = load_tokenizer(corpus.directory / TOKENIZER_FOLDER)
@@ -120,15 +128,15 @@ def assemble(
 
 def parameters_to_begin_with(
     run: Run, note: Callable[[str], None] = print
-) -> Checkpoint | None:
-    """The checkpoint whose parameters the run begins with; None: fresh ones.
+) -> Initial | None:
+    """The model whose parameters the run begins with; None: fresh ones.
 
     Raises:
-        UserError: as `loading.initial_checkpoint`.
+        UserError: as `loading.initial_model`.
     """
     if not run.config.init_checkpoint:
         return None
-    return initial_checkpoint(
+    return initial_model(
         Path(run.config.init_checkpoint),
         run.encoder,
         run.tokenizer,
@@ -147,15 +155,15 @@ def _encoder_config(
             f"model.vocab_size is {sizes['vocab_size']}, but the corpus's tokenizer "
             f"has {tokenizer.vocab_size} entries; set it to 0 to take the corpus's"
         )
+    encoder = EncoderConfig(**sizes, kernels=suited_to(device, config.kernels))
     needed = corpus.row_length + config.word_alignment.max_position_offset
-    if sizes["max_positions"] < needed:
+    if encoder.usable_positions < needed:
         raise UserError(
-            f"model.max_positions is {sizes['max_positions']}, but rows of "
-            f"{corpus.row_length} tokens and offsets up to "
-            f"{config.word_alignment.max_position_offset} need {needed}"
+            f"model.max_positions is {encoder.max_positions}, of which a row can have "
+            f"{encoder.usable_positions}, but rows of {corpus.row_length} tokens and "
+            f"offsets up to {config.word_alignment.max_position_offset} need {needed}"
         )
-    kernels = suited_to(device, config.kernels)
-    return EncoderConfig(**sizes, kernels=kernels)
+    return encoder
 
 
 def _vocabulary(tokenizer: Tokenizer, size: int) -> Vocabulary:

@@ -5,7 +5,7 @@ last complete checkpoint ends.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from amber_jax import config as settings
 from amber_jax.config.renamed import migrated
 from amber_jax.data.pipeline import BatchPlan, HostBatch, batches, import_ahead
 from amber_jax.evaluation.retrieve import RetrievalEvaluation, build_retrieval
-from amber_jax.inference.loading import TOKENIZER_FOLDER
+from amber_jax.inference.loading import TOKENIZER_FOLDER, Initial
+from amber_jax.inference.trained import encoding_defaults
+from amber_jax.pretraining.beginning import sentences_as_before
 from amber_jax.pretraining.describe import describe
 from amber_jax.pretraining.preparation import Run, parameters_to_begin_with, prepare
 from amber_jax.pretraining.stages import Stage, first_state, needed_flops
 from amber_jax.training import loop
-from amber_jax.training.checkpoint import Checkpoint, restore_params
+from amber_jax.training.checkpoint import Checkpoint
 from amber_jax.training.clock import Work
 from amber_jax.training.compilation import compiled_ahead
 from amber_jax.training.keys import dropout_key
@@ -68,23 +70,35 @@ def pretrain(
     Raises:
         UserError: as `prepare`, or the run in `workdir` is another one.
     """
-    run = prepare(config)
+    run = prepare(config, workdir=workdir)
     import_ahead()
     lead_note = note if jax.process_index() == 0 else lambda _: None
     lead_note(describe(run))
+    origin: dict[str, Any] = {}  # run.json of the model that the run goes on from
+
+    def check(found: Checkpoint) -> None:
+        _check_same(run, found)
+        origin.update(found.run)
+
+    def new_state() -> TrainState:
+        initial = parameters_to_begin_with(run, lead_note)
+        if initial is not None:
+            origin.update(initial.run)
+        return _new_state(run, initial, lead_note)
+
     with session(
         workdir,
-        config=settings.as_json(config),
+        config=settings.as_json(run.config),
         num_steps=run.stages[-1].end,
-        check=functools.partial(_check_same, run),
+        check=check,
         abstract_state=run.abstract_state,
-        new_state=functools.partial(_new_state, run, lead_note),
+        new_state=new_state,
         write_extras=lambda path: run.tokenizer.save(path / TOKENIZER_FOLDER),
         keep=config.keep_checkpoints,
         tensorboard=config.tensorboard,
     ) as begun:
         with Profiler(profile, workdir / PROFILE_FOLDER) as profiler:
-            state = _run_stages(run, begun, profiler)
+            state = _run_stages(run, begun, profiler, origin)
         if outcome := profiler.outcome():
             begun.log.note(outcome)
     return state
@@ -112,20 +126,26 @@ def _check_same(run: Run, found: Checkpoint) -> None:
     )
 
 
-def _new_state(run: Run, note: Callable[[str], None]) -> TrainState:
-    source = parameters_to_begin_with(run, note)
+def _new_state(
+    run: Run, initial: Initial | None, note: Callable[[str], None]
+) -> TrainState:
     build = functools.partial(first_state, run.encoder, run.optimizer, run.config.seed)
     state = build_in_place(build, run.backend)
-    if source is None:
+    if initial is None:
         return state
-    return state._replace(params=restore_params(source, run.abstract_state.params))
+    return state._replace(params={**state.params, **initial.restore()})
 
 
-def _run_stages(run: Run, begun: Session, profiler: Profiler) -> TrainState:
+def _run_stages(
+    run: Run, begun: Session, profiler: Profiler, origin: Mapping[str, Any]
+) -> TrainState:
+    encoding = encoding_defaults(origin)
     evaluations = [
-        _evaluation(build_retrieval(one, run.encoder, run.tokenizer))
+        _evaluation(build_retrieval(one, run.encoder, run.tokenizer, encoding))
         for one in run.config.evaluations
     ]
+    of_sentences = sentences_as_before(run.config, origin)
+    save = functools.partial(_save, run, begun, of_sentences)
     state, log = begun.state, begun.log
     with loop.StopRequest().installed() as stop:
         for stage in run.stages:
@@ -135,14 +155,16 @@ def _run_stages(run: Run, begun: Session, profiler: Profiler) -> TrainState:
             if step >= stage.end:
                 continue
             if step == 0:
-                begun.save(state, _run_json(run, stage))
+                save(stage, state)
             if step == stage.start and step > 0 and stage.reset_optimizer:
                 state = state._replace(
                     opt_state=build_in_place(
                         run.optimizer.init, run.backend, state.params
                     )
                 )
-            state = _run_stage(run, stage, state, begun, evaluations, stop, profiler)
+            state = _run_stage(
+                run, stage, state, begun, evaluations, stop, profiler, save
+            )
             if stop.agreed(ask_others=True):
                 begun.writer.wait()
                 log.note(f"asked to stop: saved step {int(state.step)}")
@@ -158,6 +180,7 @@ def _run_stage(
     evaluations: list[Evaluation],
     stop: loop.StopRequest,
     profiler: Profiler,
+    save: Callable[[Stage, TrainState], None],
 ) -> TrainState:
     config, log, start = run.config, begun.log, int(state.step)
     plan = BatchPlan(
@@ -193,7 +216,7 @@ def _run_stage(
         callbacks=loop.Callbacks(
             on_train=functools.partial(log.train, stage.name),
             evaluate=lambda state, _: log.evaluate(evaluations, state, stage.name),
-            save=lambda state: begun.save(state, _run_json(run, stage)),
+            save=functools.partial(save, stage),
             count_work=functools.partial(count_work, run, stage),
         ),
         stop=stop,
@@ -205,7 +228,7 @@ def _run_stage(
 def _evaluation(retrieval: RetrievalEvaluation) -> Evaluation:
     return Evaluation(
         retrieval.name,
-        lambda params: retrieval.flat(retrieval.score(params["encoder"])),
+        lambda params: retrieval.flat(retrieval.score(params)),
     )
 
 
@@ -233,6 +256,16 @@ def count_work(run: Run, stage: Stage, batch: HostBatch) -> Work:
         row_length=run.corpus.row_length,
     )
     return Work(tokens * jax.process_count(), needed * jax.process_count())
+
+
+def _save(
+    run: Run,
+    begun: Session,
+    of_sentences: Mapping[str, Any],
+    stage: Stage,
+    state: TrainState,
+) -> None:
+    begun.save(state, _run_json(run, stage) | of_sentences)
 
 
 def _run_json(run: Run, stage: Stage) -> dict[str, Any]:

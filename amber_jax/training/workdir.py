@@ -10,10 +10,11 @@ import numpy as np
 
 import amber_jax
 from amber_jax.errors import UserError
-from amber_jax.files import make_folder, write_json
+from amber_jax.files import make_folder, read_object, write_json
 from amber_jax.training.checkpoint import CHECKPOINTS, Checkpoint
 from amber_jax.training.optimizer import build_schedule
 
+_CONFIG = "config.json"
 RESULTS = "results.json"
 DROPOUT = "by place"  # how it is drawn, as run.json says; before, it said nothing
 PREDICTIONS = "predictions"  # folder of TASK/test-XX.tsv, as XTREME takes it
@@ -28,7 +29,19 @@ def begin_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
         UserError: it cannot be written.
     """
     make_folder(workdir / CHECKPOINTS)
-    write_json(workdir / "config.json", config)
+    write_json(workdir / _CONFIG, config)
+
+
+def begun_config(workdir: Path) -> dict[str, Any] | None:
+    """Returns the config of the run that began in a folder; None if none did.
+
+    Raises:
+        UserError: its file cannot be read.
+    """
+    path = workdir / _CONFIG
+    if not path.is_file():
+        return None
+    return read_object(path, "use another --workdir, or restore the file from a copy")
 
 
 def versions() -> dict[str, str]:

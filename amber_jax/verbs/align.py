@@ -11,7 +11,9 @@ from pathlib import Path
 
 from absl import flags
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "a run's workdir or checkpoint, or a Hugging Face folder"
+)
 _INPUT = flags.DEFINE_string("input", None, "lines of source<TAB>target; - is stdin")
 _OUTPUT = flags.DEFINE_string("output", None, "file for the links; - is stdout")
 _METHOD = flags.DEFINE_string("method", "similarity", "or attention, of the last layer")

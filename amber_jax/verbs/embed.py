@@ -10,12 +10,19 @@ from pathlib import Path
 
 from absl import flags
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "a run's workdir or checkpoint, or a Hugging Face folder"
+)
 _INPUT = flags.DEFINE_string("input", None, "one sentence a line; - is stdin")
 _OUTPUT = flags.DEFINE_string("output", None, "the .npy file")
 _LAYER = flags.DEFINE_integer("layer", None, "-1: the last; 0: embeddings")
-_POOLING = flags.DEFINE_string("pooling", None, "mean, or first for [CLS]")
-_NORMALIZE = flags.DEFINE_bool("normalize", False, "scale vectors to length 1")
+_POOLING = flags.DEFINE_string("pooling", None, "mean, first for [CLS], or pooler")
+_NORMALIZE = flags.DEFINE_bool(
+    "normalize", None, "scale vectors to length 1; unset: as the model's folder says"
+)
+_PROMPT = flags.DEFINE_string(
+    "prompt", None, "text before every sentence, or the name of a prompt of the model"
+)
 flags.mark_flags_as_required(["checkpoint", "input", "output"])
 
 
@@ -29,5 +36,6 @@ def main(_: list[str]) -> None:
         layer=_LAYER.value,
         pooling=_POOLING.value,
         normalize=_NORMALIZE.value,
+        prompt=_PROMPT.value,
         note=print,
     )

@@ -11,7 +11,9 @@ from amber_jax.commands.command_line import require_keys
 from amber_jax.commands.config_flag import define_config
 
 _CONFIG = define_config("the evaluation")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "a run's workdir or checkpoint, or a Hugging Face folder"
+)
 _OUTPUT = flags.DEFINE_string("output", None, "folder for results.json")
 flags.mark_flags_as_required(["config", "checkpoint", "output"])
 

@@ -12,7 +12,9 @@ from amber_jax.commands.command_line import require_keys
 from amber_jax.commands.config_flag import define_config
 
 _CONFIG = define_config("the task")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "a run's workdir or checkpoint, or a Hugging Face folder"
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of the runs, one a seed")
 flags.mark_flags_as_required(["config", "checkpoint", "workdir"])
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from absl import flags
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's workdir or checkpoint")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "a run's workdir or checkpoint, or a Hugging Face folder"
+)
 _SRC = flags.DEFINE_string("src", None, "sentences of one language; - is stdin")
 _TGT = flags.DEFINE_string("tgt", None, "sentences of another language; - is stdin")
 _OUTPUT = flags.DEFINE_string("output", None, "the .tsv file; - is stdout")
@@ -23,7 +25,10 @@ _THRESHOLD = flags.DEFINE_float(
     "threshold", None, "least score of a pair, about 1.05 for ratio; unset: all pairs"
 )
 _LAYER = flags.DEFINE_integer("layer", None, "of the vectors; -1: the last")
-_POOLING = flags.DEFINE_string("pooling", None, "mean, or first for [CLS]")
+_POOLING = flags.DEFINE_string("pooling", None, "mean, first for [CLS], or pooler")
+_PROMPT = flags.DEFINE_string(
+    "prompt", None, "text before every sentence, or the name of a prompt of the model"
+)
 flags.mark_flags_as_required(["checkpoint", "src", "tgt", "output"])
 
 
@@ -38,5 +43,6 @@ def main(_: list[str]) -> None:
         search=Search(_MARGIN.value, _NEIGHBORS.value, _THRESHOLD.value),
         layer=_LAYER.value,
         pooling=_POOLING.value,
+        prompt=_PROMPT.value,
         note=lambda text: print(text, file=sys.stderr),
     )

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tiny_checkpoint
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import amber_jax
 from amber_jax.convert import sentence_transformers
@@ -138,29 +138,127 @@ def test_pooling_in_the_words_of_version_6_is_read(exported):
     assert sentence_transformers.read(exported).sentence_vector.pooling == "mean"
 
 
-def test_vectors_of_length_one_are_told(exported):
-    path = exported / "modules.json"
-    kind = "sentence_transformers.base.modules.normalize.Normalize"
-    last = {"idx": 3, "name": "3", "path": "3_Normalize", "type": kind}
-    path.write_text(json.dumps([*content_of(path), last]))
-    (note,) = sentence_transformers.read(exported).notes
-    assert "length 1" in note
+def add_module(folder, kind):
+    path = folder / "modules.json"
+    modules = content_of(path)
+    name = f"{len(modules)}_{kind}"
+    place = f"sentence_transformers.base.modules.{kind.lower()}.{kind}"
+    last = {"idx": len(modules), "name": name, "path": name, "type": place}
+    path.write_text(json.dumps([*modules, last]))
+    (folder / name).mkdir()
+    return folder / name
+
+
+def test_how_sentences_are_given_travels(exported, convert, tmp_path):
+    """Prompts, the length that they are cut at, and that vectors have length 1."""
+    prompts = {"query": "The ", "document": ""}
+    settings = {"prompts": prompts, "default_prompt_name": "query"}
+    change(exported / "config_sentence_transformers.json", **settings)
+    change(exported / "sentence_bert_config.json", max_seq_length=5)
+    add_module(exported, "Normalize")
+    assert not sentence_transformers.read(exported).notes
+    convert(f"sentence-transformers:{exported}", f"amber:{tmp_path / 'amber'}")
+    out = tmp_path / "again"
+    convert(f"amber:{tmp_path / 'amber'}", f"sentence-transformers:{out}")
+    library = content_of(out / "config_sentence_transformers.json")
+    assert settings.items() <= library.items()
+    assert content_of(out / "sentence_bert_config.json")["max_seq_length"] == 5
+    assert content_of(out / "modules.json")[-1]["type"].endswith("Normalize")
+
+    for folder in (exported, tmp_path / "amber", out):
+        model = amber_jax.load(folder)
+        with pytest.warns(UserWarning, match="cut at the model's 5 positions: 1"):
+            found = model.encode(["cat", "cats , . cats cats"])
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-6)
+        plain = model.encode(["The cat"], prompt="", normalize=False)
+        assert not np.allclose(np.linalg.norm(plain), 1)
+        for prompt in (None, "query", "The "):
+            one = model.encode(["cat"], prompt=prompt, normalize=True)
+            np.testing.assert_array_equal(one, found[:1])
+            np.testing.assert_allclose(
+                model.encode(["cat"], prompt=prompt, normalize=False), plain, rtol=1e-6
+            )
+
+
+@pytest.fixture
+def with_pooler(wordpiece, convert, tmp_path):
+    """A folder as LaBSE's: [CLS], the pooler as a Dense, vectors of length 1."""
+    checkpoint = tiny_checkpoint.write(
+        tmp_path / "labse",
+        wordpiece,
+        extra_parts=("pooler",),
+        sentence_vector={"pooling": "pooler"},
+        encoding={"normalize": True},
+    )
+    convert(f"amber:{checkpoint}", f"sentence-transformers:{tmp_path / 'out'}")
+    return tmp_path / "out"
+
+
+def test_a_dense_behind_the_first_token_is_the_pooler(with_pooler, convert, tmp_path):
+    kinds = [
+        one["type"].split(".")[-1] for one in content_of(with_pooler / "modules.json")
+    ]
+    assert kinds == ["Transformer", "Pooling", "Dense", "Normalize"]
+    assert content_of(with_pooler / "1_Pooling" / "config.json")[
+        "pooling_mode_cls_token"
+    ]
+    dense = load_file(with_pooler / "2_Dense" / "model.safetensors")
+    model = amber_jax.load(with_pooler)
+    assert model.sentence_vector == SentenceVector(2, "pooler", True)
+    first = model.encode(TEXTS, pooling="first", normalize=False)
+    wanted = np.tanh(first @ dense["linear.weight"].T + dense["linear.bias"])
+    np.testing.assert_allclose(model.encode(TEXTS, normalize=False), wanted, atol=1e-6)
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(model.encode(TEXTS), wanted, atol=1e-6)
+    with pytest.raises(UserError, match="layer is 1, but a pooler stands on the last"):
+        model.encode(TEXTS, layer=1)
+
+    source = f"sentence-transformers:{with_pooler}"
+    told = convert(source, f"sentence-transformers:{tmp_path / 'one'}", layer=1)
+    assert "left behind: pooler, it stands on layer 2" in told
+    assert amber_jax.load(tmp_path / "one").sentence_vector.pooling == "first"
+
+
+def test_another_pooler_behind_the_dense_is_named(with_pooler):
+    path = with_pooler / "2_Dense" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["linear.bias"] += 1
+    save_file(tensors, path)
+    bert = sentence_transformers.read(with_pooler)
+    assert bert.notes == (
+        f"left behind: pooler, {with_pooler / '2_Dense'} takes its place",
+    )
+    assert np.array_equal(bert.params["pooler"]["bias"], tensors["linear.bias"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"activation_function": "torch.nn.modules.linear.Identity"}, "Identity"),
+        ({"out_features": 8}, "out_features is 8"),
+        ({"bias": False}, "bias is False"),
+    ],
+)
+def test_another_dense_is_refused(fields, words, with_pooler):
+    change(with_pooler / "2_Dense" / "config.json", **fields)
+    refused(with_pooler, words, "the only Dense that can be converted is BERT's pooler")
+
+
+def test_a_dense_behind_a_mean_is_refused(with_pooler):
+    modes = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
+    change(with_pooler / "1_Pooling" / "config.json", **modes)
+    refused(with_pooler, "pooling is 'mean'; the only Dense")
+
+
+def test_a_pooler_that_is_not_there_is_refused(wordpiece, tmp_path):
+    model = amber_jax.load(tiny_checkpoint.write(tmp_path / "amber", wordpiece))
+    with pytest.raises(UserError, match="pooling is 'pooler', but the model has none"):
+        model.encode(TEXTS, pooling="pooler")
 
 
 @pytest.mark.parametrize(
     ("file", "fields", "words"),
     [
-        ("sentence_bert_config.json", {"max_seq_length": 16}, ["max_seq_length 16"]),
-        (
-            "config_sentence_transformers.json",
-            {"prompts": {"query": "query: ", "document": ""}},
-            ["'query: ' (query)"],
-        ),
-        (
-            "config_sentence_transformers.json",
-            {"prompts": {"q": "Q: "}, "default_prompt_name": "q"},
-            ["'Q: ' (q)", "default_prompt_name 'q'"],
-        ),
         ("config_sentence_transformers.json", {"truncate_dim": 8}, ["truncate_dim 8"]),
         (
             "sentence_bert_config.json",
@@ -168,8 +266,6 @@ def test_vectors_of_length_one_are_told(exported):
             ["processing_kwargs"],
         ),
         ("sentence_bert_config.json", {"max_seq_length": 512}, []),
-        ("config_sentence_transformers.json", {"prompts": {"document": ""}}, []),
-        ("config_sentence_transformers.json", {"default_prompt_name": None}, []),
         ("config_sentence_transformers.json", {"similarity_fn_name": "dot"}, []),
     ],
 )
@@ -184,19 +280,37 @@ def test_settings_that_change_vectors_are_named(
         assert word in sentence
 
 
-def test_a_length_in_the_words_of_version_6_is_named(exported):
+def test_a_length_in_the_words_of_version_6_is_read(exported):
     (exported / "sentence_bert_config.json").write_text("{}")
     change(exported / "tokenizer_config.json", model_max_length=16)
-    (note,) = sentence_transformers.read(exported).notes
-    assert "model_max_length 16" in note
+    assert sentence_transformers.read(exported).encoding.max_length == 16
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "words"),
+    [
+        ("sentence_bert_config.json", {"max_seq_length": "16"}, "max_seq_length"),
+        ("sentence_bert_config.json", {"max_seq_length": 2}, "is 2; wanted a number"),
+        ("config_sentence_transformers.json", {"prompts": ["Q: "]}, "prompts is"),
+        ("config_sentence_transformers.json", {"prompts": {"q": 3}}, "prompts is"),
+        (
+            "config_sentence_transformers.json",
+            {"default_prompt_name": "q"},
+            "default_prompt_name 'q'",
+        ),
+    ],
+)
+def test_broken_settings_of_sentences_are_refused(file, fields, words, exported):
+    change(exported / file, **fields)
+    refused(exported, words)
 
 
 def test_a_prompt_outside_of_the_mean_is_named(exported):
     change(exported / "2_Pooling" / "config.json", include_prompt=False)
     assert not sentence_transformers.read(exported).notes
     change(exported / "config_sentence_transformers.json", prompts={"q": "Q: "})
-    notes = sentence_transformers.read(exported).notes
-    assert len(notes) == 2 and "include_prompt" in notes[1]
+    (note,) = sentence_transformers.read(exported).notes
+    assert "include_prompt" in note
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from amber_jax.evaluation.results import read_results
 from amber_jax.evaluation.retrieve import build_retrieval
 from amber_jax.inference.embedding import build_embedder, embed_sentences
 from amber_jax.inference.loading import load_model
-from amber_jax.model.sentence_vector import SentenceVector
+from amber_jax.model.sentence_vector import EncodingDefaults, SentenceVector
 from amber_jax.report.terminal import results_as_text
 from amber_jax.search.retrieval import Search, accuracy, find_translations
 from configs import sample_retrieval
@@ -21,6 +21,8 @@ SIDES = {  # language code of the file: (its sentences, the English ones)
     "deu": (["1 2 3", "4 5", "6", "7 8 9 10"], ["3 2 1", "5 4 4", "6 6", "10 9"]),
     "fra": (["11 12", "1 2 3", "13 14"], ["12 11", "3 2 1", "14"]),
 }
+
+PLAIN = EncodingDefaults()
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_predictions_are_in_xtremes_order_and_score_the_same(
     vectors = [
         embed_sentences(
             build_embedder(model.config, SentenceVector()),
-            model.params["encoder"],
+            model.params,
             model.tokenizer,
             side,
             max_length=16,
@@ -126,16 +128,18 @@ def test_vectors_are_those_of_the_layer_scored_with_a_curve_or_without(
     one.layer = 1
     vectors = []
     for one.layer_curve in (False, True):
-        evaluation = build_retrieval(one, model.config, model.tokenizer)
-        vectors.append(evaluation.embed(model.params["encoder"], ["1 2", "3"]))
+        evaluation = build_retrieval(one, model.config, model.tokenizer, PLAIN)
+        vectors.append(evaluation.embed(model.params, ["1 2", "3"]))
     np.testing.assert_array_equal(*vectors)
     assert vectors[0].shape == (2, 16)
 
 
 def test_a_run_scores_without_writing(config, checkpoint):
     model = load_model(checkpoint)
-    evaluation = build_retrieval(config.retrievals[0], model.config, model.tokenizer)
-    scores = evaluation.score(model.params["encoder"])
+    evaluation = build_retrieval(
+        config.retrievals[0], model.config, model.tokenizer, PLAIN
+    )
+    scores = evaluation.score(model.params)
     record = evaluation.flat(scores)
     assert record["de/de_to_en"] == scores["de"]["xx_to_en"]
     assert record["fr/en_to_fr"] == scores["fr"]["en_to_xx"]
@@ -201,3 +205,27 @@ def test_the_configs_are_the_protocols_they_name():
     for file, name in ((tatoeba_config, "xtrem"), (sample_retrieval, "central")):
         with pytest.raises(UserError, match=f"variant '{name}' is unknown"):
             file.get_config(name)
+
+
+def test_a_prompt_stands_before_every_sentence_and_in_the_result(
+    config, checkpoint, tmp_path
+):
+    model = load_model(checkpoint)
+    (one,) = config.retrievals
+    wants = EncodingDefaults(prompts={"query": "7 "}, default_prompt="query")
+    plain, asked, named, default = (
+        build_retrieval(one, model.config, model.tokenizer, encoding)
+        for one.prompt, encoding in (
+            ("", PLAIN),
+            ("7 ", PLAIN),
+            ("query", wants),
+            ("", wants),
+        )
+    )
+    wanted = plain.embed(model.params, ["7 1 2", "7 3"])
+    for evaluation in (asked, named, default):
+        vectors = evaluation.embed(model.params, ["1 2", "3"])
+        np.testing.assert_array_equal(vectors, wanted)
+    one.prompt = "7 "
+    (result,) = run(config, checkpoint, tmp_path)
+    assert result.prompt == result.settings["prompt"] == '"7 "'

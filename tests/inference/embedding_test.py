@@ -45,7 +45,7 @@ def embed(params, encoder_config, tokenizer):
     def vectors(sentences, vector=WORDS, *, max_length=MAX_LENGTH, batch_size=4):
         return embed_sentences(
             embedders[vector],
-            params["encoder"],
+            params,
             tokenizer,
             sentences,
             max_length=max_length,
@@ -129,7 +129,7 @@ def test_one_pass_gives_the_vectors_of_every_layer(
     embedder = build_embedder(encoder_config, vector, every_layer=True)
     vectors = embed_sentences(
         embedder,
-        params["encoder"],
+        params,
         tokenizer,
         SENTENCES,
         max_length=MAX_LENGTH,
@@ -147,7 +147,7 @@ def test_states_of_one_layer_at_a_time_are_held(params, encoder_config):
     """A curve's largest arrays are those of a single layer, not of all of them."""
     rows, width = 64, 8  # hidden states are larger than the attention
     arguments = (
-        params["encoder"],
+        params,
         jax.ShapeDtypeStruct((rows, width), np.int32),
         jax.ShapeDtypeStruct((rows,), np.int32),
     )
@@ -167,7 +167,7 @@ def test_no_sentences_are_no_vectors_of_the_usual_size(
 ):
     vectors = embed_sentences(
         build_embedder(encoder_config, WORDS, every_layer=every_layer),
-        params["encoder"],
+        params,
         tokenizer,
         [],
         max_length=MAX_LENGTH,
@@ -187,7 +187,7 @@ def test_few_shapes_are_compiled_and_progress_is_told(params, tokenizer):
     sentences = ["a " * count for count in range(34)]
     vectors = embed_sentences(
         embedder,
-        params["encoder"],
+        params,
         tokenizer,
         sentences,
         max_length=MAX_LENGTH,

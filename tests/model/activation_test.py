@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amber_jax.model.activation import LAYER_NORM_EPSILON, gelu, layer_norm, once_there
+from amber_jax.model.activation import gelu, layer_norm, once_there
+
+EPSILON = 1e-5
 
 
 def gradients(function, *args):
@@ -49,10 +51,10 @@ def test_layer_norm_and_its_gradients_are_those_of_flax(shape):
 
     def flax(x, scale, bias):
         params = {"params": {"scale": scale, "bias": bias}}
-        return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON).apply(params, x)
+        return nn.LayerNorm(epsilon=EPSILON).apply(params, x)
 
     assert_close(
-        gradients(lambda *args: layer_norm(*args, "float32"), x, scale, bias),
+        gradients(lambda *args: layer_norm(*args, "float32", EPSILON), x, scale, bias),
         gradients(flax, x, scale, bias),
         2e-5,
     )
@@ -61,9 +63,9 @@ def test_layer_norm_and_its_gradients_are_those_of_flax(shape):
 def test_narrow_activations_are_normalized_in_float32():
     x = jnp.asarray(np.random.default_rng(0).normal(300, 1, (4, 64)), jnp.bfloat16)
     scale, bias = jnp.ones(64), jnp.zeros(64)
-    found = layer_norm(x, scale, bias, "bfloat16")
+    found = layer_norm(x, scale, bias, "bfloat16", EPSILON)
     assert found.dtype == jnp.bfloat16
-    wide = layer_norm(x.astype(jnp.float32), scale, bias, "float32")
+    wide = layer_norm(x.astype(jnp.float32), scale, bias, "float32", EPSILON)
     np.testing.assert_allclose(found.astype(jnp.float32), wide, rtol=0.01, atol=0.01)
 
 

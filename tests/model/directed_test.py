@@ -99,7 +99,7 @@ def test_sentence_vectors_are_those_of_retrieval(params, encoder_config, directe
             directed.hidden_states[row, sides[side]].mean(0)
             for row, _, _, *sides in places_of_pairs()
         ]
-        expected = embed(params["encoder"], token_ids, lengths)
+        expected = embed(params, token_ids, lengths)
         np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 

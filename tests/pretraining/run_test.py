@@ -12,10 +12,9 @@ import pytest
 import tiny_run
 
 from amber_jax.errors import UserError
-from amber_jax.inference.loading import initial_checkpoint
 from amber_jax.pretraining import run as pretrain
 from amber_jax.pretraining.describe import describe, dry_run
-from amber_jax.pretraining.preparation import prepare
+from amber_jax.pretraining.preparation import parameters_to_begin_with, prepare
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training.metrics import read_metrics
@@ -270,12 +269,16 @@ def test_a_run_may_be_resumed_on_other_devices_and_from_a_moved_corpus(
         assert len(one.sharding.device_set) == 2
 
 
+def first_state(run, note=print):
+    return pretrain._new_state(run, parameters_to_begin_with(run), note)
+
+
 def test_a_run_may_begin_with_the_parameters_of_another(config, finished, tmp_path):
     workdir, state = finished
     config.init_checkpoint = str(workdir)
     config.seed = 1
     run = prepare(config)
-    first = pretrain._new_state(run, print)
+    first = first_state(run)
     assert int(first.step) == 0
     for one, other in zip(
         jax.tree.leaves(first.params), jax.tree.leaves(state.params), strict=True
@@ -333,10 +336,7 @@ def test_what_parameters_do_not_depend_on_may_change(continued, finished):
     continued.model.initializer_range = 0.5
     continued.model.dtype = "bfloat16"
     continued.model.remat = True
-    run = prepare(continued)
-    params = run.abstract_state.params
-    source = initial_checkpoint(finished[0], run.encoder, run.tokenizer, params)
-    assert source.step == 3
+    assert parameters_to_begin_with(prepare(continued)).run["step"] == 3
 
 
 def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_used(
