@@ -19,9 +19,10 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclasses.dataclass(frozen=True)
 class SpecialTokens:
-    """Ids of BERT's five special pieces.
+    """Ids of the five special pieces by role, and how they join the sides of a pair.
 
-    The first ordinary id is `max(special.ids()) + 1`.
+    BERT's are `[CLS] x [SEP] y [SEP]`, XLM-R's `<s> x </s></s> y </s>`: the ids may be
+    any, and between the sides stand as many `sep` as `separators` says.
     """
 
     pad: int
@@ -29,10 +30,11 @@ class SpecialTokens:
     cls: int
     sep: int
     mask: int
+    separators: int = 1
 
     def ids(self) -> tuple[int, ...]:
         """Returns the five ids: pad, unk, cls, sep, mask."""
-        return dataclasses.astuple(self)
+        return self.pad, self.unk, self.cls, self.sep, self.mask
 
 
 class Tokenizer(Protocol):
@@ -91,12 +93,15 @@ def fingerprint_of(content: bytes, options: Mapping[str, object]) -> str:
     return hashlib.sha256(head + b"\n" + content).hexdigest()
 
 
-def write_config(directory: Path, kind: str, tokenizer: Tokenizer) -> None:
-    """Writes `tokenizer_config.json`: kind, vocabulary size, fingerprint."""
+def write_config(
+    directory: Path, kind: str, tokenizer: Tokenizer, **more: object
+) -> None:
+    """Writes `tokenizer_config.json`: kind, vocabulary size, fingerprint, and more."""
     config = {
         "kind": kind,
         "vocab_size": tokenizer.vocab_size,
         "fingerprint": tokenizer.fingerprint,
+        **more,
     }
     text = json.dumps(config, indent=2) + "\n"
     (directory / CONFIG_FILE).write_text(text, encoding="utf-8")
