@@ -38,8 +38,9 @@ class Vocabulary:
 
     special: tuple[int, ...]  # [PAD] [CLS] [SEP] [MASK]; [UNK] stands for a word
     mask_id: int
-    size: int
+    words: range  # ids that may stand for a masked one, at random
     punctuation: np.ndarray  # [V] bool
+    separators: int = 1  # between the sides of a pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,8 +183,7 @@ def _masked_pass(
         masking.row_keys(mask_key, batch["row_ids"]),
         rate=rate,
         mask_id=vocabulary.mask_id,
-        first_word_id=max(vocabulary.special) + 1,
-        vocab_size=vocabulary.size,
+        words=vocabulary.words,
     )
     # [B, L] -> [B, P, D]
     features = apply(
@@ -236,6 +236,7 @@ def _alignment(
             offsets=_position_offsets(pair, mask_key, words),
             dropout_key=dropout_key,
             both_cls=SENTENCES in losses and sentences.special_tokens,
+            separators=vocabulary.separators,
         )
     terms: dict[str, WeightedSum] = {}
     embeddings: Embeddings | tuple[()] = ()

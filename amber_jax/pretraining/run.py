@@ -231,6 +231,7 @@ def count_work(run: Run, stage: Stage, batch: HostBatch) -> Work:
         spans,
         row_length=run.corpus.row_length,
         masking_rate=run.config.masking_rate,
+        separators=run.corpus.separators,
     )
     return Work(tokens * jax.process_count(), needed * jax.process_count())
 

@@ -158,6 +158,7 @@ def needed_flops(
     *,
     row_length: int,
     masking_rate: float,
+    separators: int = 1,
 ) -> int:
     """The arithmetic that a step needs, see `model/flops.py`.
 
@@ -167,12 +168,17 @@ def needed_flops(
         spans: kind -> span lengths [B, N, 2] of the batch.
         row_length: tokens of a row.
         masking_rate: share of the tokens to predict.
+        separators: those between the sides of a pair.
     """
     total = 0
     if MASKED_LM in losses:
         total += sum(
             flops.masked_lm(
-                encoder, of_kind, row_length=row_length, masking_rate=masking_rate
+                encoder,
+                of_kind,
+                row_length=row_length,
+                masking_rate=masking_rate,
+                separators=separators,
             )
             for of_kind in spans.values()
         )
@@ -182,5 +188,6 @@ def needed_flops(
             spans["pair"],
             sentences=SENTENCES in losses,
             words=WORDS in losses,
+            separators=separators,
         )
     return total

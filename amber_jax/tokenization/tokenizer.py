@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 import unicodedata
@@ -35,6 +36,12 @@ class SpecialTokens:
     def ids(self) -> tuple[int, ...]:
         """Returns the five ids: pad, unk, cls, sep, mask."""
         return self.pad, self.unk, self.cls, self.sep, self.mask
+
+    def words(self, vocab_size: int) -> range:
+        """Returns the longest run of ids, all below `vocab_size`, without a special."""
+        bounds = [-1, *sorted(self.ids()), vocab_size]
+        runs = [range(a + 1, b) for a, b in itertools.pairwise(bounds)]
+        return max(runs, key=len)
 
 
 class Tokenizer(Protocol):
