@@ -107,7 +107,8 @@ def _berts_pieces(
         return wordpiece.load(vocabulary) if is_berts else None
     if file is None or file.fields["model"].get("type") != "WordPiece":
         return None
-    if not {*SPECIAL_PIECES} <= {*file.pieces}:
+    has_more = len(file.pieces) > len(file.fields["model"]["vocab"])
+    if has_more or not {*SPECIAL_PIECES} <= {*file.pieces}:
         return None
     return wordpiece.WordPieceTokenizer(file.pieces, origin=file.origin)
 
