@@ -104,7 +104,7 @@ def packing(corpus: Corpus, *, rounds: int) -> list[tables.Row]:
         real = sum(stream.real_tokens for stream in streams.values())
         stored = sum(f.stat().st_size for s in streams.values() for f in s.files)
         pairs = [pair for part in by_stream for pair in part]
-        longest = max(sum(spans(pair)) for pair in pairs)
+        longest = max(sum(spans(pair, corpus.separators)) for pair in pairs)
         found.append(
             {
                 "kind": kind,
@@ -123,7 +123,8 @@ def _pairs(corpus: Corpus, kind: str, name: str) -> list[Pair]:
     """Returns the pairs of a stream in an order that is not that of its rows."""
     stream = corpus.streams[kind][name]
     rows = read_rows(corpus, stream, np.arange(stream.rows))
-    pairs = list(taken_apart(rows, row_length=corpus.row_length))
+    shape = {"row_length": corpus.row_length, "separators": corpus.separators}
+    pairs = list(taken_apart(rows, **shape))
     return [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))]
 
 

@@ -236,7 +236,7 @@ def _objectives(run: Settings) -> stages.Objectives:
         vocabulary=objectives.Vocabulary(
             special=(workload.PAD, workload.CLS, workload.SEP, workload.MASK),
             mask_id=workload.MASK,
-            size=run.size.vocab_size,
+            words=range(workload.MASK + 1, run.size.vocab_size),
             punctuation=np.zeros(run.size.vocab_size, bool),
         ),
         masking_rate=workload.MASKING_RATE,

@@ -19,7 +19,7 @@ PAD, UNK, CLS, SEP, MASK = range(5)
 VOCABULARY = Vocabulary(
     special=(PAD, CLS, SEP, MASK),
     mask_id=MASK,
-    size=60,
+    words=range(5, 60),
     punctuation=np.isin(np.arange(60), range(50, 55)),
 )
 RATE = 0.5
@@ -95,8 +95,7 @@ def masked_rows(kind):
         masking.row_keys(jax.random.key(0), kind["row_ids"]),
         rate=RATE,
         mask_id=MASK,
-        first_word_id=5,
-        vocab_size=60,
+        words=range(5, 60),
     )
     return jax.device_get(masked)
 

@@ -101,10 +101,12 @@ def _rows(part: StoredPart) -> np.ndarray:
     return np.load(part.file, mmap_mode="r")[: part.rows]
 
 
-def _left_pairs(parts: Sequence[StoredPart], row_length: int) -> Iterator[Pair]:
+def _left_pairs(
+    parts: Sequence[StoredPart], row_length: int, separators: int
+) -> Iterator[Pair]:
     for part in parts:
         left = np.load(part.file, mmap_mode="r")[part.rows :]
-        yield from taken_apart(left, row_length=row_length)
+        yield from taken_apart(left, row_length=row_length, separators=separators)
 
 
 def _repacked(
@@ -112,12 +114,14 @@ def _repacked(
 ) -> Iterator[np.ndarray]:
     """Yields rows of what the parts left over, packed together."""
     shape = {"row_length": options.row_length, "max_pairs": options.max_pairs}
-    waiting = _left_pairs(parts, options.row_length)
+    separators = special.separators
+    waiting = _left_pairs(parts, options.row_length, separators)
     left: list[Pair] = []
     while window := list(itertools.islice(waiting, WINDOW)):
-        rows, left = pack(left + window, **shape)
+        rows, left = pack(left + window, **shape, separators=separators)
         yield lay_out(rows, special, **shape)
-    yield lay_out(best_fit(left, **shape), special, **shape)
+    rows = best_fit(left, **shape, separators=separators)
+    yield lay_out(rows, special, **shape)
 
 
 def _rebatch(tables: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

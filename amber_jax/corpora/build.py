@@ -115,6 +115,7 @@ def build_corpus(
     check_options(recipe.options, processes)
     check_sources(recipe.sources)
     tokenizer = load_tokenizer(recipe.tokenizer)
+    check_options(recipe.options, processes, tokenizer.special.separators)
     fingerprint = recipe_fingerprint(recipe, tokenizer.fingerprint)
     if finished := _finished(output, fingerprint):
         return finished, False
@@ -320,12 +321,14 @@ def _manifest(
     recipe_id: str,
 ) -> dict[str, Any]:
     rejects = total_rejects(streams.values())
+    separators = tokenizer.special.separators
     return {
         "row_length": options.row_length,
         "max_pairs": options.max_pairs,
         "rows_per_shard": options.rows_per_shard,
         "vocab_size": tokenizer.vocab_size,
         "tokenizer_fingerprint": tokenizer.fingerprint,
+        **({"separators": separators} if separators != 1 else {}),
         "recipe_fingerprint": recipe_id,
         "rejects": rejects,
         "excluded_evaluation_sentences": rejects.get("evaluation_sentence", 0),

@@ -43,6 +43,7 @@ def pair_token_reason(
     row_length: int,
     max_side_tokens: int,
     max_length_ratio: float,
+    separators: int = 1,
 ) -> str | None:
     """Returns why the token ids of two sides make no pair, or None.
 
@@ -52,11 +53,12 @@ def pair_token_reason(
         row_length: `[CLS] src [SEP] tgt [SEP]` has to fit into this many tokens.
         max_side_tokens: longer sides are "too_long".
         max_length_ratio: of the longer to the shorter side, in tokens.
+        separators: `[SEP]`s between the sides.
     """
     shorter, longer = sorted((len(src), len(tgt)))
     if not shorter:
         return "empty_side"
-    if longer > max_side_tokens or shorter + longer + 3 > row_length:
+    if longer > max_side_tokens or shorter + longer + 2 + separators > row_length:
         return "too_long"
     return "length_ratio" if longer > max_length_ratio * shorter else None
 

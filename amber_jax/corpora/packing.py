@@ -1,7 +1,8 @@
 """Pairs of token sequences packed into rows of one length; see `model/rows`.
 
 A pair (x, y) is laid out as `[CLS] x [SEP] y [SEP]`, a lone text (x, []) as
-`[CLS] x [SEP]`. A row ends with the span lengths of its pairs:
+`[CLS] x [SEP]`; more separators than one, `[CLS] x [SEP] [SEP] y [SEP]`, belong to the
+second side. A row ends with the span lengths of its pairs:
 
     row_length 10, max_pairs 2, pairs ([7, 8], [9]) and ([5], [])
     CLS 7 8 SEP 9 SEP CLS 5 SEP PAD | 4 2 3 0
@@ -23,14 +24,19 @@ Pair = tuple[TokenIds, TokenIds]
 Row = list[Pair]
 
 
-def spans(pair: Pair) -> tuple[int, int]:
-    """Returns the tokens of `[CLS] x [SEP]` and of `y [SEP]` (0 for a lone text)."""
+def spans(pair: Pair, separators: int = 1) -> tuple[int, int]:
+    """Returns the tokens of `[CLS] x [SEP]` and of `y [SEP]` (0 for a lone text).
+
+    Args:
+        pair: its sides' ids.
+        separators: those between the sides.
+    """
     x, y = pair
-    return len(x) + 2, len(y) + 1 if y else 0
+    return len(x) + 2, len(y) + separators if y else 0
 
 
 def pack(
-    pairs: Iterable[Pair], *, row_length: int, max_pairs: int
+    pairs: Iterable[Pair], *, row_length: int, max_pairs: int, separators: int = 1
 ) -> tuple[list[Row], list[Pair]]:
     """Packs pairs into rows, window by window, and returns what filled rows badly.
 
@@ -40,21 +46,24 @@ def pack(
         (rows, left): every pair of the input is in exactly one of the two; `left`
         holds at most 256 pairs, for the caller to pack together with others.
     """
+    shape = {"row_length": row_length, "max_pairs": max_pairs, "separators": separators}
     rows: list[Row] = []
     left: list[Pair] = []
     waiting = iter(pairs)
     while window := list(itertools.islice(waiting, WINDOW)):
-        packed = best_fit(left + window, row_length=row_length, max_pairs=max_pairs)
-        good, left = _split_off_poor(packed, row_length)
+        packed = best_fit(left + window, **shape)
+        good, left = _split_off_poor(packed, row_length, separators)
         rows += good
     surplus = left[_MOST_LEFT:]
-    rows += best_fit(surplus, row_length=row_length, max_pairs=max_pairs)
+    rows += best_fit(surplus, **shape)
     return rows, left[:_MOST_LEFT]
 
 
-def best_fit(pairs: Sequence[Pair], *, row_length: int, max_pairs: int) -> list[Row]:
-    """Returns rows that hold every pair; arguments as `best_fit_indices`."""
-    lengths = [sum(spans(pair)) for pair in pairs]
+def best_fit(
+    pairs: Sequence[Pair], *, row_length: int, max_pairs: int, separators: int = 1
+) -> list[Row]:
+    """Returns rows that hold every pair; arguments as `best_fit_indices`, `spans`."""
+    lengths = [sum(spans(pair, separators)) for pair in pairs]
     places = best_fit_indices(lengths, row_length=row_length, max_pairs=max_pairs)
     return [[pairs[i] for i in row] for row in places]
 
@@ -95,13 +104,15 @@ def lay_out(
     records[:, :row_length] = special.pad
     for record, row in zip(records, rows, strict=True):
         tokens = [token for pair in row for token in _tokens(pair, special)]
-        lengths = [length for pair in row for length in spans(pair)]
+        lengths = [length for pair in row for length in spans(pair, special.separators)]
         record[: len(tokens)] = tokens
         record[row_length : row_length + len(lengths)] = lengths
     return records
 
 
-def taken_apart(records: np.ndarray, *, row_length: int) -> Iterator[Pair]:
+def taken_apart(
+    records: np.ndarray, *, row_length: int, separators: int = 1
+) -> Iterator[Pair]:
     """Yields the pairs of records [R, row_length + 2 N]; undoes `lay_out`."""
     for record in records:
         start = 0
@@ -109,7 +120,8 @@ def taken_apart(records: np.ndarray, *, row_length: int) -> Iterator[Pair]:
             middle, end = start + x_span, start + x_span + y_span
             if x_span:
                 x = record[start + 1 : middle - 1].tolist()
-                yield x, record[middle : max(end - 1, middle)].tolist()
+                y_start = middle + separators - 1
+                yield x, record[y_start : max(end - 1, y_start)].tolist()
             start = end
 
 
@@ -146,12 +158,14 @@ def _cut(line: TokenIds, max_piece: int) -> Iterator[Pair]:
         yield part[:half], part[half:]
 
 
-def _split_off_poor(rows: list[Row], row_length: int) -> tuple[list[Row], list[Pair]]:
+def _split_off_poor(
+    rows: list[Row], row_length: int, separators: int
+) -> tuple[list[Row], list[Pair]]:
     good: list[Row] = []
     poor: list[Pair] = []
     room_allowed = row_length // _ROOM_SHARE
     for row in reversed(rows):  # the last rows were opened last, for the shortest
-        room = row_length - sum(sum(spans(pair)) for pair in row)
+        room = row_length - sum(sum(spans(pair, separators)) for pair in row)
         if room > room_allowed and len(poor) + len(row) <= WINDOW:
             poor += row
         else:
@@ -161,4 +175,6 @@ def _split_off_poor(rows: list[Row], row_length: int) -> tuple[list[Row], list[P
 
 def _tokens(pair: Pair, special: SpecialTokens) -> TokenIds:
     x, y = pair
-    return [special.cls, *x, special.sep, *(y and [*y, special.sep])]
+    between = [special.sep] * special.separators
+    behind = [*between, *y, special.sep] if y else [special.sep]
+    return [special.cls, *x, *behind]

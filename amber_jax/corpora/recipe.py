@@ -60,26 +60,36 @@ def check_sources(sources: Sequence[Source]) -> None:
         raise UserError("the config names no sources; wanted one input at least")
 
 
-def check_options(options: BuildOptions, processes: int) -> None:
-    """Raises a `UserError` with all options that are out of range."""
+def check_options(options: BuildOptions, processes: int, separators: int = 1) -> None:
+    """Raises a `UserError` with all options that are out of range.
+
+    Args:
+        options: of the corpus.
+        processes: workers.
+        separators: those between the sides of a pair.
+    """
     numbers = {**vars(options), "processes": processes}
     found = list(problems(numbers, BUILD_RANGES))
-    refuse("config", found or _conflicts(options))
+    refuse("config", found or _conflicts(options, 2 + separators))
 
 
-def _conflicts(options: BuildOptions) -> Iterator[str]:
-    if options.max_side_tokens > options.row_length - 4:
+def _conflicts(options: BuildOptions, special: int) -> Iterator[str]:
+    """Yields what does not fit a row; a pair has `special` special tokens."""
+    longest = options.row_length - special - 1
+    if options.max_side_tokens > longest:
         yield (
             f"max_side_tokens is {options.max_side_tokens}, but must lie between 1 "
-            f"and row_length - 4 = {options.row_length - 4}"
+            f"and row_length - {special + 1} = {longest}"
         )
     elif (
-        options.cut_long_sides and 2 * options.max_side_tokens + 3 > options.row_length
+        options.cut_long_sides
+        and 2 * options.max_side_tokens + special > options.row_length
     ):
         yield (
             f"cut_long_sides is true, but two sides of max_side_tokens = "
             f"{options.max_side_tokens} do not fit into a row of "
-            f"{options.row_length}; it must be at most {(options.row_length - 3) // 2}"
+            f"{options.row_length}; it must be at most "
+            f"{(options.row_length - special) // 2}"
         )
 
 

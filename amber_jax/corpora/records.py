@@ -54,6 +54,7 @@ class Corpus:
     tokenizer_fingerprint: str
     fingerprint: str
     streams: Mapping[str, Mapping[str, Stream]]  # kind -> name -> stream
+    separators: int = 1  # between the sides of a pair, see `packing`
 
 
 def shard_name(kind: str, stream: str, number: int, count: int) -> str:
@@ -185,6 +186,8 @@ def _check_ranges(manifest: Mapping[str, Any]) -> None:
     for name in ("row_length", "max_pairs", "rows_per_shard", "vocab_size"):
         value = manifest[name]
         _require(name, value, type(value) is int and value > 0)
+    separators = manifest.get("separators", 1)
+    _require("separators", separators, separators in (1, 2))
     row_bytes = 4 * (manifest["row_length"] + 2 * manifest["max_pairs"] + _FRAME_WORDS)
     for kind in KINDS:
         streams = manifest["streams"].get(kind, {})
@@ -236,6 +239,7 @@ def _corpus(directory: Path, manifest: Mapping[str, Any]) -> Corpus:
         tokenizer_fingerprint=manifest["tokenizer_fingerprint"],
         fingerprint=manifest["fingerprint"],
         streams=streams,
+        separators=manifest.get("separators", 1),
     )
 
 

@@ -130,7 +130,7 @@ def process_unit(
             _collect_pairs(batch, unit.pairs, options, tokenizer, found)
         else:
             _collect_text(batch, unit.columns[0], tokenizer, found)
-    max_piece = (options.row_length - 3) // 2
+    max_piece = (options.row_length - 2 - tokenizer.special.separators) // 2
     for language, texts in found.texts.items():
         found.pairs["mono", language] = text_pairs(texts, max_piece)
     return {key: _part(key, found, options, tokenizer) for key in sorted(found.inputs)}
@@ -204,7 +204,7 @@ def _collect_pairs(
                 if isinstance(line, str)
                 else (
                     pair_text_reason(line[src_lang], line[tgt_lang])
-                    or _token_reason(src, tgt, options)
+                    or _token_reason(src, tgt, options, tokenizer.special.separators)
                 )
             )
             if reason:
@@ -240,7 +240,9 @@ def _encode_cells(
     return dict(zip(places, encoded, strict=True))
 
 
-def _token_reason(src: TokenIds, tgt: TokenIds, options: BuildOptions) -> str | None:
+def _token_reason(
+    src: TokenIds, tgt: TokenIds, options: BuildOptions, separators: int
+) -> str | None:
     any_length = sys.maxsize
     return pair_token_reason(
         src,
@@ -250,6 +252,7 @@ def _token_reason(src: TokenIds, tgt: TokenIds, options: BuildOptions) -> str | 
             any_length if options.cut_long_sides else options.max_side_tokens
         ),
         max_length_ratio=options.max_length_ratio,
+        separators=separators,
     )
 
 
@@ -257,10 +260,12 @@ def _part(
     key: StreamKey, found: _Found, options: BuildOptions, tokenizer: Tokenizer
 ) -> Part:
     shape = {"row_length": options.row_length, "max_pairs": options.max_pairs}
-    rows, left = pack(found.pairs[key], **shape)
+    special = tokenizer.special
+    rows, left = pack(found.pairs[key], **shape, separators=special.separators)
+    left_rows = best_fit(left, **shape, separators=special.separators)
     return Part(
-        rows=lay_out(rows, tokenizer.special, **shape),
-        left=lay_out(best_fit(left, **shape), tokenizer.special, **shape),
+        rows=lay_out(rows, special, **shape),
+        left=lay_out(left_rows, special, **shape),
         inputs=found.inputs[key],
         rejects=found.rejects[key],
     )

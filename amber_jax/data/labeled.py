@@ -49,7 +49,8 @@ def packed(
     Empty rows fill up to a multiple of `multiple`. Reading a row's labels slot by slot
     gives those of its examples, one after the other.
     """
-    lengths = [sum(spans(example[:2])) for example in examples]
+    separators = shape.special.separators
+    lengths = [sum(spans(example[:2], separators)) for example in examples]
     contents = best_fit_indices(
         lengths, row_length=shape.row_length, max_pairs=MAX_PAIRS
     )

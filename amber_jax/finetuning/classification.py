@@ -6,7 +6,6 @@ from amber_jax.data.labeled import Labeled, cut_longest
 from amber_jax.datasets.examples import LabeledPair
 from amber_jax.tokenization.tokenizer import Tokenizer
 
-_SPECIAL_TOKENS = 3  # [CLS] x [SEP] y [SEP]
 _FIRST = [0]  # the place of [CLS], whose vector is classified
 
 
@@ -25,7 +24,7 @@ def encode_pairs(
     """
     sides = [text for pair in pairs for text in (pair.first, pair.second)]
     encoded = tokenizer.encode_batch(sides)
-    room = max_length - _SPECIAL_TOKENS
+    room = max_length - 2 - tokenizer.special.separators  # [CLS] x [SEP] y [SEP]
     return [
         Labeled(*cut_longest(first, second, room), _FIRST, [label_ids.get(label, 0)])
         for (_, _, label), first, second in zip(

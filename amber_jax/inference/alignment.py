@@ -62,9 +62,11 @@ def build_aligner(
     Source: of the similarity, Dou and Neubig 2021 (awesome-align).
     """
     if method == "attention":
-        matrices, as_texts, normalized = _attention(config), _as_pair, _unit_sums
+        matrices = _attention(config, special.separators)
+        as_texts, normalized = _as_pair, _unit_sums
     else:
-        matrices, as_texts, normalized = _products(config, layer), _as_lone, _softmax
+        matrices = _products(config, layer)
+        as_texts, normalized = _as_lone, _softmax
 
     def directions(params: Params, pairs: Sequence[PiecePair]) -> list[Directions]:
         return [
@@ -98,19 +100,21 @@ def _softmax(x: np.ndarray) -> np.ndarray:
     return _unit_sums(np.exp(x - x.max(1, keepdims=True)))
 
 
-def fitted(pair: PiecePair, max_positions: int, *, method: str) -> PiecePair:
+def fitted(
+    pair: PiecePair, max_positions: int, *, method: str, separators: int = 1
+) -> PiecePair:
     """The pair, its sides cut at their ends to the model's positions.
 
     For "attention" both sides share the positions, and the longer one is cut first;
     for "similarity" each side has all of them.
     """
     src, tgt = pair
-    if method == "attention":
-        return cut_longest(src, tgt, max_positions - 3)  # [CLS] x [SEP] y [SEP]
+    if method == "attention":  # [CLS] x [SEP] y [SEP]
+        return cut_longest(src, tgt, max_positions - 2 - separators)
     return src[: max_positions - 2], tgt[: max_positions - 2]
 
 
-def _attention(config: EncoderConfig) -> Matrices:
+def _attention(config: EncoderConfig, separators: int) -> Matrices:
     """A_{x->y} in the rows of x and A_{y->x} in those of y, means over heads.
 
     Of rows that hold pairs `_as_pair`.
@@ -125,6 +129,7 @@ def _attention(config: EncoderConfig) -> Matrices:
             offsets=jnp.zeros(span_lengths.shape[:2], jnp.int32),
             dropout_key=None,
             both_cls=False,
+            separators=separators,
         )
         is_tgt = directed.layout.sides[:, :, None] == 1
         return jnp.where(
@@ -168,7 +173,7 @@ def _blocks(
     blocks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for token_ids, span_lengths, indices in _batches(pairs, special):
         batch = np.asarray(matrices(params, token_ids, span_lengths))
-        sides = _sides(span_lengths)
+        sides = _sides(span_lengths, special.separators)
         for index, (row, src, tgt) in zip(indices, sides, strict=True):
             blocks[index] = batch[row, src, tgt], batch[row, tgt, src]
     return [blocks[index] for index in range(len(pairs))]
@@ -178,7 +183,9 @@ def _batches(
     pairs: Sequence[Row], special: SpecialTokens
 ) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
     """Yields (token_ids [B, L], span_lengths [B, N, 2], indices of their pairs)."""
-    lengths = [sum(sum(spans(text)) for text in pair) for pair in pairs]
+    lengths = [
+        sum(sum(spans(text, special.separators)) for text in pair) for pair in pairs
+    ]
     row_lengths = [_ROW_LENGTH * _power_of_two(n / _ROW_LENGTH) for n in lengths]
     for row_length in sorted(set(row_lengths)):
         fitting = [i for i, length in enumerate(row_lengths) if length == row_length]
@@ -217,7 +224,9 @@ def _power_of_two(least: float) -> int:
     return power
 
 
-def _sides(span_lengths: np.ndarray) -> Iterator[tuple[int, slice, slice]]:
+def _sides(
+    span_lengths: np.ndarray, separators: int
+) -> Iterator[tuple[int, slice, slice]]:
     """Yields the row index of every pair, and the tokens of its sides' pieces there."""
     for row, row_spans in enumerate(span_lengths.tolist()):
         sides, start = [], 0
@@ -226,7 +235,7 @@ def _sides(span_lengths: np.ndarray) -> Iterator[tuple[int, slice, slice]]:
                 sides.append(slice(start + 1, start + first - 1))
                 start += first
             if second:
-                sides.append(slice(start, start + second - 1))
+                sides.append(slice(start + separators - 1, start + second - 1))
                 start += second
         for src, tgt in zip(sides[::2], sides[1::2], strict=True):
             yield row, src, tgt
@@ -258,7 +267,7 @@ def view_pair(
     pair, special = (src_ids, tgt_ids), tokenizer.special
     cosines = _products(config, -1, unit=True)
     ((src_to_tgt, tgt_to_src),) = _blocks(
-        _attention(config), params, [_as_pair(pair)], special
+        _attention(config, special.separators), params, [_as_pair(pair)], special
     )
     ((similarity, _),) = _blocks(cosines, params, [_as_lone(pair)], special)
     return PairView(

@@ -64,9 +64,9 @@ WordAligner = Callable[[Params, Sequence[WordPair]], WordLinks]
 def split_words(tokenizer: Tokenizer, sentences: Sequence[Words]) -> list[WordPieces]:
     """The pieces of sentences whose words are given.
 
-    Every word is tokenized alone, so that no piece stands in two words. Both kinds of
-    tokenizer never join what a space separates: the pieces are those of the words
-    with spaces between them. They are not those of the running text: `Moon 's` has
+    Every word is tokenized alone, so that no piece stands in two words. WordPiece and
+    unigram tokenizers never join what a space separates: the pieces are those of the
+    words with spaces between them. They are not those of the running text: `Moon 's` has
     other pieces than `Moon's` where a vocabulary marks the beginnings of words. A
     word without pieces, such as a zero-width space, gets none, and so no link.
     """
@@ -99,7 +99,12 @@ def build_word_aligner(
         usable = [i for i, (src, tgt) in enumerate(pieces) if src.ids and tgt.ids]
         uncut = [(pieces[i][0].ids, pieces[i][1].ids) for i in usable]
         cut = [
-            fitted(pair, config.usable_positions, method=alignment.method)
+            fitted(
+                pair,
+                config.usable_positions,
+                method=alignment.method,
+                separators=tokenizer.special.separators,
+            )
             for pair in uncut
         ]
         links: list[Links] = [frozenset()] * len(pairs)

@@ -48,6 +48,7 @@ def directed_passes(
     offsets: Array,
     dropout_key: Array | None,
     both_cls: bool,
+    separators: int = 1,
 ) -> Directed:
     """The result of passes 2 and 3 over packed pairs.
 
@@ -60,13 +61,14 @@ def directed_passes(
         offsets: [B, N] int32, added to the positions of each pair's second side.
         dropout_key: of both passes in this step; None for no dropout.
         both_cls: whether the [CLS] that stands before y in pass 3 is wanted, too.
+        separators: those between the sides of a pair.
     """
     token_ids, spans = pair["token_ids"], pair["span_lengths"]
     length = token_ids.shape[1]
 
     # Both passes are one batch, each row beside its swapped self, so that they are one
     # program and every device keeps its own rows: [B, L], [B, L] -> [2 B, L].
-    order, swapped_spans = rows.swap_order(spans, length)
+    order, swapped_spans = rows.swap_order(spans, length, separators)
     both_ids = _interleave(token_ids, _take(token_ids, order))
     layout = rows.layout(_interleave(spans, swapped_spans), length)
     shift = _on_second_sides(_interleave(offsets, offsets), layout)  # [2 B, L]
@@ -88,7 +90,9 @@ def directed_passes(
     layout = rows.Layout(*(_take(field, restored) for field in layout))
     x = _take(x, restored)
 
-    first_sides, pair_ids = _first_sides(spans, length, both_cls=both_cls)
+    first_sides, pair_ids = _first_sides(
+        spans, length, both_cls=both_cls, separators=separators
+    )
 
     def select(x: Array) -> Array:
         """The first sides: [2 B, L, ...] -> [B, 2 L, ...] -> [B, M, ...]."""
@@ -132,7 +136,9 @@ def _seeds(
     return second, _interleave(second, third)
 
 
-def _first_sides(spans: Array, length: int, *, both_cls: bool) -> tuple[Array, Array]:
+def _first_sides(
+    spans: Array, length: int, *, both_cls: bool, separators: int
+) -> tuple[Array, Array]:
     """Where the first sides stand in a row of 2 L tokens: pass 2's, then pass 3's.
 
     Token indices and the pairs they belong to (0: none), both [B, M] int32.
@@ -140,14 +146,18 @@ def _first_sides(spans: Array, length: int, *, both_cls: bool) -> tuple[Array, A
     layout = rows.layout(spans, length)
     # An x stands in the row, a y in its swapped self behind it.
     tokens = jnp.arange(length)[None] + length * layout.sides  # [B, L]
+    of_pairs = layout.pair_ids
+    if separators > 1:
+        further = rows.further_separators(spans, length, separators)
+        of_pairs = jnp.where(further, 0, of_pairs)
     if not both_cls:
-        return tokens, layout.pair_ids
+        return tokens, of_pairs
     sizes = spans.sum(-1)
     starts = jnp.minimum(jnp.cumsum(sizes, axis=-1) - sizes, length - 1)  # [B, N]
     pair_ids = jnp.arange(1, spans.shape[1] + 1)[None] * (spans[..., 1] > 0)  # [B, N]
     return (
         jnp.concatenate([tokens, length + starts], axis=1),
-        jnp.concatenate([layout.pair_ids, pair_ids], axis=1),
+        jnp.concatenate([of_pairs, pair_ids], axis=1),
     )
 
 

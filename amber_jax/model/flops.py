@@ -25,6 +25,7 @@ def masked_lm(
     *,
     row_length: int,
     masking_rate: float,
+    separators: int = 1,
 ) -> int:
     """The training FLOPs of pass 1 and its head.
 
@@ -33,8 +34,9 @@ def masked_lm(
         span_lengths: [B, N, 2] int, tokens of both sides of every pair.
         row_length: L, tokens of a row with its padding.
         masking_rate: share of the tokens to predict; probability.
+        separators: those between the sides of a pair.
     """
-    predicted = predicted_tokens(span_lengths, row_length, masking_rate)
+    predicted = predicted_tokens(span_lengths, row_length, masking_rate, separators)
     square = config.hidden_size**2
     head = square + config.hidden_size * config.vocab_size
     forward = _full_pass(config, span_lengths) + _MULTIPLY_ADD * predicted * head
@@ -42,7 +44,12 @@ def masked_lm(
 
 
 def directed(
-    config: EncoderConfig, span_lengths: np.ndarray, *, sentences: bool, words: bool
+    config: EncoderConfig,
+    span_lengths: np.ndarray,
+    *,
+    sentences: bool,
+    words: bool,
+    separators: int = 1,
 ) -> int:
     """The training FLOPs of passes 2 and 3, as far as a loss reads them.
 
@@ -55,15 +62,18 @@ def directed(
         span_lengths: [B, N, 2] int, as pass 2 has them; pass 3 exchanges the sides.
         sentences: whether the sentence-alignment loss is computed.
         words: whether the word-alignment loss is computed.
+        separators: those between the sides of a pair.
     """
     if not (sentences or words):
         return 0
     pairs = span_lengths.reshape(-1, 2).astype(np.int64)
     src, tgt = pairs[pairs[:, 1] > 0].T
+    moved = 2 - separators
     forward = sum(
         _directed_pass(config, first, second, sentences=sentences, words=words)
-        # [CLS] stays in front when the sides change places.
-        for first, second in ((src, tgt), (tgt + 1, src - 1))
+        # [CLS] stays in front when the sides change places, and further separators
+        # with the second side.
+        for first, second in ((src, tgt), (tgt + moved, src - moved))
     )
     return _TRAINING * forward
 
@@ -105,13 +115,13 @@ def labeling(
 
 
 def predicted_tokens(
-    span_lengths: np.ndarray, row_length: int, masking_rate: float
+    span_lengths: np.ndarray, row_length: int, masking_rate: float, separators: int = 1
 ) -> int:
     """How many tokens `masking.mask_rows` chooses in these rows.
 
     All but [CLS] and the [SEP]s may be chosen; arguments as in `masked_lm`.
     """
-    words = np.maximum(span_lengths - np.array([2, 1]), 0).sum((1, 2))  # [B]
+    words = np.maximum(span_lengths - np.array([2, separators]), 0).sum((1, 2))  # [B]
     # In float32, as on the device, so that halves round alike.
     wanted = np.round(np.float32(masking_rate) * words.astype(np.float32))
     chosen = np.clip(wanted.astype(np.int64), 1, num_slots(row_length, masking_rate))

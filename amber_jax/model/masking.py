@@ -56,8 +56,7 @@ def mask_rows(
     *,
     rate: float,
     mask_id: int,
-    first_word_id: int,
-    vocab_size: int,
+    words: range,
 ) -> MaskedRows:
     """The rows with 80/10/10 masking and their prediction slots.
 
@@ -70,8 +69,7 @@ def mask_rows(
         keys: [B] keys, one per row.
         rate: share of the maskable tokens to predict; probability.
         mask_id: id of [MASK].
-        first_word_id: ids from here up to `vocab_size` serve as random words.
-        vocab_size: V.
+        words: the ids that serve as random words.
     """
     slots = num_slots(token_ids.shape[1], rate)
 
@@ -85,7 +83,7 @@ def mask_rows(
         is_real = jnp.arange(slots) < jnp.minimum(predicted, count)
         targets = ids[positions]
         kind = jax.random.uniform(kind_key, (slots,))
-        word = jax.random.randint(word_key, (slots,), first_word_id, vocab_size)
+        word = jax.random.randint(word_key, (slots,), words.start, words.stop)
         hidden = jnp.where(
             kind < MASK_SHARE,
             mask_id,

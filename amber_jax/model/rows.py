@@ -2,7 +2,8 @@
 
 A row holds several pairs, one after the other, each laid out as
 `[CLS] x... [SEP] y... [SEP]`; the two numbers of a span are the tokens of
-`[CLS] x... [SEP]` (side 0) and of `y... [SEP]` (side 1). For example
+`[CLS] x... [SEP]` (side 0) and of `y... [SEP]` (side 1). Where more separators than one
+stand between the sides, all but the first belong to side 1. For example
 
     span_lengths  [[3, 2], [2, 0]]          two pairs, the second one a lone text
     token         CLS x SEP y SEP CLS SEP PAD
@@ -53,11 +54,19 @@ def lone_layout(lengths: Array, row_length: int) -> Layout:
     return layout(spans[:, None], row_length)
 
 
-def swap_order(span_lengths: Array, row_length: int) -> tuple[Array, Array]:
+def swap_order(
+    span_lengths: Array, row_length: int, separators: int = 1
+) -> tuple[Array, Array]:
     """The order of the rows' tokens with the sides of every pair exchanged.
 
     `[CLS] x [SEP] y [SEP]` becomes `[CLS] y [SEP] x [SEP]`: the first token stays
-    where it is and the two blocks after it change places.
+    where it is and the two blocks after it change places. Further separators stay
+    between them.
+
+    Args:
+        span_lengths: [B, N, 2] int32.
+        row_length: L.
+        separators: those between the sides of a pair.
 
     Returns:
         order: [B, L] int32, `swapped = take_along_axis(row, order, 1)`.
@@ -65,16 +74,36 @@ def swap_order(span_lengths: Array, row_length: int) -> tuple[Array, Array]:
     """
     tokens = layout(span_lengths, row_length)
     spans = _per_token(span_lengths, tokens.pair_ids)  # [B, L, 2]
+    further = separators - 1
     src_block = jnp.maximum(spans[..., 0] - 1, 0)  # x [SEP], without [CLS]
-    tgt_block = spans[..., 1]  # y [SEP]
+    tgt_block = jnp.maximum(spans[..., 1] - further, 0)  # y [SEP]
     index = jnp.arange(row_length)[None, :]
     behind_cls = tokens.position_ids - 1  # from 0 at the token after [CLS]
-    shift = jnp.where(behind_cls < tgt_block, src_block, -tgt_block)
-    stays = (tokens.pair_ids == 0) | (tokens.position_ids == 0)
+    from_tgt, from_src = behind_cls < tgt_block, behind_cls >= tgt_block + further
+    between = src_block - tgt_block
+    shift = jnp.where(
+        from_tgt,
+        src_block + further,
+        jnp.where(from_src, -tgt_block - further, between),
+    )
+    is_first = (tokens.pair_ids == 0) | (tokens.position_ids == 0)
+    stays = is_first | (spans[..., 1] == 0)
     order = jnp.where(stays, index, index + shift)
     has_tgt = span_lengths[..., 1] > 0
-    swapped = jnp.stack([span_lengths[..., 1] + 1, span_lengths[..., 0] - 1], axis=-1)
+    src, tgt = span_lengths[..., 0], span_lengths[..., 1]
+    swapped = jnp.stack([tgt + 1 - further, src - 1 + further], axis=-1)
     return order, jnp.where(has_tgt[..., None], swapped, span_lengths)
+
+
+def further_separators(span_lengths: Array, row_length: int, separators: int) -> Array:
+    """Which tokens stand between the sides besides the first [SEP], [B, L] bool.
+
+    They are side 1's in passes over a pair, and no part of either side alone.
+    """
+    tokens = layout(span_lengths, row_length)
+    src_span = _per_token(span_lengths, tokens.pair_ids)[..., 0]
+    before_tgt = tokens.position_ids < src_span + separators - 1
+    return (tokens.sides == 1) & before_tgt
 
 
 def invert_order(order: Array) -> Array:

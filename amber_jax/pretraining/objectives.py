@@ -41,8 +41,9 @@ class Vocabulary:
 
     special: tuple[int, ...]  # [PAD] [CLS] [SEP] [MASK]; [UNK] stands for a word
     mask_id: int
-    size: int
+    words: range  # ids that may stand for a masked one, at random
     punctuation: np.ndarray  # [V] bool
+    separators: int = 1  # between the sides of a pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,8 +188,7 @@ def _masked_pass(
         masking.row_keys(mask_key, batch["row_ids"]),
         rate=rate,
         mask_id=vocabulary.mask_id,
-        first_word_id=max(vocabulary.special) + 1,
-        vocab_size=vocabulary.size,
+        words=vocabulary.words,
     )
     # [B, L] -> [B, P, D]
     features = apply(
@@ -237,6 +237,7 @@ def _alignment(
         pair=pair,
         offsets=_position_offsets(pair, mask_key, words),
         dropout_key=dropout_key,
+        separators=vocabulary.separators,
     )
     terms: dict[str, WeightedSum] = {}
     embeddings: Embeddings | tuple[()] = ()

@@ -173,8 +173,9 @@ def _vocabulary(tokenizer: Tokenizer, size: int) -> Vocabulary:
     return Vocabulary(
         special=(special.pad, special.cls, special.sep, special.mask),
         mask_id=special.mask,
-        size=tokenizer.vocab_size,
+        words=special.words(tokenizer.vocab_size),
         punctuation=punctuation,
+        separators=special.separators,
     )
 
 

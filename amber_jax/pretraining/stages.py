@@ -176,20 +176,22 @@ def needed_flops(
                 of_kind,
                 row_length=row_length,
                 masking_rate=options.masking_rate,
+                separators=options.vocabulary.separators,
             )
             for of_kind in spans.values()
         )
     if "pair" in spans:
-        total += _directed_flops(losses, encoder, options.options[WORDS], spans["pair"])
+        total += _directed_flops(losses, encoder, options, spans["pair"])
     return total
 
 
 def _directed_flops(
     losses: Mapping[str, LossWeight],
     encoder: EncoderConfig,
-    words: objectives.WordAlignment,
+    options: Objectives,
     spans: np.ndarray,
 ) -> int:
+    words = options.options[WORDS]
     sentences, by_words = SENTENCES in losses, WORDS in losses
     if by_words and words.form != ATTENTION:
         # Vectors of sides read alone, which the sentence loss has on its way up.
@@ -197,4 +199,10 @@ def _directed_flops(
             depth = objectives.word_layer(words, encoder)
             encoder = dataclasses.replace(encoder, num_layers=depth)
         sentences, by_words = True, False
-    return flops.directed(encoder, spans, sentences=sentences, words=by_words)
+    return flops.directed(
+        encoder,
+        spans,
+        sentences=sentences,
+        words=by_words,
+        separators=options.vocabulary.separators,
+    )

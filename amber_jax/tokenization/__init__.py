@@ -1,10 +1,15 @@
-"""Text to token ids: SentencePiece and mBERT's WordPiece behind one protocol."""
+"""Text to token ids: SentencePiece, mBERT's WordPiece, others as they are."""
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from amber_jax.errors import UserError
 from amber_jax.files import make_folder, new_folder, read_object
 from amber_jax.tokenization.tokenizer import CONFIG_FILE, SpecialTokens, Tokenizer
+
+_WANTED = "wanted a folder that amber train_tokenizer wrote"
 
 __all__ = ["SpecialTokens", "Tokenizer", "load_tokenizer", "save_once"]
 
@@ -13,8 +18,8 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     """Returns the tokenizer at `path`.
 
     Args:
-        path: a folder that `Tokenizer.save` wrote, a `*.model` file
-            (SentencePiece) or a `*.txt` file (WordPiece).
+        path: a folder that `Tokenizer.save` wrote, one in Hugging Face's format, a
+            `*.model` file (SentencePiece) or a `*.txt` file (WordPiece).
 
     Raises:
         UserError: no tokenizer there, or its content is not what was saved.
@@ -32,7 +37,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
         return wordpiece.load(path)
     raise UserError(
         f"{path}: no tokenizer there; wanted a folder of amber train_tokenizer, "
-        "a SentencePiece .model or a vocab.txt"
+        "one in Hugging Face's format, a SentencePiece .model or a vocab.txt"
     )
 
 
@@ -61,13 +66,29 @@ def _require_same(tokenizer: Tokenizer, directory: Path) -> None:
 
 
 def _load_folder(directory: Path) -> Tokenizer:
-    from amber_jax.tokenization import sentencepiece, wordpiece
+    from amber_jax.tokenization import huggingface, library, sentencepiece, wordpiece
 
-    kind, fingerprint = _read_config(directory / CONFIG_FILE)
+    config = directory / CONFIG_FILE
+    stored = read_object(config, _WANTED) if config.is_file() else {}
+    if "kind" not in stored and any(
+        (directory / f).is_file() for f in huggingface.FILES
+    ):
+        return huggingface.read_folder(directory)
+    if not stored:
+        read_object(config, _WANTED)  # says what is missing
+    kind, fingerprint = stored.get("kind"), str(stored.get("fingerprint"))
     if kind == sentencepiece.KIND:
-        tokenizer = sentencepiece.load(directory / sentencepiece.MODEL_FILE)
-    else:
+        tokenizer: Tokenizer = sentencepiece.load(directory / sentencepiece.MODEL_FILE)
+    elif kind == wordpiece.KIND:
         tokenizer = wordpiece.load(directory / wordpiece.VOCAB_FILE)
+    elif kind == library.KIND:
+        special = SpecialTokens(**_roles(stored, config))
+        tokenizer = library.load(directory / library.LIBRARY_FILE, special)
+    else:
+        raise UserError(
+            f"{config}: kind is {kind!r}; wanted 'sentencepiece', 'wordpiece' or "
+            "'library'"
+        )
     if tokenizer.fingerprint != fingerprint:
         raise UserError(
             f"{directory}: fingerprint is {tokenizer.fingerprint[:12]}, its "
@@ -76,11 +97,17 @@ def _load_folder(directory: Path) -> Tokenizer:
     return tokenizer
 
 
-def _read_config(path: Path) -> tuple[str, str]:
-    stored = read_object(path, "wanted a folder that amber train_tokenizer wrote")
-    kind, fingerprint = stored.get("kind"), stored.get("fingerprint")
-    if kind not in ("sentencepiece", "wordpiece"):
+def _roles(stored: Mapping[str, Any], path: Path) -> dict[str, int]:
+    special = stored.get("special")
+    names = {field.name for field in dataclasses.fields(SpecialTokens)}
+    size = stored.get("vocab_size")
+    if (
+        not isinstance(special, dict)
+        or special.keys() != names
+        or not all(type(i) is int and 0 <= i < size for i in special.values())
+    ):
         raise UserError(
-            f"{path}: kind is {kind!r}; wanted 'sentencepiece' or 'wordpiece'"
+            f"{path}: special is {special!r:.80}; wanted the ids of "
+            f"{', '.join(sorted(names))}; the file was changed"
         )
-    return kind, str(fingerprint)
+    return special

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 import unicodedata
@@ -19,9 +20,10 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclasses.dataclass(frozen=True)
 class SpecialTokens:
-    """Ids of BERT's five special pieces.
+    """Ids of the five special pieces by role, and how they join the sides of a pair.
 
-    The first ordinary id is `max(special.ids()) + 1`.
+    BERT's are `[CLS] x [SEP] y [SEP]`, XLM-R's `<s> x </s></s> y </s>`: the ids may be
+    any, and between the sides stand as many `sep` as `separators` says.
     """
 
     pad: int
@@ -29,10 +31,17 @@ class SpecialTokens:
     cls: int
     sep: int
     mask: int
+    separators: int = 1
 
     def ids(self) -> tuple[int, ...]:
         """Returns the five ids: pad, unk, cls, sep, mask."""
-        return dataclasses.astuple(self)
+        return self.pad, self.unk, self.cls, self.sep, self.mask
+
+    def words(self, vocab_size: int) -> range:
+        """Returns the longest run of ids, all below `vocab_size`, without a special."""
+        bounds = [-1, *sorted(self.ids()), vocab_size]
+        runs = [range(a + 1, b) for a, b in itertools.pairwise(bounds)]
+        return max(runs, key=len)
 
 
 class Tokenizer(Protocol):
@@ -91,12 +100,15 @@ def fingerprint_of(content: bytes, options: Mapping[str, object]) -> str:
     return hashlib.sha256(head + b"\n" + content).hexdigest()
 
 
-def write_config(directory: Path, kind: str, tokenizer: Tokenizer) -> None:
-    """Writes `tokenizer_config.json`: kind, vocabulary size, fingerprint."""
+def write_config(
+    directory: Path, kind: str, tokenizer: Tokenizer, **more: object
+) -> None:
+    """Writes `tokenizer_config.json`: kind, vocabulary size, fingerprint, and more."""
     config = {
         "kind": kind,
         "vocab_size": tokenizer.vocab_size,
         "fingerprint": tokenizer.fingerprint,
+        **more,
     }
     text = json.dumps(config, indent=2) + "\n"
     (directory / CONFIG_FILE).write_text(text, encoding="utf-8")

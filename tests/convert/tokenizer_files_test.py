@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as LibraryTokenizer
 
 from amber_jax.convert import tokenizer_files
-from amber_jax.convert.unigram import library_unigram
 from amber_jax.errors import UserError
 from amber_jax.tokenization import sentencepiece
 from amber_jax.tokenization.tokenizer import SPECIAL_PIECES
+from amber_jax.tokenization.unigram import library_unigram
 
 TEXTS = [
     *("", " ", "The cats sat.", "Un chat, 猫坐", "12 words and числа", "a  b \t c\n"),

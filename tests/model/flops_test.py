@@ -113,8 +113,7 @@ def test_predicted_tokens_are_those_that_masking_chooses(rate):
         jax.random.split(jax.random.key(0), 40),
         rate=rate,
         mask_id=4,
-        first_word_id=5,
-        vocab_size=60,
+        words=range(5, 60),
     )
     found = flops.predicted_tokens(spans, 64, rate)
     assert found == int(masked.mlm_weights.sum())

@@ -19,8 +19,7 @@ def _mask_rows(token_ids, maskable, row_ids, rate):
         masking.row_keys(jax.random.key(7), row_ids),
         rate=rate,
         mask_id=MASK,
-        first_word_id=FIRST_WORD,
-        vocab_size=VOCAB,
+        words=range(FIRST_WORD, VOCAB),
     )
 
 

@@ -3,6 +3,7 @@
 import lzma
 from pathlib import Path
 
+import library_folders
 import pytest
 
 from amber_jax.tokenization import load_tokenizer, sentencepiece
@@ -62,7 +63,40 @@ def wordpiece(tmp_path_factory):
     return load_tokenizer(path)
 
 
-@pytest.fixture(scope="session", params=["covering", "fallback", "wordpiece"])
+@pytest.fixture(scope="session")
+def fairseq_folder(text, tmp_path_factory):
+    """A folder as XLM-R was first published: a SentencePiece model, no tokenizer.json."""
+    folder = tmp_path_factory.mktemp("fairseq")
+    library_folders.write_fairseq(folder, text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def xlmr(fairseq_folder):
+    """XLM-R's kind: unigrams, two separators, the mask last."""
+    return load_tokenizer(fairseq_folder)
+
+
+@pytest.fixture(scope="session")
+def uncased(text, tmp_path_factory):
+    """A lower-casing WordPiece whose tokenizer.json alone says what it does."""
+    folder = tmp_path_factory.mktemp("uncased")
+    library_folders.write_uncased(folder, text)
+    return load_tokenizer(folder)
+
+
+@pytest.fixture(scope="session")
+def byte_level(text, tmp_path_factory):
+    """RoBERTa's kind: byte-level BPE."""
+    folder = tmp_path_factory.mktemp("byte_level")
+    library_folders.write_byte_level(folder, text)
+    return load_tokenizer(folder)
+
+
+KINDS = ["covering", "fallback", "wordpiece", "xlmr", "uncased", "byte_level"]
+
+
+@pytest.fixture(scope="session", params=KINDS)
 def tokenizer(request):
-    """Each of the three tokenizers above."""
+    """Each of the tokenizers above."""
     return request.getfixturevalue(request.param)

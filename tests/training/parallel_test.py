@@ -101,7 +101,7 @@ def pretraining(losses, *, dropout=0.0):
         objectives.Vocabulary(
             special=(SPECIAL.pad, SPECIAL.cls, SPECIAL.sep, SPECIAL.mask),
             mask_id=SPECIAL.mask,
-            size=VOCAB,
+            words=range(5, VOCAB),
             punctuation=np.arange(VOCAB) == 7,
         ),
         losses=losses,

@@ -4,11 +4,20 @@ import functools
 import itertools
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import sentencepiece
+from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
 
 from amber_jax.errors import UserError
 from amber_jax.tokenization.sentencepiece import WORD_START
@@ -37,15 +46,60 @@ def library_unigram(model: bytes) -> Tokenizer:
     Raises:
         UserError: it is not one that amber train_tokenizer makes.
     """
-    proto = sentencepiece_model_pb2.ModelProto()
-    proto.ParseFromString(model)
-    _require_ours(proto)
-    library = Tokenizer(
-        models.Unigram(
-            [(piece.piece, piece.score) for piece in proto.pieces],
-            unk_id=proto.trainer_spec.unk_id,
-            byte_fallback=proto.trainer_spec.byte_fallback,
+    proto = _plain_unigram(model, "the SentencePiece model")
+    return _tokenizer(proto, model, _scored(proto.pieces), proto.trainer_spec.unk_id)
+
+
+def fairseq_library_file(model: bytes, *, origin: str) -> bytes:
+    """Returns the tokenizer.json of a model that fairseq trained XLM-R's kind with.
+
+    Its ids are `<s> <pad> </s> <unk>`, then the model's pieces in their order, then
+    `<mask>`; two separators stand between the sides of a pair.
+
+    Args:
+        model: the bytes of a sentencepiece.bpe.model.
+        origin: names it in errors.
+
+    Raises:
+        UserError: it is no plain unigram model that begins with `<unk> <s> </s>`.
+
+    Source: `XLMRobertaTokenizer` of huggingface/transformers.
+    """
+    proto = _plain_unigram(model, origin)
+    first = [piece.piece for piece in proto.pieces[:3]]
+    if first != ["<unk>", "<s>", "</s>"]:
+        raise UserError(
+            f"{origin}: its first pieces are {first}; wanted <unk> <s> </s>, as in "
+            "XLM-R's SentencePiece model"
         )
+    names = ["<s>", "<pad>", "</s>", "<unk>"]
+    plain = [*((name, 0.0) for name in names), *_scored(proto.pieces[3:])]
+    library = _tokenizer(proto, model, [*plain, ("<mask>", 0.0)], names.index("<unk>"))
+    library.add_special_tokens([*names, "<mask>"])
+    library.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[(name, names.index(name)) for name in ("<s>", "</s>")],
+    )
+    return library.to_str().encode("utf-8")
+
+
+def _scored(
+    pieces: Iterable[sentencepiece_model_pb2.ModelProto.SentencePiece],
+) -> list[tuple[str, float]]:
+    return [(piece.piece, piece.score) for piece in pieces]
+
+
+def _tokenizer(
+    proto: sentencepiece_model_pb2.ModelProto,
+    model: bytes,
+    vocabulary: Sequence[tuple[str, float]],
+    unk_id: int,
+) -> Tokenizer:
+    """Returns the tokenizer of a model's bytes with the vocabulary given."""
+    fallback = proto.trainer_spec.byte_fallback
+    library = Tokenizer(
+        models.Unigram(list(vocabulary), unk_id=unk_id, byte_fallback=fallback)
     )
     library.normalizer = _normalizer(proto, model)
     library.pre_tokenizer = pre_tokenizers.Sequence(
@@ -63,7 +117,12 @@ def library_unigram(model: bytes) -> Tokenizer:
     return library
 
 
-def _require_ours(proto: sentencepiece_model_pb2.ModelProto) -> None:
+def _plain_unigram(model: bytes, origin: str) -> sentencepiece_model_pb2.ModelProto:
+    proto = sentencepiece_model_pb2.ModelProto()
+    try:
+        proto.ParseFromString(model)
+    except DecodeError as error:
+        raise UserError(f"{origin}: is no SentencePiece model ({error})") from error
     normal, trainer = proto.normalizer_spec, proto.trainer_spec
     as_expected = (
         trainer.model_type == _UNIGRAM,
@@ -75,9 +134,10 @@ def _require_ours(proto: sentencepiece_model_pb2.ModelProto) -> None:
     )
     if not all(as_expected):
         raise UserError(
-            "the SentencePiece model is not a plain unigram one, as "
-            "amber train_tokenizer makes them; only those have a tokenizer.json"
+            f"{origin} is not a plain unigram one, as amber train_tokenizer makes "
+            "them; only those have a tokenizer.json"
         )
+    return proto
 
 
 def _normalizer(

@@ -1,4 +1,4 @@
-"""Whether a folder's tokenizer is of the kind that is read: mBERT's, or an export's.
+"""Whether a folder's tokenizer is of a kind of ours: mBERT's WordPiece, or an export's.
 
 A vocabulary alone does not say how text is split. What a folder says of that, in
 `tokenizer.json` or in the settings beside a `vocab.txt`, must be what mBERT does.
@@ -11,13 +11,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from amber_jax.convert.json_files import read_object, read_optional
 from amber_jax.errors import UserError
-from amber_jax.tokenization import Tokenizer, wordpiece
-from amber_jax.tokenization.tokenizer import CONFIG_FILE, SPECIAL_PIECES
+from amber_jax.tokenization import wordpiece
+from amber_jax.tokenization.library import LIBRARY_FILE
+from amber_jax.tokenization.roles import (
+    MODEL_CONFIG,
+    SPECIAL_MAP,
+    read_optional,
+    text_of,
+)
+from amber_jax.tokenization.tokenizer import CONFIG_FILE, SPECIAL_PIECES, Tokenizer
 
-LIBRARY_FILE = "tokenizer.json"
-_MODEL_CONFIG, _SPECIAL_MAP = "config.json", "special_tokens_map.json"
 _ADDED = "added_tokens.json"
 
 _Allowed = Mapping[str, tuple[Any, ...]]
@@ -64,22 +68,32 @@ _TEMPLATES = {
 }
 
 
+class OtherKind(UserError):
+    """The folder's tokenizer is of another kind."""
+
+
 def refuse_other_kinds(folder: Path, tokenizer: Tokenizer) -> None:
-    """Raises UserError if the folder's files say anything that `tokenizer` does not do.
+    """Refuses a folder whose files say anything that `tokenizer` does not do.
 
     Args:
         folder: of a model in Hugging Face's or Google's format.
         tokenizer: as it was read from the vocabulary there.
+
+    Raises:
+        OtherKind: they do.
+        UserError: its files do not belong together.
     """
+    if (folder / LIBRARY_FILE).is_file():
+        _check_vocabulary(folder / LIBRARY_FILE, tokenizer)
     fields = read_optional(folder / CONFIG_FILE)
     _check_fields(folder / CONFIG_FILE, fields, _SETTINGS)
     is_wordpiece = isinstance(tokenizer, wordpiece.WordPieceTokenizer)
     classes = _WORDPIECE_CLASSES if is_wordpiece else _GENERAL_CLASSES
-    for name in (CONFIG_FILE, _MODEL_CONFIG):
+    for name in (CONFIG_FILE, MODEL_CONFIG):
         content = read_optional(folder / name)
         _check_fields(folder / name, content, {"tokenizer_class": classes})
     _check_special_names(folder / CONFIG_FILE, fields)
-    _check_special_names(folder / _SPECIAL_MAP, read_optional(folder / _SPECIAL_MAP))
+    _check_special_names(folder / SPECIAL_MAP, read_optional(folder / SPECIAL_MAP))
     _check_added(folder / CONFIG_FILE, _decoded(fields), tokenizer)
     _check_added(folder / _ADDED, read_optional(folder / _ADDED), tokenizer)
     if (folder / LIBRARY_FILE).is_file():
@@ -94,7 +108,7 @@ def says_cased(folder: Path) -> bool:
 
 
 def _check_library_file(path: Path, tokenizer: Tokenizer) -> None:
-    content = read_object(path)
+    content = read_optional(path)
     if isinstance(tokenizer, wordpiece.WordPieceTokenizer):
         for part, allowed in _LIBRARY.items():
             fields = content.get(part)
@@ -102,15 +116,18 @@ def _check_library_file(path: Path, tokenizer: Tokenizer) -> None:
                 _refuse(path, part, fields, allowed["type"][0])
             _check_fields(path, fields, allowed, within=f"{part}.")
         _check_post_processor(path, content.get("post_processor"))
-    vocabulary = dict(_vocabulary(content.get("model")))
+    added = _entries(content.get("added_tokens"))
+    _check_added(path, {text_of(token): _number(token) for token in added}, tokenizer)
+
+
+def _check_vocabulary(path: Path, tokenizer: Tokenizer) -> None:
+    vocabulary = dict(_vocabulary(read_optional(path).get("model")))
     pieces = tokenizer.pieces(range(tokenizer.vocab_size))
     if vocabulary != {piece: i for i, piece in enumerate(pieces)}:
         raise UserError(
             f"{path}: its vocabulary, of {len(vocabulary):,} entries, is not the one "
             f"of {len(pieces):,} beside it; use files that belong together"
         )
-    added = _entries(content.get("added_tokens"))
-    _check_added(path, {_text(token): _number(token) for token in added}, tokenizer)
 
 
 def _check_fields(
@@ -123,18 +140,19 @@ def _check_fields(
 
 
 def _refuse(path: Path, field: str, value: Any, wanted: Any) -> NoReturn:
-    raise UserError(
+    raise OtherKind(
         f"{path}: {field} is {value!r:.80}; only cased tokenizers that split text as "
-        f"mBERT's does, or as an export of ours, can be converted ({field} {wanted!r})"
+        f"mBERT's does, as an export of ours, or as a {LIBRARY_FILE} beside it says, "
+        f"can be converted ({field} {wanted!r})"
     )
 
 
 def _check_special_names(path: Path, fields: Mapping[str, Any]) -> None:
     for name, piece in zip(_SPECIAL_NAMES, SPECIAL_PIECES, strict=True):
-        if _text(fields.get(name) or piece) != piece:
+        if text_of(fields.get(name) or piece) != piece:
             _refuse(path, name, fields[name], piece)
     for name in _MORE_SPECIAL:
-        tokens = [_text(token) for token in _entries(fields.get(name))]
+        tokens = [text_of(token) for token in _entries(fields.get(name))]
         if not set(tokens) <= set(SPECIAL_PIECES):
             _refuse(path, name, tokens, [])
 
@@ -145,10 +163,11 @@ def _check_added(path: Path, added: Mapping[str, Any], tokenizer: Tokenizer) -> 
     for text, number in added.items():
         # In tokenizer_config.json the ids are keys, and so text.
         if text not in known or str(known[text]) != str(number):
-            raise UserError(
+            raise OtherKind(
                 f"{path}: adds the token {text!r:.80} with id {number!r:.20} to the "
                 "vocabulary; only tokenizers whose added tokens are BERT's five "
-                f"special ones, {' '.join(SPECIAL_PIECES)}, can be converted"
+                f"special ones, {' '.join(SPECIAL_PIECES)}, or stand in a "
+                f"{LIBRARY_FILE}, can be converted"
             )
 
 
@@ -156,7 +175,7 @@ def _decoded(fields: Mapping[str, Any]) -> dict[str, Any]:
     decoder = fields.get("added_tokens_decoder")
     if not isinstance(decoder, Mapping):
         return {}
-    return {_text(token): number for number, token in decoder.items()}
+    return {text_of(token): number for number, token in decoder.items()}
 
 
 def _check_post_processor(path: Path, content: Any) -> None:
@@ -198,11 +217,6 @@ def _entries(value: Any) -> list[Any]:
     if isinstance(value, Mapping):
         return list(value.values())
     return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _text(token: Any) -> str:
-    """Returns a token's text, which stands alone or among its other fields."""
-    return str(token.get("content") if isinstance(token, Mapping) else token)
 
 
 def _number(token: Any) -> Any:
