@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from amber_jax.convert.bert_config import read_encoder_config
 from amber_jax.convert.json_files import read_object, read_optional
 from amber_jax.convert.names import Dialect
-from amber_jax.convert.tokenizer_kind import LIBRARY_FILE
 from amber_jax.errors import UserError
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.tokenization.tokenizer import CONFIG_FILE
 
 CONFIG = "config.json"
+_TOKENIZER = "tokenizer.json"
 _PADDING = 1  # XLM-R's, where none is given
 
 
@@ -93,7 +93,7 @@ def _segment_of_second(folder: Path, fields: Mapping[str, Any]) -> int:
     XLM-R's vocabulary in a BERT, as multilingual E5 and MiniLM have it, uses one
     segment, although the model's table has two.
     """
-    processor = read_optional(folder / LIBRARY_FILE).get("post_processor")
+    processor = read_optional(folder / _TOKENIZER).get("post_processor")
     template = processor.get("pair") if isinstance(processor, Mapping) else None
     for entry in template if isinstance(template, list) else ():
         sentence = entry.get("Sequence") if isinstance(entry, Mapping) else None
