@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "config": {"errors", "ranges", "tasks", "losses", "model", "search", "training"},
     "inference": {
         *("errors", "progress", "ranges", "types", "tokenization", "model"),
-        *("search", "training", "corpora", "data", "config"),
+        *("search", "training", "corpora", "convert", "data", "config"),
     },
     "evaluation": {
         *("errors", "files", "ranges", "tasks", "types", "tokenization", "model"),
@@ -74,7 +74,12 @@ FENCES = {  # third-party package -> the only places that may import it
         *("config/pretraining.py", "config/evaluation.py", "config/finetuning.py"),
         *("config/__init__.py", "config/optimizer.py", "config/kernels.py"),
         *("pretraining/preparation.py", "pretraining/describe.py"),
-        *("pretraining/run.py", "finetuning/run.py", "finetuning/zero_shot.py"),
+        *(
+            "pretraining/run.py",
+            "pretraining/beginning.py",
+            "finetuning/run.py",
+            "finetuning/zero_shot.py",
+        ),
         *("finetuning/preparation.py", "finetuning/examples.py"),
         *("evaluation/retrieve.py", "evaluation/word_alignment.py"),
         *("commands/evaluate.py", "commands/config_flag.py", "verbs/build_corpus.py"),

@@ -21,6 +21,7 @@ from amber_jax.tokenization.library import LIBRARY_FILE
 from amber_jax.tokenization.tokenizer import CONFIG_FILE
 
 CONFIG = "config.json"
+_TOKENIZER = "tokenizer.json"
 _PADDING = 1  # XLM-R's, where none is given
 
 
@@ -93,7 +94,7 @@ def _segment_of_second(folder: Path, fields: Mapping[str, Any]) -> int:
     XLM-R's vocabulary in a BERT, as multilingual E5 and MiniLM have it, uses one
     segment, although the model's table has two.
     """
-    processor = read_optional(folder / LIBRARY_FILE).get("post_processor")
+    processor = read_optional(folder / _TOKENIZER).get("post_processor")
     template = processor.get("pair") if isinstance(processor, Mapping) else None
     for entry in template if isinstance(template, list) else ():
         sentence = entry.get("Sequence") if isinstance(entry, Mapping) else None

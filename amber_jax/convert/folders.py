@@ -11,7 +11,6 @@ from amber_jax.convert import (
     tensorflow_bert,
 )
 from amber_jax.convert.bert import Bert
-from amber_jax.convert.bert_config import read_encoder_config
 from amber_jax.model.encoder import EncoderConfig
 
 
@@ -31,9 +30,7 @@ FORMATS = {
     ),
     "hf": Format("config.json", huggingface.read, architecture.read_config),
     "tf1": Format(
-        tensorflow_bert.CONFIG,
-        tensorflow_bert.read,
-        lambda folder: read_encoder_config(folder / tensorflow_bert.CONFIG),
+        tensorflow_bert.CONFIG, tensorflow_bert.read, tensorflow_bert.read_config
     ),
 }
 

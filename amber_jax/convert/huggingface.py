@@ -42,7 +42,8 @@ def write(folder: Path, bert: Bert, *, max_shard_bytes: int) -> None:
     """Writes the model into an existing folder.
 
     Raises:
-        UserError: its positions do not begin where an XLM-R of its tokenizer has them.
+        UserError: its positions do not begin where an XLM-R of its tokenizer has them,
+            or its second segment is not the tokenizer's.
     """
     kind, special = architecture_of(bert.config), bert.tokenizer.special
     offset = bert.config.position_offset
@@ -70,6 +71,12 @@ def write(folder: Path, bert: Bert, *, max_shard_bytes: int) -> None:
     tokenizer_files.write(
         folder, bert.tokenizer, max_positions=bert.config.usable_positions
     )
+    segment = read_config(folder).second_segment
+    if segment != bert.config.second_segment:
+        raise UserError(
+            f"the model's second_segment is {bert.config.second_segment}, but with its "
+            f"tokenizer a second sentence has segment {segment} in this format"
+        )
 
 
 def _read_tensors(

@@ -9,16 +9,22 @@ import numpy as np
 
 from amber_jax.convert import tokenizer_files
 from amber_jax.convert.bert import Bert
-from amber_jax.convert.bert_config import as_bert_config, read_encoder_config
+from amber_jax.convert.bert_config import EPSILON, as_bert_config, read_encoder_config
 from amber_jax.convert.names import from_params, left_behind, to_params
 from amber_jax.convert.weights import as_float32
 from amber_jax.errors import UserError, from_extra
 from amber_jax.files import write_json, writing
+from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.tokenization import wordpiece
 
 CONFIG, CHECKPOINT = "bert_config.json", "bert_model.ckpt"
 _INDEX = ".index"
+_OF_BERT = {
+    "position_offset": 0,
+    "second_segment": 1,
+    "layer_norm_epsilon": EPSILON,
+}
 _TENSORFLOW = "train", "tf1 checkpoints are read and written with TensorFlow"
 
 
@@ -29,7 +35,7 @@ def read(folder: Path) -> Bert:
         UserError: something is missing, damaged or of another architecture, or
             TensorFlow cannot be imported.
     """
-    config = read_encoder_config(folder / CONFIG)
+    config = read_config(folder)
     prefix = _find_checkpoint(folder)
     tensors, notes = _read_tensors(prefix)
     params = to_params(tensors, config, "tf1", origin=str(prefix))
@@ -37,16 +43,32 @@ def read(folder: Path) -> Bert:
     return Bert(config, params, tokenizer, SentenceVector(), notes=notes)
 
 
+def read_config(folder: Path) -> EncoderConfig:
+    """Returns the encoder of a folder.
+
+    Raises:
+        UserError: bert_config.json cannot be read, or is of no BERT.
+    """
+    config = read_encoder_config(folder / CONFIG)
+    if config.layer_norm_epsilon != EPSILON:
+        raise UserError(
+            f"{folder / CONFIG}: layer_norm_eps is {config.layer_norm_epsilon}; "
+            f"Google's BERT has {EPSILON} and its format no other"
+        )
+    return config
+
+
 def write(folder: Path, bert: Bert) -> None:
     """Writes the model into an existing folder.
 
     Raises:
-        UserError: its tokenizer is not a WordPiece, and the format has no other, or
-            TensorFlow cannot be imported.
+        UserError: it is no BERT or its tokenizer is not a WordPiece, and the format has
+            no other, or TensorFlow cannot be imported.
     """
     with from_extra(*_TENSORFLOW):
         import tensorflow as tf
 
+    _require_bert(bert.config)
     if not isinstance(bert.tokenizer, wordpiece.WordPieceTokenizer):
         raise UserError(
             "tf1 folders hold a WordPiece vocab.txt, and this model's tokenizer is a "
@@ -62,6 +84,17 @@ def write(folder: Path, bert: Bert) -> None:
         )
     write_json(folder / CONFIG, as_bert_config(bert.config))
     tokenizer_files.write_vocabulary(folder, bert.tokenizer)
+
+
+def _require_bert(config: EncoderConfig) -> None:
+    """Refuses what the format cannot say: what Google's program does not do."""
+    for name, wanted in _OF_BERT.items():
+        found = getattr(config, name)
+        if found != wanted:
+            raise UserError(
+                f"the model's {name} is {found}, and tf1 folders are of BERTs, with "
+                f"{name} {wanted}; convert it to hf or sentence-transformers"
+            )
 
 
 def _find_checkpoint(folder: Path) -> Path:

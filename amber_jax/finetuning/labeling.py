@@ -13,7 +13,8 @@ import numpy as np
 from amber_jax.data.labeled import Labeled, RowShape, prediction_batches
 from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model import rows
-from amber_jax.model.encoder import apply, without_gradient_below
+from amber_jax.model.encoder import apply
+from amber_jax.model.frozen import without_gradient_below
 from amber_jax.model.heads import LabelingModel
 from amber_jax.model.kernels.dropout import row_seeds
 from amber_jax.types import (

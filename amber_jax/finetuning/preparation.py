@@ -15,7 +15,7 @@ from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.examples import Examples, read_examples
 from amber_jax.finetuning.labeling import init_labeling
 from amber_jax.inference.loading import LoadedModel, load_model
-from amber_jax.model.encoder import at_or_above
+from amber_jax.model.frozen import at_or_above
 from amber_jax.model.heads import LabelingModel
 from amber_jax.ranges import refuse
 from amber_jax.tasks import TASKS, Task

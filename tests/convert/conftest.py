@@ -20,6 +20,25 @@ def hf_tiny(tmp_path):
     return Path(shutil.copytree(STORED / "hf_tiny", tmp_path / "hf_tiny"))
 
 
+@pytest.fixture
+def xlmr_tiny(tmp_path):
+    """A copy of the stored XLM-R's folder, with a WordPiece of as many pieces."""
+    folder = Path(shutil.copytree(STORED / "xlmr_tiny", tmp_path / "xlmr_tiny"))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    special = ["[CLS]", "[PAD]", "[SEP]", "[UNK]"]
+    pieces = [*special, *(f"Word{n}" for n in range(4, 41)), "[MASK]"]
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def expected_xlmr():
+    """What the reference library computed with it, and on what."""
+    stored = dict(np.load(STORED / "expected_xlmr.npz"))
+    return stored | {"token_type_ids": np.zeros_like(stored["input_ids"])}
+
+
 @pytest.fixture(scope="session")
 def expected():
     """What the reference library computed with it."""

@@ -7,12 +7,19 @@ import pytest
 from bert_outputs import bert_outputs, farthest, mlm_loss_and_gradient
 from safetensors.numpy import load_file, save_file
 
+import amber_jax
 from amber_jax.convert import huggingface
+from amber_jax.convert.architecture import read_config
 from amber_jax.convert.names import from_params
 from amber_jax.errors import UserError
 from amber_jax.inference.loading import load_model
 
 CLOSE = 1e-5
+TIED = {"lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight"}
+SPECIAL_IDS = {
+    "hf_tiny": ["pad_token_id"],
+    "xlmr_tiny": ["pad_token_id", "bos_token_id", "eos_token_id"],
+}
 WORDS = "bert.embeddings.word_embeddings.weight"
 MISSING = {
     "config.json": r"config\.json cannot be read",
@@ -42,6 +49,12 @@ def respell(folder, change):
     save_file(dict(pair for pair in changed if pair is not None), path)
 
 
+def bare(name, array):
+    """What the class without heads has of a tensor."""
+    inner = name.removeprefix("bert.").removeprefix("roberta.")
+    return None if name == inner else (inner, array)
+
+
 def set_config(folder, **fields):
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
@@ -63,21 +76,41 @@ def test_every_layer_pooler_and_logits_agree_with_the_reference(
     assert max(farthest(found, expected, rows).values()) < CLOSE
 
 
-def test_the_mlm_loss_and_its_gradient_agree_with_the_reference(
-    hf_tiny, rows, expected
+def test_an_xlm_roberta_agrees_with_the_reference_loaded_directly(
+    xlmr_tiny, expected_xlmr
 ):
-    bert = huggingface.read(hf_tiny)
+    model = amber_jax.load(xlmr_tiny)
+    config = model.config
+    assert (config.position_offset, config.second_segment) == (2, 0)
+    assert (config.layer_norm_epsilon, config.usable_positions) == (1e-5, 32)
+    found = bert_outputs(config, model.params, expected_xlmr)
+    assert found.keys() == {"hidden_states", "mlm_logits"}
+    assert max(farthest(found, expected_xlmr, expected_xlmr).values()) < CLOSE
+
+
+@pytest.mark.parametrize("dialect", ["hf", "roberta"])
+def test_the_mlm_loss_and_its_gradient_agree_with_the_reference(dialect, request):
+    folder, expected = (
+        request.getfixturevalue(name)
+        for name in {
+            "hf": ("hf_tiny", "expected"),
+            "roberta": ("xlmr_tiny", "expected_xlmr"),
+        }[dialect]
+    )
+    rows = {n: expected[n] for n in ("input_ids", "token_type_ids", "attention_mask")}
+    bert = huggingface.read(folder)
     trained = {part: bert.params[part] for part in ("encoder", "mlm_head")}
     loss, gradient = mlm_loss_and_gradient(
         bert.config, trained, rows, expected["labels"]
     )
     assert abs(float(loss) - expected["loss"]) < CLOSE
-    gradients = from_params(gradient, bert.config, "hf")
+    gradients = from_params(gradient, bert.config, dialect)
     wanted = {
         name.removeprefix("gradient/"): value
         for name, value in expected.items()
         if name.startswith("gradient/")
     }
+    wanted = {TIED.get(name, name): value for name, value in wanted.items()}
     assert gradients.keys() == wanted.keys()
     for name, found in gradients.items():
         assert np.abs(found - wanted[name]).max() < CLOSE, name
@@ -90,18 +123,29 @@ def test_the_tokenizer_makes_the_rows_of_the_reference(hf_tiny, rows):
     assert [cls, *pair[0], sep, *pair[1], sep] == rows["input_ids"][0].tolist()
 
 
-def test_in_and_out_is_bit_equal_under_the_same_names(hf_tiny, convert, tmp_path):
-    convert(f"hf:{hf_tiny}", f"amber:{tmp_path / 'amber'}")
+@pytest.mark.parametrize("kind", ["hf_tiny", "xlmr_tiny"])
+@pytest.mark.parametrize("parts", ["all", "encoder"])
+def test_in_and_out_is_bit_equal_under_the_same_names(
+    kind, parts, request, convert, tmp_path
+):
+    folder = request.getfixturevalue(kind)
+    if parts == "encoder":
+        respell(folder, bare)
+        classes = {"hf_tiny": "BertModel", "xlmr_tiny": "XLMRobertaModel"}
+        set_config(folder, architectures=[classes[kind]])
+    convert(f"hf:{folder}", f"amber:{tmp_path / 'amber'}")
     convert(f"amber:{tmp_path / 'amber'}", f"hf:{tmp_path / 'out'}")
-    before = load_file(hf_tiny / "model.safetensors")
+    before = load_file(folder / "model.safetensors")
     after = load_file(tmp_path / "out" / "model.safetensors")
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[name], after[name]) for name in before)
-    was = json.loads((hf_tiny / "config.json").read_text())
+    was = json.loads((folder / "config.json").read_text())
     now = json.loads((tmp_path / "out" / "config.json").read_text())
     assert {name: was[name] for name in now if name in was} == {
         name: now[name] for name in now if name in was
     }
+    for name in (*SPECIAL_IDS[kind], "architectures", "model_type", "layer_norm_eps"):
+        assert was[name] == now[name]
 
 
 def test_an_export_has_exactly_the_names_of_the_reference(
@@ -146,10 +190,6 @@ def test_names_of_2018_are_understood(hf_tiny):
 
 
 def test_a_bare_encoder_has_no_prefix_and_no_head(hf_tiny, convert, tmp_path):
-    def bare(name, array):
-        inner = name.removeprefix("bert.")
-        return None if name == inner else (inner, array)
-
     respell(hf_tiny, bare)
     assert huggingface.read(hf_tiny).params.keys() == {"encoder", "pooler"}
     told = convert(f"hf:{hf_tiny}", f"hf:{tmp_path / 'out'}")
@@ -160,18 +200,79 @@ def test_a_bare_encoder_has_no_prefix_and_no_head(hf_tiny, convert, tmp_path):
     assert config["architectures"] == ["BertModel"]
 
 
-def test_a_copy_of_a_tied_decoder_is_accepted_and_another_one_refused(hf_tiny):
-    wanted = huggingface.read(hf_tiny)
-    path = hf_tiny / "model.safetensors"
+@pytest.mark.parametrize(
+    ("kind", "prefix", "head"),
+    [("hf_tiny", "bert", "cls.predictions"), ("xlmr_tiny", "roberta", "lm_head")],
+)
+def test_a_copy_of_a_tied_decoder_is_accepted_and_another_one_refused(
+    kind, prefix, head, request
+):
+    folder = request.getfixturevalue(kind)
+    wanted = huggingface.read(folder)
+    path = folder / "model.safetensors"
     tensors = load_file(path)
-    tensors["cls.predictions.decoder.weight"] = tensors[WORDS].copy()
-    tensors["cls.predictions.decoder.bias"] = tensors.pop("cls.predictions.bias")
+    words = f"{prefix}.embeddings.word_embeddings.weight"
+    tensors[f"{head}.decoder.weight"] = tensors[words].copy()
+    tensors[f"{head}.decoder.bias"] = tensors.pop(f"{head}.bias")
     save_file(tensors, path)
-    assert_same_params(huggingface.read(hf_tiny), wanted)
-    tensors["cls.predictions.decoder.weight"][3, 3] += 1e-6
+    assert_same_params(huggingface.read(folder), wanted)
+    tensors[f"{head}.decoder.weight"][3, 3] += 1e-6
     save_file(tensors, path)
-    with pytest.raises(UserError, match=r"decoder\.weight is not bert\.embeddings"):
-        huggingface.read(hf_tiny)
+    with pytest.raises(UserError, match=rf"decoder\.weight is not {prefix}\.embedd"):
+        huggingface.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"pad_token_id": -1}, "pad_token_id is -1; wanted a number from 0"),
+        ({"pad_token_id": None}, "pad_token_id is None"),
+        ({"pad_token_id": 33}, "max_position_embeddings is 34; wanted more than 34"),
+    ],
+)
+def test_an_xlm_roberta_without_positions_is_refused(fields, words, xlmr_tiny):
+    set_config(xlmr_tiny, **fields)
+    with pytest.raises(UserError, match=words):
+        huggingface.read(xlmr_tiny)
+
+
+def test_positions_that_no_xlm_roberta_has_are_not_exported(
+    xlmr_tiny, convert, tmp_path
+):
+    set_config(xlmr_tiny, pad_token_id=4)
+    with pytest.raises(UserError, match="position_offset is 5, .* padding is 1"):
+        convert(f"hf:{xlmr_tiny}", f"hf:{tmp_path / 'out'}")
+    assert not (tmp_path / "out").exists()
+
+
+def pair_template(segment):
+    pieces = ["[CLS]", "A", "[SEP]", "B", "[SEP]"]
+    return [
+        {"Sequence" if p in "AB" else "SpecialToken": {"id": p, "type_id": n}}
+        for p, n in zip(pieces, [0, 0, 0, segment, segment], strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "segment"),
+    [
+        ({}, 1),
+        ({"config.json": {"tokenizer_class": "BertTokenizer"}}, 1),
+        ({"config.json": {"tokenizer_class": "XLMRobertaTokenizer"}}, 0),
+        ({"tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizerFast"}}, 0),
+        ({"tokenizer.json": {"post_processor": {"pair": pair_template(1)}}}, 1),
+        ({"tokenizer.json": {"post_processor": {"pair": pair_template(0)}}}, 0),
+        ({"config.json": {"type_vocab_size": 1}}, 0),
+    ],
+)
+def test_the_segment_of_a_second_sentence_is_the_tokenizers(files, segment, hf_tiny):
+    """In a BERT with XLM-R's vocabulary, as multilingual E5 and MiniLM are, it is 0."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (hf_tiny / name).write_text("{}")
+    for name, fields in files.items():
+        content = json.loads((hf_tiny / name).read_text())
+        (hf_tiny / name).write_text(json.dumps(content | fields))
+    assert read_config(hf_tiny).second_segment == segment
 
 
 def test_buffers_are_left_behind_and_that_is_said(hf_tiny):

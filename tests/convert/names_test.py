@@ -68,7 +68,7 @@ sizes = st.integers(1, 4)
 
 @settings(max_examples=30)
 @given(
-    dialect=st.sampled_from(["hf", "tf1"]),
+    dialect=st.sampled_from(["hf", "roberta", "tf1"]),
     parts=st.sets(st.sampled_from(["mlm_head", "pooler", "next_sentence"])),
     layers=sizes,
     width=sizes,
@@ -98,7 +98,7 @@ def test_layers_and_kernels_go_where_they_belong():
     assert np.array_equal(kernel, tensors["bert/encoder/layer_0/output/dense/kernel"])
 
 
-@pytest.mark.parametrize("dialect", ["hf", "tf1"])
+@pytest.mark.parametrize("dialect", ["hf", "roberta", "tf1"])
 def test_everything_that_does_not_fit_is_named(dialect):
     config = config_of()
     tensors = random_tensors(config, dialect)

@@ -211,6 +211,20 @@ def test_a_vocabulary_without_capitals_is_refused(folder):
         tensorflow_bert.read(folder)
 
 
+def test_what_is_no_bert_does_not_fit_into_the_format(xlmr_tiny, convert, tmp_path):
+    with pytest.raises(UserError, match="position_offset is 2, and tf1 .* are of BERT"):
+        convert(f"hf:{xlmr_tiny}", f"tf1:{tmp_path / 'out'}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_epsilon_is_refused(folder):
+    path = folder / "bert_config.json"
+    fields = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(fields | {"layer_norm_eps": 1e-5}), "utf-8")
+    with pytest.raises(UserError, match="layer_norm_eps is 1e-05; Google's BERT has"):
+        tensorflow_bert.read(folder)
+
+
 def test_a_sentencepiece_does_not_fit_into_the_format(unigram, convert, tmp_path):
     import tiny_checkpoint
 

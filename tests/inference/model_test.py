@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import quiet_conversion
 import tiny_checkpoint
 import tiny_run
 from hypothesis import given, settings
@@ -417,25 +418,34 @@ def test_a_path_without_a_model_is_refused_and_a_damaged_one_passed_over(
         assert amber_jax.load(str(tmp_path)).step == 7
 
 
-@pytest.mark.parametrize(
-    ("file", "name"),
-    [
-        ("config.json", "hf"),
-        ("bert_config.json", "tf1"),
-        ("modules.json", "sentence-transformers"),
-    ],
-)
-def test_a_model_of_another_format_is_refused_with_the_way_on(tmp_path, file, name):
-    (tmp_path / file).write_text("{}")
-    with pytest.raises(
-        UserError, match=f"amber convert --from={name}:{tmp_path} --to="
-    ):
+def test_googles_format_is_refused_with_the_way_on(tmp_path):
+    (tmp_path / "bert_config.json").write_text("{}")
+    with pytest.raises(UserError, match=f"amber convert --from=tf1:{tmp_path} --to="):
         amber_jax.load(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["config.json", "modules.json"])
+def test_a_damaged_folder_of_another_format_is_refused(tmp_path, file):
+    (tmp_path / file).write_text("{}")
+    with pytest.raises(UserError, match=str(tmp_path / file)):
+        amber_jax.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["hf", "sentence-transformers"])
+def test_a_folder_of_another_format_is_loaded_as_it_stands(
+    checkpoint, model, tmp_path, name
+):
+    quiet_conversion.convert(f"amber:{checkpoint}", f"{name}:{tmp_path / 'out'}")
+    other = amber_jax.load(tmp_path / "out")
+    assert other.path == tmp_path / "out" and other.step == 0
+    assert other.tokenizer.fingerprint == model.tokenizer.fingerprint
+    wanted = model.encode(["1 2 3", "4"])
+    np.testing.assert_array_equal(other.encode(["1 2 3", "4"]), wanted)
 
 
 @pytest.mark.parametrize("name", ["bert-base-multilingual-cased", "google/some.bert"])
 def test_names_of_the_hub_are_not_fetched(name):
-    with pytest.raises(UserError, match=r"not fetched.*amber convert"):
+    with pytest.raises(UserError, match="not fetched: download one, and give"):
         amber_jax.load(name)
 
 

@@ -12,10 +12,9 @@ from amber_jax.model import rows
 from amber_jax.model.encoder import (
     Encoder,
     Layer,
-    at_or_above,
     lowest_layers,
-    without_gradient_below,
 )
+from amber_jax.model.frozen import at_or_above, without_gradient_below
 from amber_jax.model.heads import PretrainingModel
 from amber_jax.model.kernels.dropout import row_seeds
 
@@ -98,6 +97,22 @@ def outcome(params, encoder_config, anything, numpy_bert):
 def test_every_layer_agrees_with_bert_in_numpy(outcome):
     assert outcome.states.shape == (3, 3, LENGTH, 16)
     np.testing.assert_allclose(outcome.states, outcome.reference_states, atol=1e-5)
+
+
+def test_positions_begin_at_the_offset_and_a_side_has_its_segment(
+    params, encoder_config, anything
+):
+    """As XLM-R has it: positions from 2 on, and one segment for both sides."""
+    ids, sides, positions, mask = anything
+    config = dataclasses.replace(encoder_config, position_offset=2, second_segment=0)
+    assert config.usable_positions == encoder_config.max_positions - 2
+    positions = positions % config.usable_positions
+    found, _ = encode(params["encoder"], config, ids, sides, positions, mask)
+    arrays = ids, 0 * sides, positions + 2, mask
+    wanted, _ = encode(params["encoder"], encoder_config, *arrays)
+    np.testing.assert_array_equal(found, wanted)
+    other, _ = encode(params["encoder"], encoder_config, ids, sides, positions, mask)
+    assert abs(found - other).max() > 0.1
 
 
 def test_the_last_layer_is_what_it_says(outcome):

@@ -9,8 +9,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import quiet_conversion
 import tiny_run
 
+from amber_jax import config as settings
 from amber_jax.errors import UserError
 from amber_jax.pretraining import run as pretrain
 from amber_jax.pretraining.describe import describe, dry_run
@@ -285,6 +287,76 @@ def test_a_run_may_begin_with_the_parameters_of_another(config, finished, tmp_pa
     ):
         np.testing.assert_array_equal(one, other)
     assert not any(leaf.any() for leaf in jax.tree.leaves(first.opt_state))
+
+
+@pytest.fixture
+def unsized(config):
+    """The run with sizes that nobody set."""
+    with config.unlocked():
+        config.model = settings.pretraining().model
+    return config
+
+
+@pytest.fixture(scope="module")
+def folders(finished, tmp_path_factory):
+    """The finished model in other formats: {format: folder}."""
+    root = tmp_path_factory.mktemp("folders")
+    for name in ("hf", "sentence-transformers"):
+        quiet_conversion.convert(f"amber:{finished[0]}", f"{name}:{root / name}")
+    library = root / "sentence-transformers" / "config_sentence_transformers.json"
+    prompts = {"prompts": {"query": "7 "}, "default_prompt_name": "query"}
+    library.write_text(json.dumps(prompts))
+    return {"hf": root / "hf", "sentence-transformers": root / "sentence-transformers"}
+
+
+def test_the_model_that_a_run_begins_with_decides_its_sizes(
+    unsized, finished, tmp_path
+):
+    init = shutil.copytree(finished[0], tmp_path / "init")
+    unsized.init_checkpoint = str(init)
+    unsized.model.hidden_dropout = 0.25
+    said = []
+    dry_run(unsized, said.append)
+    assert said[0].startswith(f"sizes from {init}: vocab_size 64, num_layers 2, ")
+    workdir = tmp_path / "run"
+    pretrain.pretrain(unsized, workdir)
+    stored = json.loads((workdir / "config.json").read_text())["model"]
+    assert (stored["num_layers"], stored["hidden_size"]) == (2, 16)
+    assert stored["hidden_dropout"] == 0.25
+    shutil.rmtree(init)  # what has begun goes on without it
+    shutil.rmtree(workdir / "checkpoints" / "3")
+    assert int(pretrain.pretrain(unsized, workdir).step) == 3
+
+
+@pytest.mark.parametrize("name", ["hf", "sentence-transformers"])
+def test_a_run_may_begin_with_a_folder_of_another_format(
+    name, unsized, folders, finished, tmp_path
+):
+    unsized.init_checkpoint = str(folders[name])
+    run = prepare(unsized)
+    state = first_state(run)
+    device_counts = {len(x.sharding.device_set) for x in jax.tree.leaves(state.params)}
+    assert device_counts == {8}
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        state.params["encoder"],
+        jax.device_get(finished[1].params["encoder"]),
+    )
+
+
+def test_how_sentences_are_given_stays_with_what_is_trained(unsized, folders, tmp_path):
+    unsized.init_checkpoint = str(folders["sentence-transformers"])
+    for weight, kept in ((0.0, {"sentence_vector", "encoding"}), (1.0, {"encoding"})):
+        workdir = tmp_path / str(weight)
+        (stage,) = unsized.stages
+        stage.translation_pairs = 16
+        stage.sentence_alignment.weight = weight
+        for _ in ("begins", "goes on"):
+            pretrain.pretrain(unsized, workdir)
+            run = checkpoints.find_checkpoint(workdir).run
+            assert run.keys() & {"sentence_vector", "encoding"} == kept
+            assert run["encoding"]["prompts"] == {"query": "7 "}
+            shutil.rmtree(workdir / "checkpoints" / "3")
 
 
 @pytest.fixture
