@@ -29,7 +29,6 @@ _ARGUMENTS = (
     *("tokenizer_args", "processor_kwargs", "config_args", "config_kwargs"),
     *("processing_kwargs", "tokenizer_name_or_path"),
 )
-_WITHOUT_WEIGHT = ("[CLS]", "[SEP]")
 _POOLINGS = {"mean": "mean", "first": "cls"}  # ours -> theirs
 # Of files of version 5 and older, which newer versions read too.
 _FLAGS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
@@ -86,7 +85,7 @@ def read(folder: Path) -> Bert:
         )
     special_tokens = "WordWeights" not in modules
     if not special_tokens:
-        _require_known_weights(modules["WordWeights"] / _MODULE_CONFIG)
+        _require_known_weights(modules["WordWeights"] / _MODULE_CONFIG, bert)
     pooling = _read_pooling(modules["Pooling"] / _MODULE_CONFIG)
     notes = bert.notes
     if "Normalize" in modules:
@@ -106,15 +105,16 @@ def _pooling(bert: Bert) -> dict[str, Any]:
 
 def _write_weights_of_words(folder: Path, bert: Bert) -> None:
     pieces = list(bert.tokenizer.pieces(range(bert.tokenizer.vocab_size)))
+    without_weight = _around_texts(bert)
     write_json(
         folder / _MODULE_CONFIG,
         {
             "vocab": pieces,
-            "word_weights": dict.fromkeys(_WITHOUT_WEIGHT, 0),
+            "word_weights": dict.fromkeys(without_weight, 0),
             "unknown_word_weight": 1,
         },
     )
-    weights = np.array([p not in _WITHOUT_WEIGHT for p in pieces], np.float32)
+    weights = np.array([p not in without_weight for p in pieces], np.float32)
     write_weights(
         folder, {"emb_layer.weight": weights[:, None]}, max_shard_bytes=1 << 40
     )
@@ -144,16 +144,22 @@ def _modules(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _require_known_weights(path: Path) -> None:
+def _around_texts(bert: Bert) -> list[str]:
+    """Returns the pieces of [CLS] and [SEP]."""
+    special = bert.tokenizer.special
+    return bert.tokenizer.pieces([special.cls, special.sep])
+
+
+def _require_known_weights(path: Path, bert: Bert) -> None:
     content = read_object(path)
     known = {
-        "word_weights": dict.fromkeys(_WITHOUT_WEIGHT, 0),
+        "word_weights": dict.fromkeys(_around_texts(bert), 0),
         "unknown_word_weight": 1,
     }
     if any(content.get(field) != value for field, value in known.items()):
         raise UserError(
-            f"{path}: weighs words; only weights that leave out [CLS] and [SEP] can be "
-            "converted"
+            f"{path}: weighs words; only weights that leave out "
+            f"{' and '.join(_around_texts(bert))} can be converted"
         )
 
 

@@ -23,6 +23,7 @@ from amber_jax.tokenization.tokenizer import (
 KIND = "library"
 LIBRARY_FILE = "tokenizer.json"
 _INTACT = "use an intact copy"
+_RARE = "\U0010fffd"  # a character that no vocabulary has
 
 Fields = Mapping[str, Any]
 """The content of a tokenizer.json."""
@@ -184,10 +185,16 @@ def _rust_tokenizer(file: LibraryFile, special: SpecialTokens) -> RustTokenizer:
     hidden = {special.pad, special.cls, special.sep, special.mask}
     # Words hold no space, so no word is one of these. Only their ids matter.
     names = {file.pieces[i]: f"{file.pieces[i]} " for i in hidden}
-    library = _loaded(_renamed(file.fields, names, hidden), file.origin)
-    library.encode_special_tokens = True  # do not look for them in text
-    texts = [*names, *names.values()]
-    spelt = {i for text in texts for i in library.encode(text).ids} & hidden
+    try:
+        fields = _renamed(file.fields, names, hidden)
+        library = RustTokenizer.from_str(json.dumps(fields, ensure_ascii=False))
+        library.encode_special_tokens = True  # do not look for them in text
+        texts = [*names, *names.values(), _RARE]
+        spelt = {i for text in texts for i in library.encode(text).ids} & hidden
+    except Exception as error:  # the library raises no other class
+        raise UserError(
+            f"{file.origin}: the tokenizers library cannot use it ({error}); {_INTACT}"
+        ) from error
     added = {
         names.get(t["content"], t["content"]): t["id"] for t in _added(file.fields)
     }
@@ -221,12 +228,3 @@ def _renamed(
     around = dict.fromkeys(("truncation", "padding", "post_processor"))
     changed = {"added_tokens": added, "model": {**model, "vocab": vocabulary}}
     return {**fields, **around, **changed}
-
-
-def _loaded(fields: Fields, origin: str) -> RustTokenizer:
-    try:
-        return RustTokenizer.from_str(json.dumps(fields, ensure_ascii=False))
-    except Exception as error:  # the library raises no other class
-        raise UserError(
-            f"{origin}: the tokenizers library does not read it ({error}); {_INTACT}"
-        ) from error
