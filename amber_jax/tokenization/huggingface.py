@@ -116,22 +116,22 @@ def _berts_pieces(
 def _refuse_own_programs(folder: Path, fields: Mapping[str, Any]) -> None:
     """Refuses a folder whose class or settings say what tokenizer.json does not."""
     path = folder / CONFIG_FILE
-    settings = read_optional(path)
+    declared = read_optional(path)
     for place, content in (
-        (path, settings),
+        (path, declared),
         (folder / MODEL_CONFIG, read_optional(folder / MODEL_CONFIG)),
     ):
         if content.get("tokenizer_class") not in _CLASSES:
             _refuse(place, "tokenizer_class", content["tokenizer_class"])
     for field, wanted in _PROGRAMS.items():
-        if settings.get(field, wanted) not in (wanted, []):
-            _refuse(path, field, settings[field])
+        if declared.get(field, wanted) not in (wanted, []):
+            _refuse(path, field, declared[field])
     splits = (fields.get("pre_tokenizer") or {}).get("type")
-    if settings.get("do_basic_tokenize") is False and splits == "BertPreTokenizer":
+    if declared.get("do_basic_tokenize") is False and splits == "BertPreTokenizer":
         _refuse(path, "do_basic_tokenize", False)
     normalizer = fields.get("normalizer") or {}
     for field, name in _NORMALIZER.items():
-        said = settings.get(field)
+        said = declared.get(field)
         is_said = normalizer.get("type") == "BertNormalizer" and said is not None
         if is_said and bool(normalizer.get(name)) != bool(said):
             _refuse(path, field, said)
@@ -147,14 +147,14 @@ def _refuse(path: Path, field: str, value: Any) -> None:
 def _refuse_other_additions(folder: Path, pieces: list[str]) -> None:
     """Refuses tokens that the settings add and tokenizer.json does not have."""
     ids = {piece: number for number, piece in enumerate(pieces)}
-    settings = read_optional(folder / CONFIG_FILE)
-    decoder = settings.get("added_tokens_decoder") or {}
+    declared = read_optional(folder / CONFIG_FILE)
+    decoder = declared.get("added_tokens_decoder") or {}
     added = {text_of(token): number for number, token in decoder.items()}
     added |= read_optional(folder / "added_tokens.json")
     more = {
         text_of(token): ids.get(text_of(token))
         for name in ("additional_special_tokens", "extra_special_tokens")
-        for token in _entries(settings.get(name))
+        for token in _entries(declared.get(name))
     }
     for text, number in {**more, **added}.items():
         if text not in ids or str(ids[text]) != str(number):

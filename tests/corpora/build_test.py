@@ -98,7 +98,7 @@ def test_the_corpus_opens_and_its_tokens_are_the_text(recipe, tmp_path, texts):
 
 def test_a_folders_tokenizer_json_joins_pairs_its_own_way(recipe, tmp_path, texts):
     """XLM-R's two separators, straight from a folder in Hugging Face's format."""
-    _, lines = read_many_way(texts / "all.tsv")
+    lines = [*read_many_way(texts / "all.tsv")[1]]
     sentences = [line[language] for line in lines for language in line]
     (tmp_path / "xlmr").mkdir()
     library_folders.write_fairseq(tmp_path / "xlmr", sentences)
