@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from amber_jax.errors import UserError
-from amber_jax.tokenization import library, sentencepiece, unigram, wordpiece
-from amber_jax.tokenization.library import LIBRARY_FILE, JsonTokenizer, LibraryFile
+from amber_jax.tokenization import library_file, sentencepiece, unigram, wordpiece
+from amber_jax.tokenization.library import JsonTokenizer
+from amber_jax.tokenization.library_file import LIBRARY_FILE, LibraryFile
 from amber_jax.tokenization.own_kinds import (
     OtherKind,
     refuse_other_kinds,
@@ -62,7 +63,7 @@ def read_folder(folder: Path) -> Tokenizer:
         UserError: there is none, its files contradict each other, or it splits text by
             a program of its own.
     """
-    own_model, library_file, fairseq_file = (
+    own_model, json_file, fairseq_file = (
         folder / name for name in (sentencepiece.MODEL_FILE, LIBRARY_FILE, FAIRSEQ_FILE)
     )
     if own_model.is_file():
@@ -70,8 +71,8 @@ def read_folder(folder: Path) -> Tokenizer:
         refuse_other_kinds(folder, own)
         return own
     file = (
-        library.parsed(library.read_bytes(library_file), str(library_file))
-        if library_file.is_file()
+        library_file.parsed(library_file.read_bytes(json_file), str(json_file))
+        if json_file.is_file()
         else None
     )
     if bert := _berts_pieces(folder / wordpiece.VOCAB_FILE, file):
@@ -86,9 +87,9 @@ def read_folder(folder: Path) -> Tokenizer:
                 _require_capitals(bert, folder)
             return bert
     if file is None and fairseq_file.is_file():
-        model = library.read_bytes(fairseq_file)
+        model = library_file.read_bytes(fairseq_file)
         content = unigram.fairseq_library_file(model, origin=str(fairseq_file))
-        file = library.parsed(content, str(fairseq_file))
+        file = library_file.parsed(content, str(fairseq_file))
     if file is not None:
         _refuse_own_programs(folder, file.fields)
         _refuse_other_additions(folder, file.pieces)
