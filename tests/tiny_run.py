@@ -107,12 +107,12 @@ def random_rows(
     random: np.random.Generator,
 ) -> np.ndarray:
     """Returns `count` packed rows [count, L + 2 N]; a share `alone` has one side."""
-    first = max(tokenizer.special.ids()) + 1
+    words = tokenizer.special.words(tokenizer.vocab_size)
     longest = (row_length - 3) // 2
 
     def sentence() -> list[int]:
         length = random.integers(1, longest + 1)
-        return random.integers(first, tokenizer.vocab_size, length).tolist()
+        return random.integers(words.start, words.stop, length).tolist()
 
     pairs = [
         (sentence(), [] if random.random() < alone else sentence())

@@ -21,6 +21,9 @@ from amber_jax.convert import (
 from amber_jax.convert.bert import Bert, first_layers, without_heads
 from amber_jax.convert.model_card import Facts, Score, Stream, model_card
 from amber_jax.convert.names import known_parts
+from amber_jax.convert.vocabulary_cut import keep_pieces
+from amber_jax.corpora.piece_counts import piece_counts
+from amber_jax.corpora.records import open_corpus
 from amber_jax.errors import UserError
 from amber_jax.evaluation.results import Result, read_results
 from amber_jax.files import make_folder, new_folder, write_text
@@ -57,6 +60,8 @@ class ExportOptions:
     """What an export may be told besides where it goes."""
 
     layer: int = -1  # the last one that is exported
+    keep_pieces_of: Path | None = None  # a corpus of the model's tokenizer
+    min_piece_count: int = 1  # of a kept piece in that corpus
     max_shard_bytes: int = 5 * 10**9
     results: tuple[Path, ...] = ()  # results.json files, for the card
     license: str = ""
@@ -100,7 +105,7 @@ def convert(
         raise UserError("--results and --license are for a model card; amber has none")
     scores = _scores(options.results)
     bert, run = _read(source, note)
-    bert = first_layers(bert, options.layer)
+    bert = _cut(first_layers(bert, options.layer), options)
     if target.format == "sentence-transformers":
         bert = without_heads(bert)
     for sentence in bert.notes:
@@ -116,6 +121,20 @@ def convert(
         f"{bert.config.num_layers} layers of {bert.config.hidden_size}, vocabulary "
         f"{bert.config.vocab_size:,}"
     )
+
+
+def _cut(bert: Bert, options: ExportOptions) -> Bert:
+    """Returns the model with the pieces of a corpus alone, if one is named."""
+    if options.keep_pieces_of is None:
+        return bert
+    corpus = open_corpus(options.keep_pieces_of, verify=True)
+    if corpus.tokenizer_fingerprint != bert.tokenizer.fingerprint:
+        raise UserError(
+            f"{options.keep_pieces_of}: was built with another tokenizer than the "
+            "model's; build it with --config.tokenizer set to the model's folder"
+        )
+    counts = piece_counts(corpus)
+    return keep_pieces(bert, counts, min_count=options.min_piece_count)
 
 
 def _require_room(path: Path) -> None:

@@ -78,7 +78,8 @@ class Facts:
 
 def model_card(facts: Facts, bert: Bert, target: Format) -> str:
     """Returns the card as Markdown behind a YAML header."""
-    use = _USE[target]
+    (mask,) = bert.tokenizer.pieces([bert.tokenizer.special.mask])
+    use = _USE[target].replace("[MASK]", mask)
     if target == "hf" and "mlm_head" not in bert.params:
         use = _ENCODER_USE
     sections = [

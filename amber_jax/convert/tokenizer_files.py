@@ -9,7 +9,8 @@ from amber_jax.errors import UserError
 from amber_jax.files import write_json, write_text
 from amber_jax.tokenization import Tokenizer, sentencepiece, wordpiece
 from amber_jax.tokenization.huggingface import read_folder
-from amber_jax.tokenization.library import LIBRARY_FILE, JsonTokenizer
+from amber_jax.tokenization.library import JsonTokenizer
+from amber_jax.tokenization.library_file import LIBRARY_FILE
 from amber_jax.tokenization.tokenizer import CONFIG_FILE, SPECIAL_PIECES
 from amber_jax.tokenization.unigram import library_unigram
 

@@ -1,4 +1,4 @@
-"""The likeliest pieces in the place of `[MASK]`."""
+"""The likeliest pieces in the place of `[MASK]`, or as the vocabulary writes it."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,6 @@ from amber_jax.model.heads import PretrainingModel
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.types import Array, Params
 
-MASK = "[MASK]"
 # Stand-ins for a mask while the text after it is tokenized. One that merges with
 # that text, or that the vocabulary does not have, is passed over.
 _STAND_INS = ("a", "0", ")")
@@ -24,6 +23,7 @@ Filler = Callable[[Params, Array, Array, Array], Array]
 def masked_ids(tokenizer: Tokenizer, text: str, max_pieces: int) -> list[int]:
     """The ids of a text, every `[MASK]` in it as the mask's id, no other specials.
 
+    The mask is written as the vocabulary writes it: `<mask>` where XLM-R's is used.
     Text directly after a mask is tokenized as if it followed a word: in
     `Paris is in [MASK].` the period is the one of `France.`, and in `un[MASK]able`
     the last piece does not begin a word. Text before a mask is tokenized as usual:
@@ -32,9 +32,10 @@ def masked_ids(tokenizer: Tokenizer, text: str, max_pieces: int) -> list[int]:
     Raises:
         UserError: there is no mask in the text, or it has more than `max_pieces`.
     """
-    if not isinstance(text, str) or MASK not in text:
-        raise UserError(f"filling masks: got {text!r:.80}; wanted a text with {MASK}")
-    first, *continuations = text.split(MASK)
+    (mask,) = tokenizer.pieces([tokenizer.special.mask])
+    if not isinstance(text, str) or mask not in text:
+        raise UserError(f"filling masks: got {text!r:.80}; wanted a text with {mask}")
+    first, *continuations = text.split(mask)
     ids = list(tokenizer.encode(first))
     for part in continuations:
         ids += [tokenizer.special.mask, *_continuation_ids(tokenizer, part)]

@@ -278,6 +278,8 @@ class Model:
     def fill_mask(self, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:
         """The likeliest pieces of every `[MASK]` in a text, best first.
 
+        The mask is written as the vocabulary writes it, as `<mask>` by XLM-R's.
+
             model.fill_mask("Paris is in [MASK].", top_k=2)
             [[("▁France", 0.83), ("▁Europe", 0.04)]]
 

@@ -6,7 +6,8 @@
 Of the last layer only two things are read: the first side of either pass, and the
 attention of the second side. So the two passes are one batch up to there; then the
 first sides come together in one row of the batch's own length, which alone goes
-through the rest of the layer.
+through the rest of the layer. It writes its probabilities to memory whether they are
+read or not.
 """
 
 from collections.abc import Mapping
@@ -52,15 +53,13 @@ def directed_passes(
 ) -> Directed:
     """The result of passes 2 and 3 over packed pairs.
 
-    The last layer writes its probabilities to memory whether they are read or not.
-
     Args:
         config: the encoder's sizes.
         encoder_params: its parameters (`params["encoder"]`).
         pair: token_ids [B, L], span_lengths [B, N, 2], and for dropout row_ids.
         offsets: [B, N] int32, added to the positions of each pair's second side.
         dropout_key: of both passes in this step; None for no dropout.
-        both_cls: whether the [CLS] that stands before y in pass 3 is wanted, too.
+        both_cls: whether the [CLS] before y in pass 3 is wanted, too.
         separators: those between the sides of a pair.
     """
     token_ids, spans = pair["token_ids"], pair["span_lengths"]
@@ -90,9 +89,7 @@ def directed_passes(
     layout = rows.Layout(*(_take(field, restored) for field in layout))
     x = _take(x, restored)
 
-    first_sides, pair_ids = _first_sides(
-        spans, length, both_cls=both_cls, separators=separators
-    )
+    first_sides, pair_ids = _first_sides(spans, length, separators, both_cls=both_cls)
 
     def select(x: Array) -> Array:
         """The first sides: [2 B, L, ...] -> [B, 2 L, ...] -> [B, M, ...]."""
@@ -137,7 +134,7 @@ def _seeds(
 
 
 def _first_sides(
-    spans: Array, length: int, *, both_cls: bool, separators: int
+    spans: Array, length: int, separators: int, *, both_cls: bool
 ) -> tuple[Array, Array]:
     """Where the first sides stand in a row of 2 L tokens: pass 2's, then pass 3's.
 

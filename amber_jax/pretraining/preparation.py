@@ -92,6 +92,12 @@ def prepare(
             f"{tokenizer.fingerprint[:12]}, but its rows were made with "
             f"{corpus.tokenizer_fingerprint[:12]}; build the corpus again"
         )
+    if tokenizer.special.separators != corpus.separators:
+        raise UserError(
+            f"corpus {corpus.directory}: joins pairs with {corpus.separators} "
+            f"separators, its tokenizer with {tokenizer.special.separators}; build the "
+            "corpus again"
+        )
     return assemble(config, corpus, tokenizer, devices or jax.devices())
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from amber_jax.errors import UserError
 from amber_jax.files import make_folder, new_folder, read_object
+from amber_jax.tokenization.library_file import LIBRARY_FILE
 from amber_jax.tokenization.tokenizer import CONFIG_FILE, SpecialTokens, Tokenizer
 
 _WANTED = "wanted a folder that amber train_tokenizer wrote"
@@ -83,7 +84,7 @@ def _load_folder(directory: Path) -> Tokenizer:
         tokenizer = wordpiece.load(directory / wordpiece.VOCAB_FILE)
     elif kind == library.KIND:
         special = SpecialTokens(**_roles(stored, config))
-        tokenizer = library.load(directory / library.LIBRARY_FILE, special)
+        tokenizer = library.load(directory / LIBRARY_FILE, special)
     else:
         raise UserError(
             f"{config}: kind is {kind!r}; wanted 'sentencepiece', 'wordpiece' or "

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from amber_jax.errors import UserError
-from amber_jax.tokenization import library, sentencepiece, unigram, wordpiece
-from amber_jax.tokenization.library import LIBRARY_FILE, JsonTokenizer, LibraryFile
+from amber_jax.tokenization import library_file, sentencepiece, unigram, wordpiece
+from amber_jax.tokenization.library import JsonTokenizer
+from amber_jax.tokenization.library_file import LIBRARY_FILE, LibraryFile
 from amber_jax.tokenization.own_kinds import (
     OtherKind,
     refuse_other_kinds,
@@ -62,7 +63,7 @@ def read_folder(folder: Path) -> Tokenizer:
         UserError: there is none, its files contradict each other, or it splits text by
             a program of its own.
     """
-    own_model, library_file, fairseq_file = (
+    own_model, json_file, fairseq_file = (
         folder / name for name in (sentencepiece.MODEL_FILE, LIBRARY_FILE, FAIRSEQ_FILE)
     )
     if own_model.is_file():
@@ -70,8 +71,8 @@ def read_folder(folder: Path) -> Tokenizer:
         refuse_other_kinds(folder, own)
         return own
     file = (
-        library.parsed(library.read_bytes(library_file), str(library_file))
-        if library_file.is_file()
+        library_file.parsed(library_file.read_bytes(json_file), str(json_file))
+        if json_file.is_file()
         else None
     )
     if bert := _berts_pieces(folder / wordpiece.VOCAB_FILE, file):
@@ -86,9 +87,9 @@ def read_folder(folder: Path) -> Tokenizer:
                 _require_capitals(bert, folder)
             return bert
     if file is None and fairseq_file.is_file():
-        model = library.read_bytes(fairseq_file)
+        model = library_file.read_bytes(fairseq_file)
         content = unigram.fairseq_library_file(model, origin=str(fairseq_file))
-        file = library.parsed(content, str(fairseq_file))
+        file = library_file.parsed(content, str(fairseq_file))
     if file is not None:
         _refuse_own_programs(folder, file.fields)
         _refuse_other_additions(folder, file.pieces)
@@ -116,22 +117,22 @@ def _berts_pieces(
 def _refuse_own_programs(folder: Path, fields: Mapping[str, Any]) -> None:
     """Refuses a folder whose class or settings say what tokenizer.json does not."""
     path = folder / CONFIG_FILE
-    settings = read_optional(path)
+    declared = read_optional(path)
     for place, content in (
-        (path, settings),
+        (path, declared),
         (folder / MODEL_CONFIG, read_optional(folder / MODEL_CONFIG)),
     ):
         if content.get("tokenizer_class") not in _CLASSES:
             _refuse(place, "tokenizer_class", content["tokenizer_class"])
     for field, wanted in _PROGRAMS.items():
-        if settings.get(field, wanted) not in (wanted, []):
-            _refuse(path, field, settings[field])
+        if declared.get(field, wanted) not in (wanted, []):
+            _refuse(path, field, declared[field])
     splits = (fields.get("pre_tokenizer") or {}).get("type")
-    if settings.get("do_basic_tokenize") is False and splits == "BertPreTokenizer":
+    if declared.get("do_basic_tokenize") is False and splits == "BertPreTokenizer":
         _refuse(path, "do_basic_tokenize", False)
     normalizer = fields.get("normalizer") or {}
     for field, name in _NORMALIZER.items():
-        said = settings.get(field)
+        said = declared.get(field)
         is_said = normalizer.get("type") == "BertNormalizer" and said is not None
         if is_said and bool(normalizer.get(name)) != bool(said):
             _refuse(path, field, said)
@@ -147,14 +148,14 @@ def _refuse(path: Path, field: str, value: Any) -> None:
 def _refuse_other_additions(folder: Path, pieces: list[str]) -> None:
     """Refuses tokens that the settings add and tokenizer.json does not have."""
     ids = {piece: number for number, piece in enumerate(pieces)}
-    settings = read_optional(folder / CONFIG_FILE)
-    decoder = settings.get("added_tokens_decoder") or {}
+    declared = read_optional(folder / CONFIG_FILE)
+    decoder = declared.get("added_tokens_decoder") or {}
     added = {text_of(token): number for number, token in decoder.items()}
     added |= read_optional(folder / "added_tokens.json")
     more = {
         text_of(token): ids.get(text_of(token))
         for name in ("additional_special_tokens", "extra_special_tokens")
-        for token in _entries(settings.get(name))
+        for token in _entries(declared.get(name))
     }
     for text, number in {**more, **added}.items():
         if text not in ids or str(ids[text]) != str(number):

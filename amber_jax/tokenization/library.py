@@ -5,13 +5,23 @@ import functools
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer as RustTokenizer
 
 from amber_jax.errors import UserError
+from amber_jax.tokenization.library_file import (
+    INTACT,
+    LIBRARY_FILE,
+    Fields,
+    LibraryFile,
+    added_tokens,
+    parsed,
+    read_bytes,
+)
 from amber_jax.tokenization.spelling import spelling_of
+from amber_jax.tokenization.subset import indispensable, library_subset
 from amber_jax.tokenization.tokenizer import (
     SpecialTokens,
     fingerprint_of,
@@ -21,20 +31,7 @@ from amber_jax.tokenization.tokenizer import (
 )
 
 KIND = "library"
-LIBRARY_FILE = "tokenizer.json"
-_INTACT = "use an intact copy"
-
-Fields = Mapping[str, Any]
-"""The content of a tokenizer.json."""
-
-
-class LibraryFile(NamedTuple):
-    """A tokenizer.json."""
-
-    content: bytes
-    fields: Fields
-    pieces: list[str]  # by id, added tokens among them
-    origin: str  # names it in errors
+_RARE = "\U0010fffd"  # a character that no vocabulary has
 
 
 class JsonTokenizer:
@@ -52,7 +49,7 @@ class JsonTokenizer:
         Raises:
             UserError: it is damaged, or its text could spell a special piece.
         """
-        self._content = file.content
+        self._content, self._origin = file.content, file.origin
         self._pieces = file.pieces
         self._spelling = spelling_of(file.fields)
         self.special = special
@@ -93,6 +90,22 @@ class JsonTokenizer:
         flags[list(self.special.ids())] = False
         return flags
 
+    def indispensable(self) -> set[int]:
+        """Returns added tokens, single bytes, and a piece of the lowest score.
+
+        Raises:
+            UserError: the tokenizer is no WordPiece or unigram one.
+        """
+        return indispensable(parsed(self._content, self._origin))
+
+    def subset(self, ids: Sequence[int]) -> "JsonTokenizer":
+        """Returns the tokenizer of the pieces `ids`, see `tokenizer.Tokenizer`."""
+        new = {old: number for number, old in enumerate(ids)}
+        roles = (new[i] for i in self.special.ids())
+        special = SpecialTokens(*roles, separators=self.special.separators)
+        file = parsed(self._content, self._origin)
+        return JsonTokenizer(library_subset(file, ids), special)
+
     @functools.cached_property
     def _starts(self) -> np.ndarray:
         """[vocab_size] bool: pieces that begin a word wherever they stand."""
@@ -103,12 +116,8 @@ class JsonTokenizer:
     def save(self, directory: Path) -> None:
         """Writes tokenizer.json and our `tokenizer_config.json` into `directory`."""
         directory.mkdir(parents=True, exist_ok=True)
-        self.write_library_file(directory)
-        write_config(directory, KIND, self, special=dataclasses.asdict(self.special))
-
-    def write_library_file(self, directory: Path) -> None:
-        """Writes tokenizer.json alone, byte for byte as it came."""
         (directory / LIBRARY_FILE).write_bytes(self._content)
+        write_config(directory, KIND, self, special=dataclasses.asdict(self.special))
 
 
 def load(path: Path, special: SpecialTokens) -> JsonTokenizer:
@@ -120,76 +129,24 @@ def load(path: Path, special: SpecialTokens) -> JsonTokenizer:
     return JsonTokenizer(parsed(read_bytes(path), str(path)), special)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Returns a vocabulary file's bytes; raises UserError if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); give a folder with its "
-            f"{path.name}"
-        ) from error
-
-
-def parsed(content: bytes, origin: str) -> LibraryFile:
-    """Returns a tokenizer.json, given as its bytes; `origin` names it in errors.
-
-    Raises:
-        UserError: it is no JSON, holds no tokenizer's model, or the ids are not 0, 1, 2
-            and so on, each of one piece.
-    """
-    try:
-        fields = json.loads(content)
-    except ValueError as error:
-        raise UserError(f"{origin}: is no JSON ({error}); {_INTACT}") from error
-    if not isinstance(fields, dict) or not isinstance(fields.get("model"), dict):
-        raise UserError(f"{origin}: holds no tokenizer's model; {_INTACT}")
-    return LibraryFile(content, fields, _pieces(fields, origin), origin)
-
-
-def _pieces(fields: Fields, origin: str) -> list[str]:
-    """Returns the pieces by id, of the model's vocabulary and the added tokens."""
-    try:
-        vocabulary = _vocabulary(fields)
-        added = {token["content"]: token["id"] for token in _added(fields)}
-        both = vocabulary | added
-        pieces = sorted(both, key=both.__getitem__)
-        proper = [both[piece] for piece in pieces] == list(range(len(pieces)))
-        proper &= all(vocabulary.get(piece, i) == i for piece, i in added.items())
-        proper &= all(isinstance(piece, str) for piece in pieces)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        proper, pieces = False, []
-    if not proper or not pieces:
-        raise UserError(
-            f"{origin}: the ids of its vocabulary are not 0, 1, 2 and so on, each of "
-            f"one piece; {_INTACT}"
-        )
-    return pieces
-
-
-def _vocabulary(fields: Fields) -> dict[str, int]:
-    """Returns {piece: id} of the model, whose vocabulary is an object or a list."""
-    vocabulary = fields["model"]["vocab"]
-    if isinstance(vocabulary, dict):
-        return dict(vocabulary)
-    return {piece: number for number, (piece, _) in enumerate(vocabulary)}
-
-
-def _added(fields: Fields) -> list[dict[str, Any]]:
-    return fields.get("added_tokens") or []
-
-
 def _rust_tokenizer(file: LibraryFile, special: SpecialTokens) -> RustTokenizer:
     """Returns the library's tokenizer, which no text makes give a special piece."""
     hidden = {special.pad, special.cls, special.sep, special.mask}
     # Words hold no space, so no word is one of these. Only their ids matter.
     names = {file.pieces[i]: f"{file.pieces[i]} " for i in hidden}
-    library = _loaded(_renamed(file.fields, names, hidden), file.origin)
-    library.encode_special_tokens = True  # do not look for them in text
-    texts = [*names, *names.values()]
-    spelt = {i for text in texts for i in library.encode(text).ids} & hidden
+    try:
+        fields = _renamed(file.fields, names, hidden)
+        library = RustTokenizer.from_str(json.dumps(fields, ensure_ascii=False))
+        library.encode_special_tokens = True  # do not look for them in text
+        texts = [*names, *names.values(), _RARE]
+        spelt = {i for text in texts for i in library.encode(text).ids} & hidden
+    except Exception as error:  # the library raises no other class
+        raise UserError(
+            f"{file.origin}: the tokenizers library cannot use it ({error}); {INTACT}"
+        ) from error
     added = {
-        names.get(t["content"], t["content"]): t["id"] for t in _added(file.fields)
+        names.get(t["content"], t["content"]): t["id"]
+        for t in added_tokens(file.fields)
     }
     moved = any(library.token_to_id(name) != i for name, i in added.items())
     if spelt or moved:
@@ -216,17 +173,8 @@ def _renamed(
             "content": names.get(token["content"], token["content"]),
             "special": token["id"] in hidden,
         }
-        for token in _added(fields)
+        for token in added_tokens(fields)
     ]
     around = dict.fromkeys(("truncation", "padding", "post_processor"))
     changed = {"added_tokens": added, "model": {**model, "vocab": vocabulary}}
     return {**fields, **around, **changed}
-
-
-def _loaded(fields: Fields, origin: str) -> RustTokenizer:
-    try:
-        return RustTokenizer.from_str(json.dumps(fields, ensure_ascii=False))
-    except Exception as error:  # the library raises no other class
-        raise UserError(
-            f"{origin}: the tokenizers library does not read it ({error}); {_INTACT}"
-        ) from error

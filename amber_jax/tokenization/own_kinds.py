@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from amber_jax.errors import UserError
 from amber_jax.tokenization import wordpiece
-from amber_jax.tokenization.library import LIBRARY_FILE
+from amber_jax.tokenization.library_file import LIBRARY_FILE
 from amber_jax.tokenization.roles import (
     MODEL_CONFIG,
     SPECIAL_MAP,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from amber_jax.errors import UserError
 from amber_jax.ranges import problems, real, refuse
@@ -85,6 +86,29 @@ class SentencePieceTokenizer:
         flags = np.array(flags, dtype=bool)
         flags[list(self.special.ids())] = False
         return flags
+
+    def indispensable(self) -> set[int]:
+        """Returns single bytes, and a piece of the lowest score.
+
+        The score of unknown characters is derived from the lowest.
+        """
+        ids = range(self.vocab_size)
+        ordinary = [i for i in ids if i not in self.special.ids()]
+        is_byte, score = self._processor.is_byte, self._processor.get_score
+        scored = [i for i in ordinary if not is_byte(i)]
+        lowest = [min(scored, key=score)] if scored else []
+        return {*filter(is_byte, ordinary), *lowest}
+
+    def subset(self, ids: Sequence[int]) -> "SentencePieceTokenizer":
+        """Returns the tokenizer of the pieces `ids`, see `tokenizer.Tokenizer`."""
+        proto = sentencepiece_model_pb2.ModelProto()
+        proto.ParseFromString(self._model)
+        pieces = [proto.pieces[i] for i in ids]
+        del proto.pieces[:]
+        proto.pieces.extend(pieces)
+        proto.trainer_spec.vocab_size = len(pieces)
+        model = proto.SerializeToString(deterministic=True)
+        return SentencePieceTokenizer(model, origin="the cut vocabulary")
 
     def save(self, directory: Path) -> None:
         """Writes the model and its `tokenizer_config.json` into `directory`."""

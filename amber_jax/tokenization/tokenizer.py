@@ -75,6 +75,25 @@ class Tokenizer(Protocol):
         """Returns [vocab_size] bool: pieces of nothing but punctuation, symbols."""
         ...
 
+    def indispensable(self) -> set[int]:
+        """Returns the ids of ordinary pieces that every `subset` must have.
+
+        Raises:
+            UserError: its vocabulary cannot be cut.
+        """
+        ...
+
+    def subset(self, ids: Sequence[int]) -> "Tokenizer":
+        """Returns the tokenizer of the pieces `ids` alone, which become 0, 1, 2, ...
+
+        Text that is of these pieces is split as before; of a WordPiece, words that were
+        [UNK] may be spelt in pieces.
+
+        Args:
+            ids: ascending, the special and the indispensable ones among them.
+        """
+        ...
+
     def save(self, directory: Path) -> None:
         """Writes into `directory` what `load_tokenizer(directory)` reads back."""
         ...

@@ -83,6 +83,14 @@ class WordPieceTokenizer:
         flags[list(self.special.ids())] = False
         return flags
 
+    def indispensable(self) -> set[int]:
+        """Returns no id: any pieces make a WordPiece."""
+        return set()
+
+    def subset(self, ids: Sequence[int]) -> "WordPieceTokenizer":
+        """Returns the tokenizer of the pieces `ids`, see `tokenizer.Tokenizer`."""
+        return WordPieceTokenizer(self.pieces(ids), origin="the cut vocabulary")
+
     def save(self, directory: Path) -> None:
         """Writes `vocab.txt` and its `tokenizer_config.json` into `directory`."""
         directory.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ WORDS = "bert.embeddings.word_embeddings.weight"
 MISSING = {
     "config.json": r"config\.json cannot be read",
     "model.safetensors": r"has no weights; wanted model\.safetensors",
-    "tokenizer.json": r"has no tokenizer; wanted sentencepiece\.model",
+    "tokenizer.json": r"has no tokenizer; wanted one of sentencepiece\.model",
 }
 LAYER_NAMES = [
     *(f"attention.self.{part}.{end}" for part in ("query", "key", "value")

@@ -15,6 +15,10 @@ from amber_jax.tokenization import sentencepiece
 from amber_jax.tokenization.tokenizer import SPECIAL_PIECES
 from amber_jax.tokenization.unigram import library_unigram
 
+SPECIAL_ADDED = {
+    **{"single_word": False, "lstrip": False, "rstrip": False},
+    **{"normalized": False, "special": False},
+}
 TEXTS = [
     *("", " ", "The cats sat.", "Un chat, 猫坐", "12 words and числа", "a  b \t c\n"),
     *("ａｂｃ", "cafe\u0301", "\ufeffBOM", "a\u2581b", "ꙮꙮ x ꙮ", "<0x41>", "مَدَّ"),
@@ -114,11 +118,14 @@ def test_a_wordpiece_is_read_from_its_tokenizer_json_alone(wordpiece, tmp_path):
     assert back.fingerprint == wordpiece.fingerprint
 
 
-def test_a_unigram_without_its_model_file_is_refused(unigram, tmp_path):
+def test_a_unigram_without_its_model_file_is_read_from_its_tokenizer_json(
+    unigram, tmp_path
+):
     tokenizer_files.write(tmp_path, unigram, max_positions=9)
     (tmp_path / "sentencepiece.model").unlink()
-    with pytest.raises(UserError, match="holds no WordPiece vocabulary"):
-        tokenizer_files.read(tmp_path, vocab_size=9999)
+    back = tokenizer_files.read(tmp_path, vocab_size=9999)
+    assert back.special == unigram.special
+    assert back.encode_batch(TEXTS) == unigram.encode_batch(TEXTS)
 
 
 def test_more_entries_than_the_model_has_are_refused(tokenizer, folder):
@@ -140,39 +147,81 @@ def test_more_entries_than_the_model_has_are_refused(tokenizer, folder):
         ("tokenizer_config.json", "subword_tokenizer_type", "character"),
         ("tokenizer_config.json", "tokenizer_class", "BertJapaneseTokenizer"),
         ("tokenizer_config.json", "auto_map", {"AutoTokenizer": ["own.Own", None]}),
-        ("tokenizer_config.json", "additional_special_tokens", ["<x>"]),
-        ("tokenizer_config.json", "extra_special_tokens", {"x": {"content": "<x>"}}),
         ("tokenizer_config.json", "mask_token", {"content": "<mask>"}),
         ("special_tokens_map.json", "cls_token", "<s>"),
         ("config.json", "tokenizer_class", "BertJapaneseTokenizer"),
-        ("tokenizer.json", "normalizer", None),
-        ("tokenizer.json", "normalizer.type", "Sequence"),
-        ("tokenizer.json", "normalizer.lowercase", True),
-        ("tokenizer.json", "normalizer.strip_accents", True),
-        ("tokenizer.json", "normalizer.handle_chinese_chars", False),
-        ("tokenizer.json", "pre_tokenizer", None),
-        ("tokenizer.json", "pre_tokenizer.type", "WhitespaceSplit"),
-        ("tokenizer.json", "model.type", "BPE"),
-        ("tokenizer.json", "model.unk_token", "<unk>"),
-        ("tokenizer.json", "model.continuing_subword_prefix", "@@"),
-        ("tokenizer.json", "model.max_input_chars_per_word", 200),
-        ("tokenizer.json", "post_processor", {"type": "ByteLevel"}),
-        (
-            "tokenizer.json",
-            "post_processor.single",
-            [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}],
-        ),
     ],
 )
-def test_tokenizers_of_another_kind_are_refused(
-    file, field, value, wordpiece, tmp_path
+@pytest.mark.parametrize("with_library_file", [True, False])
+def test_programs_that_no_tokenizer_json_has_are_refused(
+    file, field, value, with_library_file, wordpiece, tmp_path
 ):
     tokenizer_files.write(tmp_path, wordpiece, max_positions=9)
+    if not with_library_file:
+        (tmp_path / "tokenizer.json").unlink()
     change(tmp_path / file, field, value)
     with pytest.raises(UserError) as raised:
         tokenizer_files.read(tmp_path, vocab_size=99)
     assert str(tmp_path / file) in str(raised.value)
     assert f"{field} is" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("normalizer.lowercase", True),
+        ("normalizer.strip_accents", True),
+        ("normalizer.handle_chinese_chars", False),
+        ("normalizer.type", "Sequence"),
+        ("pre_tokenizer.type", "Nothing"),
+        ("model.type", "BPE"),
+        ("model.unk_token", "<unk>"),
+        (
+            "post_processor.single",
+            [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}],
+        ),
+    ],
+)
+def test_a_tokenizer_json_that_contradicts_or_is_damaged_is_refused(
+    field, value, wordpiece, tmp_path
+):
+    """The settings beside it say `do_lower_case` false and so on."""
+    tokenizer_files.write(tmp_path, wordpiece, max_positions=9)
+    change(tmp_path / "tokenizer.json", field, value)
+    with pytest.raises(UserError, match=str(tmp_path)):
+        tokenizer_files.read(tmp_path, vocab_size=99)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("normalizer", None),
+        ("pre_tokenizer", {"type": "WhitespaceSplit"}),
+        ("model.continuing_subword_prefix", "@@"),
+        ("model.max_input_chars_per_word", 2),
+        ("added_tokens", [{**SPECIAL_ADDED, "id": 18, "content": "covid"}]),
+    ],
+)
+@pytest.mark.parametrize("with_vocabulary", [True, False])
+def test_another_kind_comes_in_as_its_tokenizer_json_says(
+    field, value, with_vocabulary, wordpiece, tmp_path
+):
+    tokenizer_files.write(tmp_path, wordpiece, max_positions=9)
+    change(tmp_path / "tokenizer.json", field, value)
+    if not with_vocabulary:
+        (tmp_path / "vocab.txt").unlink()
+    back = tokenizer_files.read(tmp_path, vocab_size=99)
+    library = library_of(tmp_path)
+    for text in ("The cats sat.", "Un chat, 猫坐", "a covid Bb cat"):
+        assert back.encode(text) == library.encode(text, add_special_tokens=False).ids
+    assert back.special == wordpiece.special
+    assert back.fingerprint != wordpiece.fingerprint
+    content = (tmp_path / "tokenizer.json").read_bytes()
+    (tmp_path / "out").mkdir()
+    tokenizer_files.write(tmp_path / "out", back, max_positions=9)
+    assert (tmp_path / "out" / "tokenizer.json").read_bytes() == content
+    again = tokenizer_files.read(tmp_path / "out", vocab_size=99)
+    assert again.fingerprint == back.fingerprint
 
 
 def change(path, field, value):
@@ -192,10 +241,9 @@ ADDED = {"id": 17, "content": "covid", "special": False, "normalized": True}
 @pytest.mark.parametrize(
     ("file", "field", "value"),
     [
-        ("tokenizer.json", "added_tokens", [ADDED]),
-        ("tokenizer.json", "added_tokens", [ADDED | {"id": 6, "content": "the"}]),
-        ("tokenizer.json", "added_tokens", [ADDED | {"content": "[MASK]"}]),
         ("tokenizer_config.json", "added_tokens_decoder", {"17": ADDED}),
+        ("tokenizer_config.json", "additional_special_tokens", ["<x>"]),
+        ("tokenizer_config.json", "extra_special_tokens", {"x": {"content": "<x>"}}),
         ("added_tokens.json", "covid", 17),
     ],
 )
@@ -204,7 +252,7 @@ def test_added_tokens_are_refused(file, field, value, kind, request, tmp_path):
     tokenizer = request.getfixturevalue(kind)
     tokenizer_files.write(tmp_path, tokenizer, max_positions=9)
     change(tmp_path / file, field, value)
-    with pytest.raises(UserError, match="adds the token"):
+    with pytest.raises(UserError, match="adds the token|special_tokens is"):
         tokenizer_files.read(tmp_path, vocab_size=9999)
 
 

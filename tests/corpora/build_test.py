@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import library_folders
 import numpy as np
 import pytest
 from quiet_build import silent
@@ -93,6 +94,28 @@ def test_the_corpus_opens_and_its_tokens_are_the_text(recipe, tmp_path, texts):
     wanted = [[*map(tuple, tokenizer.encode_batch([x["en"], x["fr"]]))] for x in lines]
     found = taken_apart(all_rows(corpus, "pair", "en-fr"), row_length=128)
     assert {(tuple(x), tuple(y)) for x, y in found} <= {*map(tuple, wanted)}
+
+
+def test_a_folders_tokenizer_json_joins_pairs_its_own_way(recipe, tmp_path, texts):
+    """XLM-R's two separators, straight from a folder in Hugging Face's format."""
+    lines = [*read_many_way(texts / "all.tsv")[1]]
+    sentences = [line[language] for line in lines for language in line]
+    (tmp_path / "xlmr").mkdir()
+    library_folders.write_fairseq(tmp_path / "xlmr", sentences)
+    recipe = dataclasses.replace(recipe, tokenizer=tmp_path / "xlmr")
+    manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    corpus = open_corpus(tmp_path / "c", verify=True)
+    assert manifest["separators"] == corpus.separators == 2
+    tokenizer = load_tokenizer(tmp_path / "c" / "tokenizer")
+    assert tokenizer.fingerprint == load_tokenizer(tmp_path / "xlmr").fingerprint
+    wanted = [[*map(tuple, tokenizer.encode_batch([x["en"], x["fr"]]))] for x in lines]
+    rows = all_rows(corpus, "pair", "en-fr")
+    found = [*taken_apart(rows, row_length=128, separators=2)]
+    assert found
+    assert {(tuple(x), tuple(y)) for x, y in found} <= {*map(tuple, wanted)}
+    special, (x, y) = tokenizer.special, found[0]
+    joined = [special.cls, *x, special.sep, special.sep, *y, special.sep]
+    assert rows[0, : len(joined)].tolist() == joined
 
 
 def test_every_input_is_a_row_a_reject_or_dropped(recipe, tmp_path):

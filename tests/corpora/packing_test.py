@@ -1,5 +1,6 @@
 """Rows: literal in, literal out; nothing lost; as full as they can be."""
 
+import dataclasses
 import lzma
 from pathlib import Path
 
@@ -74,11 +75,22 @@ def test_packing_loses_and_repeats_no_pair(pairs, row_length, max_pairs):
     assert all(sum(sum(spans(p)) for p in row) <= row_length for row in rows)
 
 
-@given(PAIRS)
-def test_taking_records_apart_undoes_laying_out(pairs):
-    rows = best_fit(pairs, row_length=30, max_pairs=3)
-    records = lay_out(rows, SPECIAL, row_length=30, max_pairs=3)
-    assert list(taken_apart(records, row_length=30)) == [p for row in rows for p in row]
+def test_two_separators_stand_between_the_sides():
+    special = dataclasses.replace(SPECIAL, separators=2)
+    rows = [[([7, 8], [9]), ([5], [])]]
+    assert lay_out(rows, special, row_length=11, max_pairs=2).tolist() == [
+        [101, 7, 8, 102, 102, 9, 102, 101, 5, 102, 0, 4, 3, 3, 0]
+    ]
+
+
+@given(PAIRS, st.integers(1, 2))
+def test_taking_records_apart_undoes_laying_out(pairs, separators):
+    shape = {"row_length": 30, "max_pairs": 3}
+    special = dataclasses.replace(SPECIAL, separators=separators)
+    rows = best_fit(pairs, **shape, separators=separators)
+    records = lay_out(rows, special, **shape)
+    found = taken_apart(records, row_length=30, separators=separators)
+    assert list(found) == [p for row in rows for p in row]
     assert records.dtype == np.int32
 
 

@@ -1,7 +1,10 @@
 """Sentence pairs as ids."""
 
+import dataclasses
+
 from amber_jax.datasets.examples import LabeledPair
 from amber_jax.finetuning import classification
+from amber_jax.tokenization import SpecialTokens
 
 IDS = {"no": 0, "yes": 1}
 
@@ -9,12 +12,27 @@ IDS = {"no": 0, "yes": 1}
 class Letters:
     """A tokenizer whose ids are code points."""
 
+    special = SpecialTokens(pad=0, unk=1, cls=2, sep=3, mask=4)
+
     def encode_batch(self, texts):
         return [[ord(letter) for letter in text] for text in texts]
 
 
-def encode(*pairs, max_length):
-    return classification.encode_pairs(pairs, Letters(), IDS, max_length=max_length)
+class DoubledLetters(Letters):
+    """With two separators between the sides."""
+
+    special = dataclasses.replace(Letters.special, separators=2)
+
+
+def encode(*pairs, max_length, tokenizer=Letters):
+    return classification.encode_pairs(pairs, tokenizer(), IDS, max_length=max_length)
+
+
+def test_two_separators_take_a_place_more():
+    pair = LabeledPair("abcdef", "ghijkl", "no")
+    for tokenizer, room in ((Letters, 7), (DoubledLetters, 6)):
+        (one,) = encode(pair, max_length=10, tokenizer=tokenizer)
+        assert len(one.src_ids) + len(one.tgt_ids) == room
 
 
 def test_a_pair_keeps_its_sides_and_its_label_stands_at_cls():

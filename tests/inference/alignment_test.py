@@ -17,6 +17,7 @@ PAIRS = [
     ([10, 11, 12], [20, 21, 22, 23, 24]),  # the first once more
     (list(range(5, 23)), list(range(30, 49))),  # as long as the model allows
 ]
+PAIRS_TO_JOIN = ([10, 11, 12], [20, 21])
 HOW = [("attention", -1), ("similarity", -1), ("similarity", 0), ("similarity", 1)]
 
 
@@ -177,3 +178,42 @@ def test_the_view_of_a_pair_shows_cosines_of_the_sides_alone(
     y = states_of(numpy_bert, [5, 6, 7], -1)
     x, y = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (x, y))
     np.testing.assert_allclose(view.similarity, x @ y.T, atol=1e-5)
+
+
+def test_two_separators_change_attention_as_the_pair_alone_has_it(
+    params, encoder_config, numpy_bert
+):
+    """`<s> x </s></s> y </s>`; the similarity reads each side alone as before."""
+    special = SpecialTokens(PAD, UNK, CLS, SEP, MASK, separators=2)
+    x, y = PAIRS_TO_JOIN
+    aligner = build_aligner(encoder_config, special, method="attention", layer=-1)
+    (found,) = aligner(params, [(x, y)])
+    for chosen, (first, second) in (
+        (found.tgt_to_src, (x, y)),
+        (found.src_to_tgt, (y, x)),
+    ):
+        ids = [CLS, *first, SEP, SEP, *second, SEP]
+        before = len(first) + 2
+        sides = [0] * before + [1] * (len(second) + 2)
+        mask = directed_mask(before, len(second) + 2)
+        _, attention = numpy_bert(ids, sides, range(len(ids)), mask)
+        rows = attention[-1].mean(0)[before + 1 : before + 1 + len(second)]
+        probs = rows[:, 1 : 1 + len(first)]
+        np.testing.assert_allclose(
+            chosen, probs / probs.sum(1, keepdims=True), atol=1e-5
+        )
+    once, twice = (
+        build_aligner(encoder_config, s, method="similarity", layer=-1)(
+            params, [(x, y)]
+        )
+        for s in (SPECIAL, special)
+    )
+    np.testing.assert_array_equal(once[0].src_to_tgt, twice[0].src_to_tgt)
+
+
+@pytest.mark.parametrize("separators", [1, 2])
+def test_a_fitted_pair_leaves_room_for_its_separators(separators):
+    src, tgt = fitted(
+        ([7] * 50, [8] * 50), 20, method="attention", separators=separators
+    )
+    assert len(src) + len(tgt) + 2 + separators == 20

@@ -88,6 +88,39 @@ def test_each_side_is_encoded_as_if_alone(
             )
 
 
+def test_further_separators_belong_to_no_side_alone(
+    params, encoder_config, numpy_bert, pack
+):
+    """`<s> x </s></s> y </s>` gives what `<s> x </s>` and `<s> y </s>` give alone."""
+    pairs = [([10, 11, 12], [20, 21]), ([13], [22, 23, 24])]
+    doubled = [(x, [SEP, *y]) for x, y in pairs]
+    batch = pack([doubled], length=LENGTH)
+    offsets = np.zeros((1, N), np.int32)
+    found = run(
+        encoder_config, params, batch, offsets=offsets, both_cls=True, separators=2
+    )
+    start = 0
+    for number, (x, y) in enumerate(pairs):
+        tgt = start + len(x) + 3
+        places = (
+            [*range(start, start + len(x) + 2)],
+            [LENGTH + number, *range(tgt, tgt + len(y) + 1)],
+        )
+        for side, text in enumerate((x, y)):
+            of_side = (found.layout.pair_ids[0] == number + 1) & (
+                found.layout.sides[0] == side
+            )
+            assert {*np.flatnonzero(of_side)} == {*places[side]}
+            ids = [CLS, *text, SEP]
+            assert found.token_ids[0, places[side]].tolist() == ids
+            everything = np.ones((len(ids), len(ids)), bool)
+            states, _ = numpy_bert(ids, [0] * len(ids), range(len(ids)), everything)
+            np.testing.assert_allclose(
+                found.hidden_states[0, places[side]], states[-1], atol=1e-5
+            )
+        start = tgt + len(y) + 1
+
+
 def test_sentence_vectors_are_those_of_retrieval(params, encoder_config, directed):
     embed = build_embedder(encoder_config, SentenceVector())
     for side in (0, 1):

@@ -62,10 +62,27 @@ def test_the_directed_passes_by_hand():
     assert found(sentences=False, words=False) == 0
 
 
-def test_the_sides_exchange_with_their_special_tokens():
-    one = flops.directed(TOY, np.array([[[6, 3]]]), sentences=True, words=True)
-    other = flops.directed(TOY, np.array([[[4, 5]]]), sentences=True, words=True)
+@pytest.mark.parametrize(
+    ("separators", "exchanged"), [(1, [4, 5]), (2, [3, 6]), (3, [2, 7])]
+)
+def test_the_sides_exchange_with_their_special_tokens(separators, exchanged):
+    one, other = (
+        flops.directed(
+            TOY,
+            np.array([[spans]]),
+            sentences=True,
+            words=True,
+            separators=separators,
+        )
+        for spans in ([6, 3], exchanged)
+    )
     assert one == other
+
+
+def test_no_separator_is_predicted():
+    spans = np.array([[[6, 5]]])
+    assert flops.predicted_tokens(spans, 16, 1.0) == 4 + 4
+    assert flops.predicted_tokens(spans, 16, 1.0, separators=2) == 4 + 3
 
 
 def test_attention_counts_what_the_masks_allow():

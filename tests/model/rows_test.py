@@ -7,11 +7,11 @@ from amber_jax.model import rows
 
 LENGTH, PAIRS = 20, 4
 layout = jax.jit(rows.layout, static_argnums=1)
-_swap_order = jax.jit(rows.swap_order, static_argnums=1)
+_swap_order = jax.jit(rows.swap_order, static_argnums=(1, 2))
 
 
-def swap_order(spans, row_length):
-    return jax.device_get(_swap_order(spans, row_length))
+def swap_order(spans, row_length, separators=1):
+    return jax.device_get(_swap_order(spans, row_length, separators))
 
 
 def table(text):
@@ -95,6 +95,33 @@ def test_swap_order_of_sides_without_words():
     swapped = np.take_along_axis(row, np.asarray(order), axis=1)
     assert "".join(swapped[0]) == "CabSSCScS."
     assert swapped_spans.tolist() == [[[4, 1], [2, 2]]]
+
+
+def test_further_separators_stay_between_the_sides():
+    """`<s> x </s></s> y </s>`: side 1 begins with the second </s>."""
+    row = np.array([list("CabSTcdeSCfgS.")])
+    spans = np.array([[[4, 5], [4, 0], [0, 0]]])
+    order, swapped_spans = swap_order(spans, row.shape[1], 2)
+    swapped = np.take_along_axis(row, np.asarray(order), axis=1)
+    assert "".join(swapped[0]) == "CcdeSTabSCfgS."
+    assert swapped_spans.tolist() == [[[5, 4], [4, 0], [0, 0]]]
+    further = rows.further_separators(spans, row.shape[1], 2)
+    assert "".join(row[0, np.asarray(further[0])]) == "T"
+    assert not rows.further_separators(spans, row.shape[1], 1).any()
+
+
+@settings(max_examples=200)
+@given(span_lengths(), st.integers(2, 4))
+def test_rows_of_any_separators_swap_back(spans, separators):
+    spans[..., 1] += np.where(spans[..., 1] > 0, separators - 1, 0)
+    length = int(spans.sum()) + 3
+    order, swapped_spans = swap_order(spans, length, separators)
+    back, same_spans = swap_order(swapped_spans, length, separators)
+    assert order[0][back[0]].tolist() == list(range(length))
+    assert same_spans.tolist() == spans.tolist()
+    swapped = rows.further_separators(swapped_spans, length, separators)
+    further = np.asarray(rows.further_separators(spans, length, separators))
+    assert np.take_along_axis(further, order, 1).tolist() == swapped.tolist()
 
 
 @settings(max_examples=200)

@@ -65,7 +65,7 @@ def wordpiece(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def fairseq_folder(text, tmp_path_factory):
-    """A folder as XLM-R was first published: a SentencePiece model, no tokenizer.json."""
+    """A folder as XLM-R was first published, with a SentencePiece model alone."""
     folder = tmp_path_factory.mktemp("fairseq")
     library_folders.write_fairseq(folder, text)
     return folder
