@@ -181,16 +181,32 @@ class WordAlignment(Result):
     layer: int
     symmetrization: str
     threshold: float
+    level: str = "word"
+    similarity: str = "dot"
+    center: bool = False
+    context: float = 0.0
+    dev_aer: dict[int, Share] = field(default_factory=dict)  # if it chose the layer
 
     @property
     def settings(self) -> dict[str, str]:
         """What else the scores depend on, worded."""
         return {
             "method": self.method,
-            "layer": str(self.layer),
+            **({"similarity": self.similarity} if self.similarity != "dot" else {}),
+            **({"vectors": "centered"} if self.center else {}),
+            **({"context": f"{self.context:g}"} if self.context else {}),
+            "layer": f"{self.layer}{', chosen on dev' if self.dev_aer else ''}",
             "symmetrization": self.symmetrization,
+            **({"of": f"{self.level}s"} if self.level != "word" else {}),
             "threshold": f"{self.threshold:g}",
         }
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What is worth telling only, worded."""
+        curve = sorted(self.dev_aer.items())
+        told = ", ".join(f"{layer}: {100 * aer:.1f}" for layer, aer in curve)
+        return {"AER on dev by layer": told} if told else {}
 
 
 @dataclass(frozen=True)
