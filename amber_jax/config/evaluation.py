@@ -54,8 +54,9 @@ ALIGNMENT_RANGES = {
     "similarity": Choice(("dot", "cosine")),
     "center": bool,
     "context": real(0, 1),
+    "prompt": str,
 }
-_OF_SIMILARITY = {"similarity": "dot", "center": False, "context": 0.0}
+_OF_SIMILARITY = {"similarity": "dot", "center": False, "context": 0.0, "prompt": ""}
 WORD_ALIGNMENT_RANGES = {
     "task": Choice((WORD_ALIGNMENT,)),
     **dict.fromkeys(("name", "label", "data", "test", "gold", "dev", "dev_gold"), str),
@@ -129,6 +130,7 @@ def word_alignment_evaluation() -> ConfigDict:
     config.similarity = "dot"  # or "cosine", of two pieces' vectors
     config.center = False  # subtract the mean of each side's vectors first
     config.context = 0.0  # weight of the neighboring pieces' similarities
+    config.prompt = ""  # text before each side, such as "query: " of E5
     return config.lock()
 
 

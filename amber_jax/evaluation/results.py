@@ -185,6 +185,7 @@ class WordAlignment(Result):
     similarity: str = "dot"
     center: bool = False
     context: float = 0.0
+    prompt: str = ""
     dev_aer: dict[int, Share] = field(default_factory=dict)  # if it chose the layer
 
     @property
@@ -195,6 +196,7 @@ class WordAlignment(Result):
             **({"similarity": self.similarity} if self.similarity != "dot" else {}),
             **({"vectors": "centered"} if self.center else {}),
             **({"context": f"{self.context:g}"} if self.context else {}),
+            **({"prompt": repr(self.prompt)} if self.prompt else {}),
             "layer": f"{self.layer}{', chosen on dev' if self.dev_aer else ''}",
             "symmetrization": self.symmetrization,
             **({"of": f"{self.level}s"} if self.level != "word" else {}),

@@ -52,6 +52,7 @@ def build_aligner(
     method: str,
     layer: int,
     similarity: Similarity = DOT,
+    prompt: Sequence[int] = (),
 ) -> Aligner:
     """A function `(params, pairs) -> directions` of pairs of piece ids.
 
@@ -69,25 +70,48 @@ def build_aligner(
         method: "attention" or "similarity".
         layer: of "similarity": 0 the embeddings, n the output of layer n, -1 the last.
         similarity: of "similarity": how two vectors are compared.
+        prompt: of "similarity": pieces that stand before each side and are left out of
+            the result.
 
     Source: of the similarity, Dou and Neubig 2021 (awesome-align).
     """
     if method == "attention":
-        matrices, as_texts, normalized = _attention(config), _as_pair, _unit_sums
+        matrices = _attention(config)
+        by_layer = _layer_aligner(matrices, special, _as_pair, _unit_sums)
     else:
-        matrices, as_texts = _products(config, similarity, layer), _as_lone
-        normalized = similarity.choices
-
-    by_layer = _layer_aligner(matrices, special, as_texts, normalized)
+        by_layer = _similarity_aligner(config, special, similarity, prompt, layer)
     return lambda params, pairs: [only for (only,) in by_layer(params, pairs)]
 
 
 def build_layer_aligner(
-    config: EncoderConfig, special: SpecialTokens, *, similarity: Similarity
+    config: EncoderConfig,
+    special: SpecialTokens,
+    *,
+    similarity: Similarity,
+    prompt: Sequence[int] = (),
 ) -> LayerAligner:
     """Like a `build_aligner` of "similarity" for all layers at once, from 0 upward."""
-    matrices = _products(config, similarity)
-    return _layer_aligner(matrices, special, _as_lone, similarity.choices)
+    return _similarity_aligner(config, special, similarity, prompt, None)
+
+
+def _similarity_aligner(
+    config: EncoderConfig,
+    special: SpecialTokens,
+    similarity: Similarity,
+    prompt: Sequence[int],
+    layer: int | None,
+) -> LayerAligner:
+    skipped = len(prompt)
+
+    def as_lone(pair: PiecePair) -> Row:
+        """The sides as two lone texts, which do not attend each other in a row."""
+        return [([*prompt, *side], []) for side in pair]
+
+    def choices(products: np.ndarray) -> np.ndarray:
+        return similarity.choices(products[skipped:, skipped:])
+
+    matrices = _products(config, similarity, layer, prompt_length=skipped)
+    return _layer_aligner(matrices, special, as_lone, choices)
 
 
 def _layer_aligner(
@@ -117,25 +141,23 @@ def _as_pair(pair: PiecePair) -> Row:
     return [pair]
 
 
-def _as_lone(pair: PiecePair) -> Row:
-    """The sides as two lone texts, which do not attend each other in a row."""
-    return [(side, []) for side in pair]
-
-
 def _unit_sums(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(x.sum(1, keepdims=True), 1e-9)
 
 
-def fitted(pair: PiecePair, max_positions: int, *, method: str) -> PiecePair:
+def fitted(
+    pair: PiecePair, max_positions: int, *, method: str, prompt_length: int = 0
+) -> PiecePair:
     """The pair, its sides cut at their ends to the model's positions.
 
     For "attention" both sides share the positions, and the longer one is cut first;
-    for "similarity" each side has all of them.
+    for "similarity" each side has all of them, but for its prompt's.
     """
     src, tgt = pair
     if method == "attention":
         return cut_longest(src, tgt, max_positions - 3)  # [CLS] x [SEP] y [SEP]
-    return src[: max_positions - 2], tgt[: max_positions - 2]
+    longest = max_positions - 2 - prompt_length
+    return src[:longest], tgt[:longest]
 
 
 def _attention(config: EncoderConfig) -> Matrices:
@@ -164,11 +186,15 @@ def _attention(config: EncoderConfig) -> Matrices:
 
 
 def _products(
-    config: EncoderConfig, similarity: Similarity, layer: int | None = None
+    config: EncoderConfig,
+    similarity: Similarity,
+    layer: int | None,
+    *,
+    prompt_length: int = 0,
 ) -> Matrices:
     """The similarities of a layer's vectors; without a layer, of all from 0 upward.
 
-    Of rows that hold pairs `_as_lone`.
+    Of rows that hold the sides of pairs as lone texts.
     """
     depth = config.num_layers if layer in (-1, None) else layer
 
@@ -178,7 +204,9 @@ def _products(
         encoder, encoder_params = lowest_layers(config, params["encoder"], depth)
 
         def products(states: Array) -> Array:
-            return similarities(states, layout.pair_ids, similarity)
+            return similarities(
+                states, layout.pair_ids, similarity, prompt_length=prompt_length
+            )
 
         output = encoder.apply(
             {"params": encoder_params},
@@ -294,7 +322,9 @@ def view_pair(
     (((src_to_tgt,), (tgt_to_src,)),) = _blocks(
         _attention(config), params, [_as_pair(pair)], special
     )
-    (((similarity,), _),) = _blocks(cosines, params, [_as_lone(pair)], special)
+    (((similarity,), _),) = _blocks(
+        cosines, params, [[(src_ids, []), (tgt_ids, [])]], special
+    )
     return PairView(
         src_pieces=tokenizer.pieces(src_ids),
         tgt_pieces=tokenizer.pieces(tgt_ids),

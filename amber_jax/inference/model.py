@@ -5,13 +5,18 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from amber_jax.config import alignment_problems, sentence_vector_problems
 from amber_jax.errors import UserError
+from amber_jax.inference.arguments import (
+    Sentence,
+    checked_sentences,
+    pairs_of_words,
+)
 from amber_jax.inference.embedding import (
     Embedder,
     Progress,
@@ -34,8 +39,6 @@ from amber_jax.ranges import problems, refuse, whole
 _LONG_INPUT = 4096  # sentences from which on a progress bar is worth its place
 _FILLING_PARTS = ("encoder", "mlm_head")
 
-Sentence = str | Sequence[str]
-"""A text whose words stand between spaces, or its words."""
 PairLinks = list[tuple[int, int]]
 """(index of the source word, index of the target word), from 0, in rising order."""
 
@@ -126,7 +129,7 @@ class Model:
         Raises:
             UserError: `sentences` is no list of strings, or an option is wrong.
         """
-        sentences = _checked_sentences(sentences)
+        sentences = checked_sentences(sentences)
         if progress is None:
             progress = len(sentences) > _LONG_INPUT and is_watched()
         with progress_bar("encoding", len(sentences), shown=progress) as advance:
@@ -222,6 +225,7 @@ class Model:
         similarity: str = "dot",
         center: bool = False,
         context: float = 0.0,
+        prompt: str = "",
     ) -> PairLinks | list[PairLinks]:
         """The links between words that translate each other.
 
@@ -246,13 +250,15 @@ class Model:
             similarity: of two pieces' vectors, "dot" or "cosine".
             center: whether the mean of a side's vectors is subtracted first.
             context: weight of the neighboring pieces' similarities, from 0 to 1.
+            prompt: text that stands before each side and has no links itself, such as
+                "query: ".
 
         Raises:
             UserError: the sides do not fit each other, or an option is wrong.
         """
         options = Alignment(
             *(method, layer, symmetrization, threshold),
-            *(level, similarity, center, context),
+            *(level, similarity, center, context, prompt),
         )
         depth = self.config.num_layers
         refuse("align", alignment_problems(options._asdict(), num_layers=depth))
@@ -261,7 +267,7 @@ class Model:
                 self.config, self.tokenizer, options
             )
         is_pair = isinstance(src, str) and isinstance(tgt, str)
-        pairs = _pairs_of_words([src] if is_pair else src, [tgt] if is_pair else tgt)
+        pairs = pairs_of_words([src] if is_pair else src, [tgt] if is_pair else tgt)
         aligned = self._aligners[options](self.params, pairs)
         for sentence in aligned.warnings(self.config.max_positions):
             warnings.warn(sentence, stacklevel=2)
@@ -305,49 +311,3 @@ def load(
 ) -> Model:
     """The model of a checkpoint, see `amber_jax.load`."""
     return Model(load_model(Path(path), kernels=kernels, note=warnings.warn))
-
-
-def _checked_sentences(sentences: Iterable[str]) -> list[str]:
-    if isinstance(sentences, str):
-        raise UserError(
-            "encode got one string; wanted a list of sentences, as in encode([text])"
-        )
-    sentences = _listed(sentences, "encode", "strings")
-    for index, sentence in enumerate(sentences):
-        if not isinstance(sentence, str):
-            raise UserError(
-                f"encode got a {type(sentence).__name__} as sentence {index}, from 0; "
-                "wanted strings"
-            )
-    return sentences
-
-
-def _listed(items: Any, method: str, wanted: str) -> list[Any]:
-    """The items; raises UserError for None, a number, bytes or a dict."""
-    if isinstance(items, bytes | Mapping) or not isinstance(items, Iterable):
-        raise UserError(f"{method} got {items!r:.80}; wanted a list of {wanted}")
-    return list(items)
-
-
-def _pairs_of_words(
-    src: Iterable[Sentence], tgt: Iterable[Sentence]
-) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    if isinstance(src, str) or isinstance(tgt, str):
-        raise UserError("align got a string and no string; wanted two, or two lists")
-    xs, ys = (_listed(side, "align", "sentences") for side in (src, tgt))
-    if len(xs) != len(ys):
-        raise UserError(
-            f"align got lists of {len(xs)} and {len(ys)} sentences; wanted as many "
-            "translations as sentences"
-        )
-    return [(_words(x), _words(y)) for x, y in zip(xs, ys, strict=True)]
-
-
-def _words(sentence: Sentence) -> tuple[str, ...]:
-    """The words; only U+0020 ends one, as in amber align."""
-    if isinstance(sentence, str):
-        return tuple(filter(None, sentence.split(" ")))
-    words = _listed(sentence, "align, as a sentence,", "words")
-    if not all(isinstance(word, str) for word in words):
-        raise UserError("align got a sentence that is neither text nor a list of words")
-    return tuple(words)

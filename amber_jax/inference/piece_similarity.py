@@ -37,7 +37,9 @@ class Similarity(NamedTuple):
 DOT = Similarity()
 
 
-def similarities(states: Array, side_ids: Array, how: Similarity) -> Array:
+def similarities(
+    states: Array, side_ids: Array, how: Similarity, *, prompt_length: int = 0
+) -> Array:
     """The similarities of all tokens of a row, [B, L, D] -> [B, L, L] float32.
 
     With a context c, s[i, j] becomes
@@ -49,11 +51,14 @@ def similarities(states: Array, side_ids: Array, how: Similarity) -> Array:
         states: [B, L, D], their vectors.
         side_ids: [B, L] int32, the same number in a side's [CLS] x [SEP], 0 elsewhere.
         how: they are compared.
+        prompt_length: the first pieces of each side that are like special tokens.
     """
     states = states.astype(jnp.float32)
     # No row is one side alone, so its first and last token differ in side.
     before, behind = (jnp.roll(side_ids, shift, axis=1) for shift in (1, -1))
     is_piece = (side_ids > 0) & (side_ids == before) & (side_ids == behind)  # [B, L]
+    for _ in range(prompt_length):
+        is_piece &= jnp.roll(is_piece, 1, axis=1)
     if how.center:
         together = side_ids[:, :, None] == side_ids[:, None, :]
         shares = (together & is_piece[:, None, :]).astype(jnp.float32)  # [B, L, L]

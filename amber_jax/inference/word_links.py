@@ -44,6 +44,7 @@ class Alignment(NamedTuple):
     similarity: str = "dot"  # or "cosine"; this and the next see `Similarity`
     center: bool = False
     context: float = 0.0
+    prompt: str = ""  # of the similarity: text before each side, such as "query: "
 
     def numbered(self, num_layers: int) -> "Alignment":
         """The same in a model of that depth, its layer neither None nor -1."""
@@ -130,10 +131,11 @@ def build_word_aligner(
         method=alignment.method,
         layer=alignment.layer,
         similarity=_similarity(alignment),
+        prompt=tokenizer.encode(alignment.prompt),
     )
 
     def align(params: Params, pairs: Sequence[WordPair]) -> WordLinks:
-        pieces = _pieces(config, tokenizer, pairs, alignment.method)
+        pieces = _pieces(config, tokenizer, pairs, alignment)
         directions = aligner(params, pieces.fitted)
         return WordLinks(
             _links(pieces, directions, alignment),
@@ -149,11 +151,14 @@ def build_layer_word_aligner(
 ) -> LayerWordAligner:
     """Like a `build_word_aligner` of "similarity", by every layer of the model."""
     aligner = build_layer_aligner(
-        config, tokenizer.special, similarity=_similarity(alignment)
+        config,
+        tokenizer.special,
+        similarity=_similarity(alignment),
+        prompt=tokenizer.encode(alignment.prompt),
     )
 
     def align(params: Params, pairs: Sequence[WordPair]) -> list[list[Links]]:
-        pieces = _pieces(config, tokenizer, pairs, alignment.method)
+        pieces = _pieces(config, tokenizer, pairs, alignment)
         by_layer = zip(*aligner(params, pieces.fitted), strict=True)
         return [_links(pieces, directions, alignment) for directions in by_layer]
 
@@ -165,13 +170,25 @@ def _similarity(alignment: Alignment) -> Similarity:
 
 
 def _pieces(
-    config: EncoderConfig, tokenizer: Tokenizer, pairs: Sequence[WordPair], method: str
+    config: EncoderConfig,
+    tokenizer: Tokenizer,
+    pairs: Sequence[WordPair],
+    alignment: Alignment,
 ) -> _Pieces:
     sides = split_words(tokenizer, [words for pair in pairs for words in pair])
     pieces = list(zip(sides[::2], sides[1::2], strict=True))
     usable = [i for i, (src, tgt) in enumerate(pieces) if src.ids and tgt.ids]
     uncut = [(pieces[i][0].ids, pieces[i][1].ids) for i in usable]
-    cut = [fitted(pair, config.max_positions, method=method) for pair in uncut]
+    prompt_length = len(tokenizer.encode(alignment.prompt))
+    cut = [
+        fitted(
+            pair,
+            config.max_positions,
+            method=alignment.method,
+            prompt_length=prompt_length,
+        )
+        for pair in uncut
+    ]
     return _Pieces(pieces, usable, cut, cut=sum(map(operator.ne, cut, uncut)))
 
 

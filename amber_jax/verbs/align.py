@@ -35,6 +35,7 @@ _LEVEL = flags.DEFINE_string(
 _SIMILARITY = flags.DEFINE_string("similarity", "dot", "of vectors, or cosine")
 _CENTER = flags.DEFINE_bool("center", False, "subtract each side's mean vector first")
 _CONTEXT = flags.DEFINE_float("context", 0.0, "weight of the neighboring pieces' links")
+_PROMPT = flags.DEFINE_string("prompt", "", 'before each side, such as "query: "')
 flags.mark_flags_as_required(["checkpoint", "input", "output"])
 
 
@@ -55,6 +56,7 @@ def main(_: list[str]) -> None:
             similarity=_SIMILARITY.value,
             center=_CENTER.value,
             context=_CONTEXT.value,
+            prompt=_PROMPT.value,
         ),
         note=lambda text: print(text, file=sys.stderr),
     )

@@ -241,6 +241,7 @@ def test_the_evaluation_command_scores_every_language(checkpoint, tmp_path):
         similarity="dot",
         center=False,
         context=0.0,
+        prompt="",
         dev_aer={},
         # German: all 3 links are found, with 2 more for words 4 and 5. French: none is.
         baselines={"de": {"diagonal": 0.25}, "fr": {"diagonal": 1.0}},
