@@ -4,7 +4,7 @@ python -m benchmarks.alignment --checkpoint=DIR --folder=HF --data=XL-WA \
     --peer_python=PEER/bin/python [--layer=8] [--pairs=60]
 
 HF is a Hugging Face folder of BERT, DIR the same weights as a checkpoint; XL-WA is the
-gold of `configs/word_alignment.py`; PEER is an environment with the extra `aligners`.
+gold of `configs/word_alignment.py`; PEER is an environment with the extra `live`.
 Every tool takes the first pairs of every language at one layer, on one core: CPU time
 from text to links, without loading and, of ours, without compiling. "apart" is the
 share of links that one tool has and the other has not, of all links of both.
@@ -130,7 +130,7 @@ def define_flags() -> None:
         "checkpoint": "of ours",
         "folder": "of the peers",
         "data": "folder of the gold alignments",
-        "peer_python": "with the extra aligners",
+        "peer_python": "with the extra live",
     }.items():
         flags.DEFINE_string(name, None, what, required=True)
     flags.DEFINE_integer("layer", 8, "of all tools", lower_bound=0)

@@ -1,6 +1,6 @@
 """Aligns words with awesome-align or SimAlign, as their own programs do it.
 
-Run by the interpreter of an environment with the extra `aligners`, from the
+Run by the interpreter of an environment with the extra `live`, from the
 repository's root; the last line is one JSON object:
 
     PEER/bin/python -m benchmarks.peers.aligners --tool=simalign --folder=HF \
