@@ -71,9 +71,11 @@ setup(
         "hf": ["torch>=2.6"],  # reads pytorch_model.bin; older readers can run code
         # The reference that tests_long/ compares with.
         "live": [
+            "awesome-align==0.1.7",
             "huggingface_hub>=2.4",
             "pytest>=8",
             "sentence-transformers==6.2.*",
+            "simalign==0.4",
             "torch==2.13.0",
             "transformers==5.23.*",
         ],

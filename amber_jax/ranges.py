@@ -25,9 +25,12 @@ class Range:
     whole: bool
     without_low: bool = False
     without_high: bool = False
+    or_none: bool = False  # None, which leaves the choice, is in it too
 
     def holds(self, value: Any) -> bool:
         """Returns whether `value` is a number in the range; NaN never is."""
+        if value is None:
+            return self.or_none
         kind = numbers.Integral if self.whole else numbers.Real
         if isinstance(value, bool) or not isinstance(value, kind):
             return False
@@ -37,6 +40,7 @@ class Range:
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
+        kind = f"None or {kind}" if self.or_none else kind
         low, high = _number(self.low), _number(self.high)
         if not self.without_low and not self.without_high:
             return f"{kind} from {low} to {high}"

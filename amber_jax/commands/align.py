@@ -44,8 +44,8 @@ def align_file(
         UserError: the model, an option or a file cannot be used.
     """
     model = load_model(checkpoint, note=note)
-    options = {**alignment._asdict(), "num_layers": model.config.num_layers}
-    refuse("word alignment", alignment_problems(**options))
+    depth = model.config.num_layers
+    refuse("align", alignment_problems(alignment._asdict(), num_layers=depth))
     align = build_word_aligner(model.config, model.tokenizer, alignment)
     rejects: dict[str, int] = {}
     lines = cut = unspaced = 0

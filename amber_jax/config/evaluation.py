@@ -1,14 +1,17 @@
 """Settings of evaluations that need no training: retrieval and word alignment."""
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from amber_jax.config.kernels import KERNEL_RANGES, kernels
 from amber_jax.model.sentence_vector import POOLINGS, SentenceVector
-from amber_jax.ranges import LAYER, PROBABILITY, Choice, problems, whole
+from amber_jax.ranges import LAYER, PROBABILITY, Choice, problems, real, whole
 from amber_jax.search.similarities import EXACT, SIMILARITIES
-from amber_jax.search.symmetrization import SYMMETRIZATIONS
+from amber_jax.search.symmetrization import ITERMAX, SYMMETRIZATIONS
 from amber_jax.tasks import RETRIEVAL, WORD_ALIGNMENT
 
 ALIGNMENT_METHODS = ("similarity", "attention")
@@ -45,13 +48,19 @@ EVALUATION_RANGES = {
 }
 ALIGNMENT_RANGES = {
     "method": Choice(ALIGNMENT_METHODS),
-    "layer": LAYER,
-    "symmetrization": Choice(SYMMETRIZATIONS),
+    "layer": dataclasses.replace(LAYER, or_none=True),
+    "symmetrization": Choice((*SYMMETRIZATIONS, ITERMAX)),
     "threshold": PROBABILITY,
+    "level": Choice(("word", "piece")),
+    "similarity": Choice(("dot", "cosine")),
+    "center": bool,
+    "context": real(0, 1),
+    "prompt": str,
 }
+_OF_SIMILARITY = {"similarity": "dot", "center": False, "context": 0.0, "prompt": ""}
 WORD_ALIGNMENT_RANGES = {
     "task": Choice((WORD_ALIGNMENT,)),
-    **dict.fromkeys(("name", "label", "data", "test", "gold"), str),
+    **dict.fromkeys(("name", "label", "data", "test", "gold", "dev", "dev_gold"), str),
     "untrained": bool,
     "kernels": KERNEL_RANGES,
     "languages": [str],
@@ -109,12 +118,21 @@ def word_alignment_evaluation() -> ConfigDict:
     config.data = ""  # folder of the gold files
     config.test = "{language}/test.tsv"  # in it: source<TAB>target<TAB>i-j ...
     config.gold = ""  # in it: Pharaoh lines of `test`; empty: its third column
+    config.dev = ""  # as `test`: the layer is the best of all languages' here
+    config.dev_gold = ""  # in it: Pharaoh lines of `dev`; empty: its third column
     config.first_index = 0  # what links call the first word: 0, or 1 as in KFTT
     config.languages = ()  # empty: all that are there
     config.method = "similarity"  # or "attention", of the last layer
-    config.layer = -1  # of the similarity; -1: the last; 0: embeddings
-    config.symmetrization = "intersection"  # one of SYMMETRIZATIONS
+    # Of the similarity; -1: the last; 0: embeddings. None: the last, but in a model of
+    # 12 layers or more one in the middle, 60 percent of the way up: 7 of 12.
+    config.layer = placeholder(int)
+    config.symmetrization = "intersection"  # one of SYMMETRIZATIONS, or "itermax"
     config.threshold = 0.0  # least probability of a link; 0: each piece's best
+    config.level = "word"  # or "piece": what `symmetrization` combines the links of
+    config.similarity = "dot"  # or "cosine", of two pieces' vectors
+    config.center = False  # subtract the mean of each side's vectors first
+    config.context = 0.0  # weight of the neighboring pieces' similarities
+    config.prompt = ""  # text before each side, such as "query: " of E5
     return config.lock()
 
 
@@ -176,29 +194,35 @@ def word_alignment_problems(config: ConfigDict, num_layers: int) -> Iterator[str
 def _word_alignment_conflicts(config: ConfigDict, num_layers: int) -> Iterator[str]:
     if not config.data:
         yield "data is empty; set --config.data to the folder of the gold alignments"
-    for name in ("test", "gold"):
-        if "{language}" not in config[name] and (name == "test" or config.gold):
+    for name in ("test", "gold", "dev", "dev_gold"):
+        if "{language}" not in config[name] and (name == "test" or config[name]):
             yield f"{name} is {config[name]!r}; wanted {{language}} in it"
+    if config.dev and config.layer is not None:
+        yield f"layer is {config.layer}, but dev would choose it; leave one of them"
+    if config.dev and config.method == "attention":
+        yield "dev chooses a layer, but attention is that of the last; leave dev empty"
     options = {name: config[name] for name in ALIGNMENT_RANGES}
-    yield from alignment_problems(**options, num_layers=num_layers)
+    yield from alignment_problems(options, num_layers=num_layers)
 
 
-def alignment_problems(
-    *, method: str, layer: int, symmetrization: str, threshold: float, num_layers: int
-) -> Iterator[str]:
-    """Yields the problems of the options of aligning words."""
-    options = {
-        "method": method,
-        "layer": layer,
-        "symmetrization": symmetrization,
-        "threshold": threshold,
-    }
+def alignment_problems(options: Mapping[str, Any], *, num_layers: int) -> Iterator[str]:
+    """Yields the problems of the options of aligning words, see `ALIGNMENT_RANGES`."""
     if out_of_range := list(problems(options, ALIGNMENT_RANGES)):
         yield from out_of_range
-    elif method == "attention" and layer not in (-1, num_layers):
-        yield f"layer is {layer}, but attention is that of the last layer; leave it -1"
-    else:
+        return
+    layer, symmetrization = options["layer"], options["symmetrization"]
+    if options["method"] == "attention":
+        if layer not in (None, -1, num_layers):
+            yield f"layer is {layer}, but attention is that of the last layer; unset it"
+        for name, unused in _OF_SIMILARITY.items():
+            if options[name] != unused:
+                yield f"{name} is {options[name]}, but attention has none; leave it"
+    elif layer is not None:
         yield from layer_problems(layer, num_layers)
+    if symmetrization == ITERMAX and options["similarity"] != "cosine":
+        yield "symmetrization itermax needs cosines; set similarity to cosine"
+    if symmetrization == ITERMAX and options["threshold"]:
+        yield f"threshold is {options['threshold']}, but itermax has none; leave it 0"
 
 
 def layer_problems(layer: int, num_layers: int) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from amber_jax.errors import UserError
+from amber_jax.evaluation.scores import by_baseline
 from amber_jax.evaluation.typed_json import Share, Size, one_line, read_as
 from amber_jax.files import parse_json, write_json
 from amber_jax.search.similarities import EXACT
@@ -104,7 +105,7 @@ class Result:
 
     def baseline_shares(self) -> Baselines:
         """Returns the shares of the models that know little, by metric."""
-        return {TASKS[self.task].metric: _by_baseline(self.baselines)}
+        return {TASKS[self.task].metric: by_baseline(self.baselines)}
 
 
 @dataclass(frozen=True)
@@ -183,14 +184,30 @@ class WordAlignment(Result):
     layer: int
     symmetrization: str
     threshold: float
+    level: str = "word"
+    similarity: str = "dot"
+    center: bool = False
+    context: float = 0.0
+    prompt: str = ""
+    dev_aer: dict[int, Share] = field(default_factory=dict)  # if it chose the layer
 
     @property
     def settings(self) -> dict[str, str]:
-        """What else the scores depend on, worded."""
+        """What else the scores depend on, worded; what is unset is left out."""
+        curve = (f"{n}: {100 * aer:.1f}" for n, aer in sorted(self.dev_aer.items()))
+        similarity = {
+            "similarity": "" if self.similarity == "dot" else self.similarity,
+            "vectors": "centered" if self.center else "",
+            "context": f"{self.context:g}" if self.context else "",
+            "prompt": repr(self.prompt) if self.prompt else "",
+            "AER on dev by layer": ", ".join(curve),
+        }
         return {
             "method": self.method,
-            "layer": str(self.layer),
+            **{name: words for name, words in similarity.items() if words},
+            "layer": f"{self.layer}{', chosen on dev' if self.dev_aer else ''}",
             "symmetrization": self.symmetrization,
+            **({"of": "pieces"} if self.level == "piece" else {}),
             "threshold": f"{self.threshold:g}",
         }
 
@@ -258,7 +275,7 @@ class FineTuned(Result):
     def baseline_shares(self) -> Baselines:
         """Returns the shares of the models that know little, by metric."""
         by_metric = {"accuracy": self.baseline_accuracy, self.metric: self.baselines}
-        return {name: _by_baseline(shares) for name, shares in by_metric.items()}
+        return {name: by_baseline(shares) for name, shares in by_metric.items()}
 
 
 _CLASSES: dict[str, type[Result]] = {  # by kind of task
@@ -277,14 +294,6 @@ def average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         for metric in first
         if all(metric in one for one in scores.values())
     }
-
-
-def _by_baseline(by_language: Scores) -> dict[str, dict[str, Share]]:
-    by_baseline: dict[str, dict[str, Share]] = {}
-    for language, one in by_language.items():
-        for name, share in one.items():
-            by_baseline.setdefault(name, {})[language] = share
-    return by_baseline
 
 
 def write_results(path: Path, results: Sequence[Result]) -> None:

@@ -1,7 +1,7 @@
 """Scores of predictions against gold: shares in [0, 1]."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from amber_jax.datasets.examples import AlignedPair
 from amber_jax.datasets.sentence_pairs import is_translated
@@ -11,6 +11,7 @@ from amber_jax.tasks import TRANSLATED, Task
 _BORDER = "O"  # what stands between sentences, and is in no chunk
 _OUTSIDE = ("O", ".")
 
+T = TypeVar("T")
 Chunk = tuple[str, int, int]  # type, first and last place
 
 
@@ -214,3 +215,12 @@ def _check_counts(gold: int, predicted: int, what: str) -> None:
             f"there are {gold} gold and {predicted} predicted {what}; wanted as many "
             "of both, and at least one"
         )
+
+
+def by_baseline(by_language: Mapping[str, Mapping[str, T]]) -> dict[str, dict[str, T]]:
+    """Returns {baseline: {language: share}} of {language: {baseline: share}}."""
+    baselines: dict[str, dict[str, T]] = {}
+    for language, shares in by_language.items():
+        for name, share in shares.items():
+            baselines.setdefault(name, {})[language] = share
+    return baselines

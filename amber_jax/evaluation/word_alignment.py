@@ -1,6 +1,7 @@
 """Word alignment, scored: a model's links against gold alignments."""
 
 import re
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from amber_jax.evaluation.scores import alignment_scores
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.inference.word_links import (
     Alignment,
+    build_layer_word_aligner,
     build_word_aligner,
     diagonal_links,
 )
@@ -37,8 +39,12 @@ def word_alignment_result(
         UserError: a setting is wrong, or the gold files cannot be read.
     """
     refuse("word alignment", word_alignment_problems(config, model.config.num_layers))
-    gold = _read_gold(config)
+    gold = _read_gold(config, config.test, config.gold)
     options = Alignment(*(config[name] for name in Alignment._fields))
+    dev_aer = _dev_aer(config, model, options) if config.dev else {}
+    if dev_aer:
+        options = options._replace(layer=min(dev_aer, key=dev_aer.__getitem__))
+    options = options.numbered(model.config.num_layers)
     align = build_word_aligner(model.config, model.tokenizer, options)
     scores, baselines = {}, {}
     for language, pairs in gold.items():
@@ -57,33 +63,47 @@ def word_alignment_result(
         scores=scores,
         sizes={language: len(pairs) for language, pairs in gold.items()},
         baselines=baselines,
-        method=options.method,
-        layer=model.config.num_layers if options.layer == -1 else options.layer,
-        symmetrization=options.symmetrization,
-        threshold=options.threshold,
+        dev_aer=dev_aer,
+        **options._asdict(),
     )
 
 
-def _read_gold(config: ConfigDict) -> dict[str, list[AlignedPair]]:
-    """Returns the aligned pairs of each language."""
+def _dev_aer(
+    config: ConfigDict, model: LoadedModel, options: Alignment
+) -> dict[int, float]:
+    """Returns the AER of each layer on dev gold, the mean over the languages."""
+    align = build_layer_word_aligner(model.config, model.tokenizer, options)
+    layers: dict[int, list[float]] = {}
+    for pairs in _read_gold(config, config.dev, config.dev_gold).values():
+        by_layer = align(model.params, [(pair.src, pair.tgt) for pair in pairs])
+        for layer, links in enumerate(by_layer):
+            aer = alignment_scores(pairs, links)["aer"]
+            layers.setdefault(layer, []).append(aer)
+    return {layer: statistics.fmean(found) for layer, found in layers.items()}
+
+
+def _read_gold(
+    config: ConfigDict, texts: str, links: str
+) -> dict[str, list[AlignedPair]]:
+    """Returns the aligned pairs of each language of files at two patterns."""
     folder = Path(config.data)
-    languages = tuple(config.languages) or _languages_at(folder, config.test)
+    languages = tuple(config.languages) or _languages_at(folder, texts)
     if not languages:
         raise UserError(
-            f"{folder} has no file {config.test}; set --config.data to the folder "
+            f"{folder} has no file {texts}; set --config.data to the folder "
             "of the gold alignments, and --config.test to their place in it"
         )
-    return {language: _read_language(config, language) for language in languages}
 
+    def read(language: str) -> list[AlignedPair]:
+        text, gold = (
+            folder / pattern.replace("{language}", language)
+            for pattern in (texts, links)
+        )
+        if links:
+            return read_pharaoh(text, gold, first_index=config.first_index)
+        return read_xl_wa(text, first_index=config.first_index)
 
-def _read_language(config: ConfigDict, language: str) -> list[AlignedPair]:
-    text, gold = (
-        Path(config.data) / pattern.replace("{language}", language)
-        for pattern in (config.test, config.gold)
-    )
-    if config.gold:
-        return read_pharaoh(text, gold, first_index=config.first_index)
-    return read_xl_wa(text, first_index=config.first_index)
+    return {language: read(language) for language in languages}
 
 
 def _languages_at(folder: Path, pattern: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from amber_jax.corpora.packing import Row, best_fit_indices, lay_out, spans
 from amber_jax.data.labeled import cut_longest
+from amber_jax.inference.piece_similarity import DOT, Similarity, similarities
 from amber_jax.model import rows
 from amber_jax.model.directed import directed_passes
 from amber_jax.model.encoder import EncoderConfig, lowest_layers
@@ -27,50 +28,103 @@ _WINDOW = 4096  # pairs packed together
 
 PiecePair = tuple[list[int], list[int]]
 Matrices = Callable[[Params, Array, Array], Array]
-"""A compiled (params, token_ids [B, L], span_lengths [B, N, 2]) -> [B, L, L] float32;
-row i scores token i of a side against the tokens of the other side."""
+"""A compiled (params, token_ids [B, L], span_lengths [B, N, 2]) -> [K, B, L, L]
+float32, one matrix for each of K layers; its row i scores token i of a side against
+the tokens of the other side."""
 
 
 class Directions(NamedTuple):
-    """How strongly the pieces of a pair choose each other; every row sums to one."""
+    """How strongly the pieces of a pair choose each other, from 0 to 1."""
 
     src_to_tgt: np.ndarray  # [X, Y] float32, source pieces choose
     tgt_to_src: np.ndarray  # [Y, X] float32, target pieces choose
 
 
 Aligner = Callable[[Params, Sequence[PiecePair]], list[Directions]]
+LayerAligner = Callable[[Params, Sequence[PiecePair]], list[list[Directions]]]
+"""Like an `Aligner`, but gives each pair a list, the directions by layer."""
 
 
 def build_aligner(
-    config: EncoderConfig, special: SpecialTokens, *, method: str, layer: int
+    config: EncoderConfig,
+    special: SpecialTokens,
+    *,
+    method: str,
+    layer: int,
+    similarity: Similarity = DOT,
+    prompt: Sequence[int] = (),
 ) -> Aligner:
     """A function `(params, pairs) -> directions` of pairs of piece ids.
 
     "attention" is the last layer's, mean over heads, scaled to sum to one over the
-    other side's pieces; "similarity" the softmax over the other side of the dot
-    products of a layer's vectors, each side encoded alone. Special tokens are left
-    out of both. Pairs are packed into rows of few lengths; the result of a pair does
-    not depend on the others. Both sides of a pair must have pieces, and fit the model's
-    positions: see `fitted`.
+    other side's pieces; "similarity" compares a layer's vectors, each side encoded
+    alone. Special tokens are left out of both.
+
+    Pairs are packed into rows of few lengths; the result of a pair does not depend on
+    the others. Both sides of a pair must have pieces, and fit the model's positions:
+    see `fitted`.
 
     Args:
         config: the encoder's configuration.
         special: the tokenizer's special tokens.
         method: "attention" or "similarity".
         layer: of "similarity": 0 the embeddings, n the output of layer n, -1 the last.
+        similarity: of "similarity": how two vectors are compared.
+        prompt: of "similarity": pieces that stand before each side and are left out of
+            the result.
 
     Source: of the similarity, Dou and Neubig 2021 (awesome-align).
     """
     if method == "attention":
         matrices = _attention(config, special.separators)
-        as_texts, normalized = _as_pair, _unit_sums
+        by_layer = _layer_aligner(matrices, special, _as_pair, _unit_sums)
     else:
-        matrices = _products(config, layer)
-        as_texts, normalized = _as_lone, _softmax
+        by_layer = _similarity_aligner(config, special, similarity, prompt, layer)
+    return lambda params, pairs: [only for (only,) in by_layer(params, pairs)]
 
-    def directions(params: Params, pairs: Sequence[PiecePair]) -> list[Directions]:
+
+def build_layer_aligner(
+    config: EncoderConfig,
+    special: SpecialTokens,
+    *,
+    similarity: Similarity,
+    prompt: Sequence[int] = (),
+) -> LayerAligner:
+    """Like a `build_aligner` of "similarity" for all layers at once, from 0 upward."""
+    return _similarity_aligner(config, special, similarity, prompt, None)
+
+
+def _similarity_aligner(
+    config: EncoderConfig,
+    special: SpecialTokens,
+    similarity: Similarity,
+    prompt: Sequence[int],
+    layer: int | None,
+) -> LayerAligner:
+    skipped = len(prompt)
+
+    def as_lone(pair: PiecePair) -> Row:
+        """The sides as two lone texts, which do not attend each other in a row."""
+        return [([*prompt, *side], []) for side in pair]
+
+    def choices(products: np.ndarray) -> np.ndarray:
+        return similarity.choices(products[skipped:, skipped:])
+
+    matrices = _products(config, similarity, layer, prompt_length=skipped)
+    return _layer_aligner(matrices, special, as_lone, choices)
+
+
+def _layer_aligner(
+    matrices: Matrices,
+    special: SpecialTokens,
+    as_texts: Callable[[PiecePair], Row],
+    normalized: Callable[[np.ndarray], np.ndarray],
+) -> LayerAligner:
+    def directions(
+        params: Params, pairs: Sequence[PiecePair]
+    ) -> list[list[Directions]]:
         return [
-            Directions(*map(normalized, blocks))
+            [Directions(*map(normalized, both)) for both in zip(*blocks, strict=True)]
             for begin in range(0, len(pairs), _WINDOW)
             for blocks in _blocks(
                 matrices,
@@ -87,31 +141,28 @@ def _as_pair(pair: PiecePair) -> Row:
     return [pair]
 
 
-def _as_lone(pair: PiecePair) -> Row:
-    """The sides as two lone texts, which do not attend each other in a row."""
-    return [(side, []) for side in pair]
-
-
 def _unit_sums(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(x.sum(1, keepdims=True), 1e-9)
 
 
-def _softmax(x: np.ndarray) -> np.ndarray:
-    return _unit_sums(np.exp(x - x.max(1, keepdims=True)))
-
-
 def fitted(
-    pair: PiecePair, max_positions: int, *, method: str, separators: int = 1
+    pair: PiecePair,
+    max_positions: int,
+    *,
+    method: str,
+    separators: int = 1,
+    prompt_length: int = 0,
 ) -> PiecePair:
     """The pair, its sides cut at their ends to the model's positions.
 
     For "attention" both sides share the positions, and the longer one is cut first;
-    for "similarity" each side has all of them.
+    for "similarity" each side has all of them, but for its prompt's.
     """
     src, tgt = pair
     if method == "attention":  # [CLS] x [SEP] y [SEP]
         return cut_longest(src, tgt, max_positions - 2 - separators)
-    return src[: max_positions - 2], tgt[: max_positions - 2]
+    longest = max_positions - 2 - prompt_length
+    return src[:longest], tgt[:longest]
 
 
 def _attention(config: EncoderConfig, separators: int) -> Matrices:
@@ -132,36 +183,48 @@ def _attention(config: EncoderConfig, separators: int) -> Matrices:
             separators=separators,
         )
         is_tgt = directed.layout.sides[:, :, None] == 1
-        return jnp.where(
+        attention = jnp.where(
             is_tgt, directed.tgt_to_src.mean(1), directed.src_to_tgt.mean(1)
         )
+        return attention[None]
 
     return matrices
 
 
-def _products(config: EncoderConfig, layer: int, *, unit: bool = False) -> Matrices:
-    """The dot products of a layer's vectors; of vectors of `unit` length: cosines.
+def _products(
+    config: EncoderConfig,
+    similarity: Similarity,
+    layer: int | None,
+    *,
+    prompt_length: int = 0,
+) -> Matrices:
+    """The similarities of a layer's vectors; without a layer, of all from 0 upward.
 
-    Of rows that hold pairs `_as_lone`.
+    Of rows that hold the sides of pairs as lone texts.
     """
-    depth = config.num_layers if layer == -1 else layer
+    depth = config.num_layers if layer in (-1, None) else layer
 
     @jax.jit
     def matrices(params: Params, token_ids: Array, span_lengths: Array) -> Array:
         layout = rows.layout(span_lengths, token_ids.shape[1])
         encoder, encoder_params = lowest_layers(config, params["encoder"], depth)
+
+        def products(states: Array) -> Array:
+            return similarities(
+                states, layout.pair_ids, similarity, prompt_length=prompt_length
+            )
+
         output = encoder.apply(
             {"params": encoder_params},
             token_ids,
             layout.sides,
             layout.position_ids,
             rows.full_attention(layout),
+            readout=products if layer is None else None,
         )
-        states = output.hidden_states.astype(jnp.float32)  # [B, L, D]
-        if unit:
-            states /= jnp.linalg.norm(states, axis=-1, keepdims=True)
-        # Accelerators would round to fewer bits, and a softmax follows.
-        return jnp.einsum("bqd,bsd->bqs", states, states, precision="highest")
+        if layer is None:
+            return output.readouts
+        return products(output.hidden_states)[None]
 
     return matrices
 
@@ -169,13 +232,13 @@ def _products(config: EncoderConfig, layer: int, *, unit: bool = False) -> Matri
 def _blocks(
     matrices: Matrices, params: Params, pairs: Sequence[Row], special: SpecialTokens
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The [X, Y] and the [Y, X] part of each pair, without special tokens."""
+    """The [K, X, Y] and the [K, Y, X] part of each pair, without special tokens."""
     blocks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for token_ids, span_lengths, indices in _batches(pairs, special):
         batch = np.asarray(matrices(params, token_ids, span_lengths))
         sides = _sides(span_lengths, special.separators)
         for index, (row, src, tgt) in zip(indices, sides, strict=True):
-            blocks[index] = batch[row, src, tgt], batch[row, tgt, src]
+            blocks[index] = batch[:, row, src, tgt], batch[:, row, tgt, src]
     return [blocks[index] for index in range(len(pairs))]
 
 
@@ -265,11 +328,13 @@ def view_pair(
     """
     src_ids, tgt_ids = tokenizer.encode_batch([src, tgt])
     pair, special = (src_ids, tgt_ids), tokenizer.special
-    cosines = _products(config, -1, unit=True)
-    ((src_to_tgt, tgt_to_src),) = _blocks(
+    cosines = _products(config, Similarity("cosine"), -1)
+    (((src_to_tgt,), (tgt_to_src,)),) = _blocks(
         _attention(config, special.separators), params, [_as_pair(pair)], special
     )
-    ((similarity, _),) = _blocks(cosines, params, [_as_lone(pair)], special)
+    (((similarity,), _),) = _blocks(
+        cosines, params, [[(src_ids, []), (tgt_ids, [])]], special
+    )
     return PairView(
         src_pieces=tokenizer.pieces(src_ids),
         tgt_pieces=tokenizer.pieces(tgt_ids),

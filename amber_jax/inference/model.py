@@ -235,9 +235,14 @@ class Model:
         tgt: Sentence | Iterable[Sentence],
         *,
         method: str = "similarity",
-        layer: int = -1,
+        layer: int | None = None,
         symmetrization: str = "intersection",
         threshold: float = 0.0,
+        level: str = "word",
+        similarity: str = "dot",
+        center: bool = False,
+        context: float = 0.0,
+        prompt: str = "",
     ) -> PairLinks | list[PairLinks]:
         """The links between words that translate each other.
 
@@ -251,18 +256,29 @@ class Model:
             tgt: its translation, or theirs.
             method: "similarity", or "attention" of the last layer, in which the model
                 sees both sides.
-            layer: of the similarity; -1 the last, 0 the embeddings.
+            layer: of the similarity; -1 the last, 0 the embeddings. None: the last,
+                in models of 12 layers or more one in the middle, 7 of 12.
             symmetrization: how the two directions become one: "intersection",
-                "union", "grow-diag-final", "grow-diag-final-and", "src-to-tgt" or
-                "tgt-to-src".
-            threshold: least probability of a link; 0 links each piece to its best.
+                "union", "grow-diag-final", "grow-diag-final-and", "src-to-tgt",
+                "tgt-to-src", or SimAlign's "itermax", of cosines.
+            threshold: least probability of a link, of cosines least (cosine + 1) / 2;
+                0 links each piece to its best.
+            level: what symmetrization combines, links of a "word" or of a "piece".
+            similarity: of two pieces' vectors, "dot" or "cosine".
+            center: whether the mean of a side's vectors is subtracted first.
+            context: weight of the neighboring pieces' similarities, from 0 to 1.
+            prompt: text that stands before each side and has no links itself, such as
+                "query: ".
 
         Raises:
             UserError: the sides do not fit each other, or an option is wrong.
         """
-        options = Alignment(method, layer, symmetrization, threshold)
+        options = Alignment(
+            *(method, layer, symmetrization, threshold),
+            *(level, similarity, center, context, prompt),
+        )
         depth = self.config.num_layers
-        refuse("align", alignment_problems(**options._asdict(), num_layers=depth))
+        refuse("align", alignment_problems(options._asdict(), num_layers=depth))
         if options not in self._aligners:
             self._aligners[options] = build_word_aligner(
                 self.config, self.tokenizer, options

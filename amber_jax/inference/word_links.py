@@ -6,9 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amber_jax.inference.alignment import Directions, build_aligner, fitted
+from amber_jax.inference.alignment import (
+    Directions,
+    PiecePair,
+    build_aligner,
+    build_layer_aligner,
+    fitted,
+)
+from amber_jax.inference.piece_similarity import Similarity
 from amber_jax.model.encoder import EncoderConfig
-from amber_jax.search.symmetrization import symmetrize
+from amber_jax.search.symmetrization import ITERMAX, itermax, symmetrize
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.types import Params
 
@@ -20,14 +27,31 @@ Links = frozenset[tuple[int, int]]
 # More than a word has; fewer than a sentence written without spaces has.
 _PIECES_OF_A_WORD = 16
 
+_DEEP = 12  # layers; from here on the last ones are far from the best
+_MIDDLE = 0.6  # of the depth: 7 of 12
+
 
 class Alignment(NamedTuple):
     """How words are aligned."""
 
     method: str  # "attention" or "similarity", see `alignment.build_aligner`
-    layer: int  # of the similarity; -1: the last; 0: embeddings; n: output of layer n
-    symmetrization: str  # see `symmetrization.symmetrize`
+    # Of the similarity; -1: the last; 0: embeddings; n: output of layer n; None: the
+    # last, but in models of 12 layers or more 60 percent of the way up.
+    layer: int | None
+    symmetrization: str  # see `word_links`
     threshold: float  # see `word_links`
+    level: str = "word"  # see `word_links`
+    similarity: str = "dot"  # or "cosine"; this and the next see `Similarity`
+    center: bool = False
+    context: float = 0.0
+    prompt: str = ""  # of the similarity: text before each side, such as "query: "
+
+    def numbered(self, num_layers: int) -> "Alignment":
+        """The same in a model of that depth, its layer neither None nor -1."""
+        layer = self.layer
+        if layer is None and self.method != "attention" and num_layers >= _DEEP:
+            layer = round(_MIDDLE * num_layers)
+        return self._replace(layer=num_layers if layer in (None, -1) else layer)
 
 
 class WordPieces(NamedTuple):
@@ -59,6 +83,17 @@ class WordLinks(NamedTuple):
 
 
 WordAligner = Callable[[Params, Sequence[WordPair]], WordLinks]
+LayerWordAligner = Callable[[Params, Sequence[WordPair]], list[list[Links]]]
+"""Gives a list for every layer, from 0 upward: the links of each pair."""
+
+
+class _Pieces(NamedTuple):
+    """The pieces of several pairs."""
+
+    sides: list[tuple[WordPieces, WordPieces]]  # of each pair
+    usable: list[int]  # the pairs whose sides both have pieces
+    fitted: list[PiecePair]  # the pieces of these that fit the model's positions
+    cut: int  # pairs of which some do not
 
 
 def split_words(tokenizer: Tokenizer, sentences: Sequence[Words]) -> list[WordPieces]:
@@ -89,39 +124,88 @@ def build_word_aligner(
     A side without words has no links. A pair longer than the model's positions is cut
     as `alignment.fitted` does it: the words beyond have no link.
     """
+    alignment = alignment.numbered(config.num_layers)
     aligner = build_aligner(
-        config, tokenizer.special, method=alignment.method, layer=alignment.layer
+        config,
+        tokenizer.special,
+        method=alignment.method,
+        layer=alignment.layer,
+        similarity=_similarity(alignment),
+        prompt=tokenizer.encode(alignment.prompt),
     )
 
     def align(params: Params, pairs: Sequence[WordPair]) -> WordLinks:
-        sides = split_words(tokenizer, [words for pair in pairs for words in pair])
-        pieces = list(zip(sides[::2], sides[1::2], strict=True))
-        usable = [i for i, (src, tgt) in enumerate(pieces) if src.ids and tgt.ids]
-        uncut = [(pieces[i][0].ids, pieces[i][1].ids) for i in usable]
-        cut = [
-            fitted(
-                pair,
-                config.usable_positions,
-                method=alignment.method,
-                separators=tokenizer.special.separators,
-            )
-            for pair in uncut
-        ]
-        links: list[Links] = [frozenset()] * len(pairs)
-        for i, directions in zip(usable, aligner(params, cut), strict=True):
-            links[i] = word_links(
-                directions,
-                *(side.words for side in pieces[i]),
-                symmetrization=alignment.symmetrization,
-                threshold=alignment.threshold,
-            )
+        pieces = _pieces(config, tokenizer, pairs, alignment)
+        directions = aligner(params, pieces.fitted)
         return WordLinks(
-            links,
-            cut=sum(map(operator.ne, cut, uncut)),
-            unspaced=sum(any(map(_is_unspaced, pair)) for pair in pieces),
+            _links(pieces, directions, alignment),
+            cut=pieces.cut,
+            unspaced=sum(any(map(_is_unspaced, pair)) for pair in pieces.sides),
         )
 
     return align
+
+
+def build_layer_word_aligner(
+    config: EncoderConfig, tokenizer: Tokenizer, alignment: Alignment
+) -> LayerWordAligner:
+    """Like a `build_word_aligner` of "similarity", by every layer of the model."""
+    aligner = build_layer_aligner(
+        config,
+        tokenizer.special,
+        similarity=_similarity(alignment),
+        prompt=tokenizer.encode(alignment.prompt),
+    )
+
+    def align(params: Params, pairs: Sequence[WordPair]) -> list[list[Links]]:
+        pieces = _pieces(config, tokenizer, pairs, alignment)
+        by_layer = zip(*aligner(params, pieces.fitted), strict=True)
+        return [_links(pieces, directions, alignment) for directions in by_layer]
+
+    return align
+
+
+def _similarity(alignment: Alignment) -> Similarity:
+    return Similarity(alignment.similarity, alignment.center, alignment.context)
+
+
+def _pieces(
+    config: EncoderConfig,
+    tokenizer: Tokenizer,
+    pairs: Sequence[WordPair],
+    alignment: Alignment,
+) -> _Pieces:
+    sides = split_words(tokenizer, [words for pair in pairs for words in pair])
+    pieces = list(zip(sides[::2], sides[1::2], strict=True))
+    usable = [i for i, (src, tgt) in enumerate(pieces) if src.ids and tgt.ids]
+    uncut = [(pieces[i][0].ids, pieces[i][1].ids) for i in usable]
+    prompt_length = len(tokenizer.encode(alignment.prompt))
+    cut = [
+        fitted(
+            pair,
+            config.usable_positions,
+            method=alignment.method,
+            separators=tokenizer.special.separators,
+            prompt_length=prompt_length,
+        )
+        for pair in uncut
+    ]
+    return _Pieces(pieces, usable, cut, cut=sum(map(operator.ne, cut, uncut)))
+
+
+def _links(
+    pieces: _Pieces, directions: Sequence[Directions], alignment: Alignment
+) -> list[Links]:
+    links: list[Links] = [frozenset()] * len(pieces.sides)
+    for i, choices in zip(pieces.usable, directions, strict=True):
+        links[i] = word_links(
+            choices,
+            *(side.words for side in pieces.sides[i]),
+            symmetrization=alignment.symmetrization,
+            threshold=alignment.threshold,
+            level=alignment.level,
+        )
+    return links
 
 
 def _is_unspaced(side: WordPieces) -> bool:
@@ -135,29 +219,42 @@ def word_links(
     *,
     symmetrization: str,
     threshold: float,
+    level: str = "word",
 ) -> Links:
     """The links of one pair.
 
     In each direction a piece is linked to the pieces that it chooses with more than
-    `threshold`, or, if that is 0, to the one it chooses most; two words are linked if
-    any of their pieces are. Then both directions are combined.
+    `threshold`, or, if that is 0, to the one it chooses most. Two words are linked if
+    any of their pieces are: in each direction, which are combined then ("word"), or
+    after both have been combined ("piece", as awesome-align and SimAlign do).
 
     Args:
         directions: X source and Y target pieces.
         src_words: the word index of each source piece; those beyond X are cut off.
         tgt_words: the same of the target.
-        symmetrization: as in `symmetrization.symmetrize`.
-        threshold: probability below 1, or 0.
+        symmetrization: as in `symmetrization.symmetrize`; or "itermax" of the source
+            pieces' choices, always of pieces and without a threshold.
+        threshold: below 1, or 0.
+        level: "word" or "piece".
     """
-    forward = _chosen(directions.src_to_tgt, threshold)
-    backward = _chosen(directions.tgt_to_src, threshold).T
     src, tgt = (
         np.asarray(words[:count])
-        for words, count in zip((src_words, tgt_words), forward.shape, strict=True)
+        for words, count in zip(
+            (src_words, tgt_words), directions.src_to_tgt.shape, strict=True
+        )
     )
-    linked = symmetrize(
-        _merged(forward, src, tgt), _merged(backward, src, tgt), symmetrization
-    )
+    if symmetrization == ITERMAX:
+        linked = _merged(itermax(directions.src_to_tgt), src, tgt)
+    else:
+        forward = _chosen(directions.src_to_tgt, threshold)
+        backward = _chosen(directions.tgt_to_src, threshold).T
+        if level == "piece":
+            linked = _merged(symmetrize(forward, backward, symmetrization), src, tgt)
+        else:
+            forward, backward = (
+                _merged(pieces, src, tgt) for pieces in (forward, backward)
+            )
+            linked = symmetrize(forward, backward, symmetrization)
     return frozenset((int(i), int(j)) for i, j in np.argwhere(linked))
 
 

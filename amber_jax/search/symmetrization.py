@@ -10,6 +10,8 @@ SYMMETRIZATIONS = (
     *("intersection", "union", "grow-diag-final", "grow-diag-final-and"),
     *("src-to-tgt", "tgt-to-src"),
 )
+ITERMAX = "itermax"
+_ITERMAX_ALPHA = 0.9
 _NEIGHBORS = ((-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 
 
@@ -45,6 +47,39 @@ def symmetrize(forward: np.ndarray, backward: np.ndarray, how: str) -> np.ndarra
     for direction in (forward, backward):
         _finish(links, direction, both=how == "grow-diag-final-and")
     return links
+
+
+def itermax(similarities: np.ndarray) -> np.ndarray:
+    """The mutual best of similarities, twice, [X, Y] bool.
+
+    First the links that are the best of their row and of their column. Then once more
+    with similarities that are weighted: 0 where row and column both have a link, 0.9
+    where one of them has, 1 where neither has. What is new is added, except where both
+    have a link; nothing is, once all rows or all columns have one, or if there are two
+    rows or columns at most. Of equals the first counts.
+
+    Args:
+        similarities: [X, Y], at least 0, so that a smaller weight means less.
+
+    Source: Jalili Sabet et al. 2020 (SimAlign), Algorithm 1, with its program's two
+    rounds and alpha 0.9.
+    """
+    links = _mutual_best(similarities)
+    free_src, free_tgt = ~links.any(1), ~links.any(0)
+    if min(similarities.shape) <= 2 or not (free_src.any() and free_tgt.any()):
+        return links
+    one_free = free_src[:, None] | free_tgt
+    both_free = free_src[:, None] & free_tgt
+    weights = np.where(both_free, 1, np.where(one_free, _ITERMAX_ALPHA, 0))
+    return links | (_mutual_best(similarities * weights) & one_free)
+
+
+def _mutual_best(scores: np.ndarray) -> np.ndarray:
+    height, width = scores.shape
+    best_tgt, best_src = scores.argmax(1), scores.argmax(0)
+    return (best_tgt[:, None] == np.arange(width)) & (
+        best_src == np.arange(height)[:, None]
+    )
 
 
 def _grow(links: np.ndarray, union: np.ndarray) -> None:

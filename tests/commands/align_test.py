@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from amber_jax.report.terminal import results_as_text
 
 ROOT = Path(__file__).parents[2]
 BEST = Alignment("similarity", -1, "union", 0.0)
+ITERMAX = {"symmetrization": "itermax", "similarity": "cosine"}
 LINES = [
     b"1 2 3\t4 5 6 7",
     b"no tab",
@@ -135,6 +137,12 @@ def test_what_is_too_long_or_not_split_is_told(aligned):
         ({"method": "attention", "layer": 1}, "attention is that of the last layer"),
         ({"symmetrization": "mean"}, "symmetrization is 'mean', not one of inter"),
         ({"threshold": 1.0}, "threshold is 1.0"),
+        ({"level": "letter"}, "level is 'letter', not one of word, piece"),
+        ({"similarity": "csls"}, "similarity is 'csls', not one of dot, cosine"),
+        ({"context": 2.0}, "context is 2.0"),
+        ({"symmetrization": "itermax"}, "itermax needs cosines; set similarity to cos"),
+        ({**ITERMAX, "threshold": 0.5}, "threshold is 0.5, but itermax has none"),
+        ({"method": "attention", "center": True}, "center is True, but attention has"),
         ({"threshold": float("nan")}, "threshold is nan"),
     ],
 )
@@ -229,6 +237,12 @@ def test_the_evaluation_command_scores_every_language(checkpoint, tmp_path):
         threshold=0.0,
         scores={},
         sizes={"de": 2, "fr": 1},
+        level="word",
+        similarity="dot",
+        center=False,
+        context=0.0,
+        prompt="",
+        dev_aer={},
         # German: all 3 links are found, with 2 more for words 4 and 5. French: none is.
         baselines={"de": {"diagonal": 0.25}, "fr": {"diagonal": 1.0}},
     )
@@ -252,6 +266,49 @@ def test_gold_links_may_stand_in_pharaoh_files(checkpoint, tmp_path):
     assert result.sizes == {"de": 2}
     # Two sure or possible links are on the diagonal, beside a sure one.
     assert result.baselines["de"]["diagonal"] == pytest.approx(0.0)
+
+
+def test_dev_gold_chooses_one_layer_for_all_languages(checkpoint, tmp_path):
+    rng = np.random.default_rng(3)
+    model = load_model(checkpoint)
+    for language in ("de", "fr"):
+        lines = [
+            f"{' '.join(map(str, rng.integers(0, 40, 6)))}\t"
+            f"{' '.join(map(str, rng.integers(0, 40, 6)))}\t0-1 1-0 2-3 3-2 5-5"
+            for _ in range(20)
+        ]
+        gold(tmp_path, language, lines, name="dev.tsv")
+        gold(tmp_path, language, lines[::-1])
+    dev = {"dev": "{language}/dev.tsv", "center": True, "context": 0.2}
+    chosen = word_alignment_result(evaluation(tmp_path, **dev), model, note=print)
+    by_hand = {
+        layer: word_alignment_result(
+            evaluation(tmp_path, layer=layer, center=True, context=0.2),
+            model,
+            note=print,
+        ).average["aer"]
+        for layer in range(3)
+    }
+    assert chosen.dev_aer == pytest.approx(by_hand)
+    assert chosen.layer == min(by_hand, key=by_hand.get)
+    assert chosen.average["aer"] == pytest.approx(min(by_hand.values()))
+    assert chosen.settings["layer"] == f"{chosen.layer}, chosen on dev"
+    printed = results_as_text([chosen])
+    assert f"AER on dev by layer 0: {100 * by_hand[0]:.1f}, 1: " in printed
+    for conflict in ({"layer": 1}, {"method": "attention"}):
+        config = evaluation(tmp_path, dev=dev["dev"], **conflict)
+        with pytest.raises(UserError, match="dev"):
+            word_alignment_result(config, model, note=print)
+
+
+def test_dev_gold_may_stand_in_pharaoh_files(checkpoint, tmp_path):
+    gold(tmp_path, "de", ["1 2\t3 4"], name="text")
+    gold(tmp_path, "de", ["0-0 1-1"], name="links")
+    patterns = {"test": "{language}/text", "gold": "{language}/links"}
+    config = evaluation(tmp_path, **patterns)
+    config.update(dev=config.test, dev_gold=config.gold)
+    result = word_alignment_result(config, load_model(checkpoint), note=print)
+    assert result.dev_aer[result.layer] == result.average["aer"]
 
 
 def test_gold_counted_from_1_scores_as_gold_counted_from_0(checkpoint, tmp_path):

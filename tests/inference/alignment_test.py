@@ -4,8 +4,14 @@ import jax
 import numpy as np
 import pytest
 
-from amber_jax.inference.alignment import build_aligner, fitted, view_pair
+from amber_jax.inference.alignment import (
+    build_aligner,
+    build_layer_aligner,
+    fitted,
+    view_pair,
+)
 from amber_jax.inference.loading import init_params
+from amber_jax.inference.piece_similarity import DOT, Similarity
 from amber_jax.tokenization.tokenizer import SpecialTokens
 
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -81,6 +87,59 @@ def test_similarity_is_the_softmax_of_products_at_the_layer(align, numpy_bert, h
         np.testing.assert_allclose(found.tgt_to_src, softmax(y @ x.T), atol=1e-4)
 
 
+CENTERED = Similarity("cosine", center=True, context=0.2)
+
+
+@pytest.mark.parametrize("similarity", [DOT, CENTERED])
+def test_a_prompt_is_encoded_but_not_compared(
+    params, encoder_config, numpy_bert, similarity
+):
+    prompt = [50, 51]
+    aligner = build_aligner(
+        encoder_config,
+        SPECIAL,
+        method="similarity",
+        layer=1,
+        similarity=similarity,
+        prompt=prompt,
+    )
+    for src, tgt in (PAIRS[0], PAIRS[2]):
+        x, y = (
+            states_of(numpy_bert, prompt + side, 1)[len(prompt) :]
+            for side in (src, tgt)
+        )
+        if similarity == DOT:
+            expected = softmax(x @ y.T)
+        else:
+            x, y = (side - side.mean(0) for side in (x, y))
+            x, y = (side / np.linalg.norm(side, axis=1)[:, None] for side in (x, y))
+            before, behind = np.eye(len(x), k=1), np.eye(len(y), k=1)
+            near = (before + before.T) @ (x @ y.T) @ (behind + behind.T)
+            expected = (x @ y.T + 0.2 * near + 1) / 2
+        (found,) = aligner(params, [(src, tgt)])
+        np.testing.assert_allclose(found.src_to_tgt, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("similarity", [DOT, CENTERED])
+def test_all_layers_at_once_give_what_each_gives(params, encoder_config, similarity):
+    together = build_layer_aligner(
+        encoder_config, SPECIAL, similarity=similarity, prompt=[50]
+    )(params, PAIRS[:3])
+    assert {len(by_layer) for by_layer in together} == {encoder_config.num_layers + 1}
+    for layer in range(encoder_config.num_layers + 1):
+        alone = build_aligner(
+            encoder_config,
+            SPECIAL,
+            method="similarity",
+            layer=layer,
+            similarity=similarity,
+            prompt=[50],
+        )(params, PAIRS[:3])
+        for by_layer, expected in zip(together, alone, strict=True):
+            for one, other in zip(by_layer[layer], expected, strict=True):
+                np.testing.assert_allclose(one, other, atol=1e-5)
+
+
 @pytest.mark.parametrize("how", HOW)
 def test_many_pairs_together_give_what_each_gives_alone(align, how):
     rng = np.random.default_rng(0)
@@ -144,6 +203,8 @@ def test_sides_alone_are_cut_alone():
     src, tgt = list(range(10)), list(range(20, 26))
     assert fitted((src, tgt), 12, method="similarity") == (src, tgt)
     assert fitted((src, tgt), 7, method="similarity") == (src[:5], tgt[:5])
+    prompted = fitted((src, tgt), 7, method="similarity", prompt_length=2)
+    assert prompted == (src[:3], tgt[:3])
 
 
 class Letters:

@@ -126,6 +126,39 @@ def test_a_threshold_takes_all_that_is_above_it_and_may_take_nothing():
     assert of(0.7) == set()
 
 
+def test_pieces_can_be_combined_before_they_are_merged_to_words():
+    # As above, but no two pieces choose each other in the first pair of words.
+    directions = Directions(
+        np.array([[0, 1], [0, 1]], np.float32), np.array([[1, 0], [0, 1]], np.float32)
+    )
+    links = word_links(
+        directions,
+        [0, 1],
+        [0, 0],
+        symmetrization="intersection",
+        threshold=0.0,
+        level="piece",
+    )
+    assert links == {(1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("depth", "method", "layer", "number"),
+    [
+        (2, "similarity", None, 2),
+        (11, "similarity", None, 11),
+        (12, "similarity", None, 7),
+        (24, "similarity", None, 14),
+        (12, "similarity", -1, 12),
+        (12, "similarity", 0, 0),
+        (12, "attention", None, 12),
+    ],
+)
+def test_deep_models_align_by_a_layer_in_the_middle(depth, method, layer, number):
+    how = Alignment(method, layer, "union", 0.0)
+    assert how.numbered(depth) == how._replace(layer=number)
+
+
 @settings(max_examples=30)
 @given(order=st.permutations(range(6)), threshold=st.sampled_from([0.0, 0.001, 0.9]))
 def test_a_permutation_is_recovered_by_every_symmetrization(order, threshold):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from amber_jax.search.symmetrization import symmetrize
+from amber_jax.search.symmetrization import itermax, symmetrize
 
 # Drawn by hand: source words are rows, target words are columns.
 GROWING = {  # links grow along the diagonal, and never between two linked words
@@ -158,3 +158,19 @@ def test_directions_that_agree_are_kept_by_all(order):
     matrix = np.eye(6, dtype=bool)[list(order)]
     for how in (*MADE_OF_BOTH, "src-to-tgt", "tgt-to-src"):
         np.testing.assert_array_equal(symmetrize(matrix, matrix, how), matrix)
+
+
+def test_itermax_links_once_more_what_is_left():
+    similarities = np.array(
+        [
+            [0.9, 0.85, 0.1],
+            [0.2, 0.1, 0.3],
+            [0.8, 0.1, 0.7],
+        ]
+    )
+    links = itermax(similarities)
+    # First (0, 0). Then its row and column at 0.9: 0.72 of (2, 0) is above 0.7.
+    assert np.argwhere(links).tolist() == [[0, 0], [0, 1], [2, 0]]
+    # Two rows have one round.
+    assert np.argwhere(itermax(similarities[:2])).tolist() == [[0, 0], [1, 2]]
+    assert (itermax(np.eye(4)) == np.eye(4)).all()  # all have a link
