@@ -17,7 +17,6 @@ from amber_jax.convert.json_files import read_object, read_optional
 from amber_jax.convert.names import Dialect
 from amber_jax.errors import UserError
 from amber_jax.model.encoder import EncoderConfig
-from amber_jax.tokenization.library import LIBRARY_FILE
 from amber_jax.tokenization.tokenizer import CONFIG_FILE
 
 CONFIG = "config.json"
