@@ -3,6 +3,7 @@
 The same step, back ends, loop and session as pretraining.
 """
 
+import dataclasses
 import functools
 import hashlib
 import math
@@ -68,10 +69,12 @@ def compile_step(setup: Setup, note: Note) -> TrainStep:
         setup: of the fine-tuning.
         note: called with what a program takes, when it is compiled.
     """
+    rows = setup.word_rows
     step = functools.partial(
         train_step,
         objective=labeling_objective(
-            setup.model, train_from_layer=setup.config.train_from_layer
+            _with_vocabulary(setup.model, len(rows.pieces)),
+            train_from_layer=setup.config.train_from_layer,
         ),
         loss_weights=lambda _: {CROSS_ENTROPY: jnp.float32(1.0)},
         learning_rate=build_schedule(
@@ -83,8 +86,11 @@ def compile_step(setup: Setup, note: Note) -> TrainStep:
         ),
         optimizer=setup.optimizer,
     )
+    memory = jax.eval_shape(rows.narrow, setup.abstract_state.opt_state)
     return compiled_for_each_shape(
-        setup.backend.compile(step, setup.abstract_state),
+        setup.backend.compile(
+            rows.step(step), setup.abstract_state._replace(opt_state=memory)
+        ),
         title=setup.config.task,
         note=note,
     )
@@ -107,7 +113,7 @@ def train_seed(setup: Setup, step: TrainStep, seed: int, folder: Path) -> bool:
         config=_seed_config(setup, seed),
         num_steps=setup.num_steps,
         check=functools.partial(_check_same, setup, seed),
-        abstract_state=setup.abstract_state,
+        restore=functools.partial(_restore, setup),
         new_state=functools.partial(_new_state, setup, seed),
         write_extras=functools.partial(_save_tokenizer, setup),
         keep=2,
@@ -158,14 +164,17 @@ def _run_steps(
         state = loop.run(
             state,
             train_step=step,
-            batches=training_batches(
-                setup.encoded_train,
-                setup.labeler.shape,
-                batch_size=config.batch_size,
-                seed=seed,
-                start=start,
-                stop=end,
-                multiple=math.lcm(config.row_multiple, setup.backend.num_devices),
+            batches=map(
+                setup.word_rows.renumbered,
+                training_batches(
+                    setup.encoded_train,
+                    setup.labeler.shape,
+                    batch_size=config.batch_size,
+                    seed=seed,
+                    start=start,
+                    stop=end,
+                    multiple=math.lcm(config.row_multiple, setup.backend.num_devices),
+                ),
             ),
             put_batch=setup.backend.put_batch,
             key=dropout_key(seed),
@@ -180,7 +189,7 @@ def _run_steps(
             callbacks=loop.Callbacks(
                 on_train=functools.partial(log.train, config.task),
                 evaluate=lambda state, _: log.evaluate([dev], state, config.task),
-                save=lambda state: begun.save(state, run_json),
+                save=lambda state: begun.save(_whole(setup, state), run_json),
                 count_work=functools.partial(
                     _count_work, setup.model, config.train_from_layer
                 ),
@@ -219,13 +228,33 @@ def _score_dev(setup: Setup, params: Params) -> dict[str, float]:
 
 
 def _new_state(setup: Setup, seed: int) -> TrainState:
+    """Returns the first state, its optimizer memory narrow as in `word_rows`."""
     params = init_labeling(setup.model, setup.pretrained.params, init_key(seed))
-    # Copied, because the step gives its input's memory away and seeds share the start.
-    return build_in_place(
-        lambda tree: new_state(jax.tree.map(jnp.copy, tree), setup.optimizer),
-        setup.backend,
-        jax.tree.map(np.asarray, params),
-    )
+
+    def build(params: Params) -> TrainState:
+        state = new_state(setup.word_rows.narrow(params), setup.optimizer)
+        # Copied, because the step gives its input's memory away and seeds share the
+        # start.
+        return state._replace(params=jax.tree.map(jnp.copy, params))
+
+    return build_in_place(build, setup.backend, jax.tree.map(np.asarray, params))
+
+
+def _restore(setup: Setup, found: checkpoints.Checkpoint) -> TrainState:
+    """Returns a checkpoint's state as `_new_state` returns the first one."""
+    state = checkpoints.restore_state(found, setup.abstract_state)
+    memory = build_in_place(setup.word_rows.narrow, setup.backend, state.opt_state)
+    return state._replace(opt_state=memory)
+
+
+def _whole(setup: Setup, state: TrainState) -> TrainState:
+    """Returns the state as checkpoints hold it."""
+    memory = build_in_place(setup.word_rows.widen, setup.backend, state.opt_state)
+    return state._replace(opt_state=memory)
+
+
+def _with_vocabulary(model: LabelingModel, size: int) -> LabelingModel:
+    return model.clone(config=dataclasses.replace(model.config, vocab_size=size))
 
 
 def _save_tokenizer(setup: Setup, path: Path) -> None:
