@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from amber_jax import config as settings
 from amber_jax.config.renamed import migrated
-from amber_jax.data.labeled import training_batches
+from amber_jax.data.labeled import Rows, training_batches
 from amber_jax.evaluation.scores import label_scores
 from amber_jax.files import write_json
 from amber_jax.finetuning import zero_shot
@@ -114,7 +114,7 @@ def train_seed(setup: Setup, step: TrainStep, seed: int, folder: Path) -> bool:
         num_steps=setup.num_steps,
         check=functools.partial(_check_same, setup, seed),
         restore=functools.partial(_restore, setup),
-        new_state=functools.partial(_new_state, setup, seed),
+        new_state=functools.partial(first_state, setup, seed),
         write_extras=functools.partial(_save_tokenizer, setup),
         keep=2,
         keep_too=best_step,
@@ -164,18 +164,7 @@ def _run_steps(
         state = loop.run(
             state,
             train_step=step,
-            batches=map(
-                setup.word_rows.renumbered,
-                training_batches(
-                    setup.encoded_train,
-                    setup.labeler.shape,
-                    batch_size=config.batch_size,
-                    seed=seed,
-                    start=start,
-                    stop=end,
-                    multiple=math.lcm(config.row_multiple, setup.backend.num_devices),
-                ),
-            ),
+            batches=batches_from(setup, seed, start),
             put_batch=setup.backend.put_batch,
             key=dropout_key(seed),
             start=start,
@@ -199,6 +188,22 @@ def _run_steps(
             peak_flops=0.0,
         )
         return state, stop.requested
+
+
+def batches_from(setup: Setup, seed: int, start: int) -> Iterator[dict[str, Rows]]:
+    """Yields the batches of a seed's steps from `start` on, as its step takes them."""
+    return map(
+        setup.word_rows.renumbered,
+        training_batches(
+            setup.encoded_train,
+            setup.labeler.shape,
+            batch_size=setup.config.batch_size,
+            seed=seed,
+            start=start,
+            stop=setup.num_steps,
+            multiple=math.lcm(setup.config.row_multiple, setup.backend.num_devices),
+        ),
+    )
 
 
 def _count_work(
@@ -227,8 +232,8 @@ def _score_dev(setup: Setup, params: Params) -> dict[str, float]:
     }
 
 
-def _new_state(setup: Setup, seed: int) -> TrainState:
-    """Returns the first state, its optimizer memory narrow as in `word_rows`."""
+def first_state(setup: Setup, seed: int) -> TrainState:
+    """Returns a seed's first state, with the optimizer memory of `setup.word_rows`."""
     params = init_labeling(setup.model, setup.pretrained.params, init_key(seed))
 
     def build(params: Params) -> TrainState:
@@ -241,7 +246,7 @@ def _new_state(setup: Setup, seed: int) -> TrainState:
 
 
 def _restore(setup: Setup, found: checkpoints.Checkpoint) -> TrainState:
-    """Returns a checkpoint's state as `_new_state` returns the first one."""
+    """Returns a checkpoint's state as `first_state` returns that of step 0."""
     state = checkpoints.restore_state(found, setup.abstract_state)
     memory = build_in_place(setup.word_rows.narrow, setup.backend, state.opt_state)
     return state._replace(opt_state=memory)
