@@ -59,6 +59,7 @@ _COMMONEST = "commonest_label"  # of a dev record: the share of one label; 1: co
 _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "log_every", "tensorboard", "label", "seeds"),
     *("languages", "test", "data", "stand_in", "max_skipped_in_a_row", "kernels"),
+    "row_multiple",
 )
 
 
