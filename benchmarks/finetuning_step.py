@@ -3,9 +3,9 @@
 python -m benchmarks.finetuning_step --checkpoint=DIR \
     --config=configs/udpos.py:treebanks --config.data=DIR
 
-Both ways train on the same batch, in turns, on one core if this is a CPU. Printed:
-medians of CPU seconds and seconds, and the largest difference between parameters in the
-end, of those that both ways share and of word embeddings that training does not touch.
+Both ways train on the same batch, in turns, on one core of the host. Printed: medians
+of CPU seconds and seconds, and the largest difference between the parameters that both
+ways have in the end, of word embeddings that training does not touch too.
 """
 
 import dataclasses
@@ -49,8 +49,7 @@ def measured(
     """Returns the tables: the time of a step, and how far the parameters are apart."""
     setups = {ALL: dataclasses.replace(setup, untouched_decay=None), TOUCHED: setup}
     ways = {
-        name: Training(one, setup.config.seeds[0], note)
-        for name, one in setups.items()
+        name: Training(one, setup.config.seeds[0], note) for name, one in setups.items()
     }
     seconds = stopwatch.interleaved(
         {name: way.update for name, way in ways.items()}, rounds=rounds
