@@ -90,7 +90,7 @@ def finetuning(task: str) -> ConfigDict:
     config.backend = "pmap"
     config.num_devices = 0  # 0: all
     config.fsdp = False
-    config.row_multiple = 4  # rows of a batch; fewer shapes, less compiling [ours]
+    config.row_multiple = 2  # rows of a batch; fewer shapes, less compiling [ours]
     config.dtype = ""  # of activations; empty: as pretrained
     config.kernels = kernels()  # forms of the arithmetic; empty: what suits the devices
     config.log_every = 50  # steps; 0: the last one alone

@@ -121,17 +121,19 @@ def init_labeling(model: LabelingModel, pretrained: Params, key: Array) -> Param
     """
     ids = jnp.zeros((1, 8), jnp.int32)
     place = rows.layout(jnp.array([[[4, 4]]]), ids.shape[1])
-    fresh = jax.jit(model.init)(
-        key,
-        ids,
-        place.sides,
-        place.position_ids,
-        rows.full_attention(place),
-        jnp.zeros((1, 1), jnp.int32),
-    )["params"]
-    kept = {
-        part: pretrained[part]
-        for part in ("encoder", "pooler")
-        if part in fresh and part in pretrained
-    }
-    return {**fresh, **kept}
+    parts = ("encoder", "pooler") if model.pooled else ("encoder",)
+    kept = {part: pretrained[part] for part in parts if part in pretrained}
+
+    def fresh(key: Array) -> Params:
+        params = model.init(
+            key,
+            ids,
+            place.sides,
+            place.position_ids,
+            rows.full_attention(place),
+            jnp.zeros((1, 1), jnp.int32),
+        )["params"]
+        return {part: params[part] for part in params if part not in kept}
+
+    # What is kept is not drawn first.
+    return {**jax.jit(fresh)(key), **kept}

@@ -14,13 +14,18 @@ from amber_jax.errors import UserError
 from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.examples import Examples, read_examples
 from amber_jax.finetuning.labeling import init_labeling
+from amber_jax.finetuning.word_rows import WordRows, touched_rows
 from amber_jax.inference.loading import LoadedModel, load_model
 from amber_jax.model.frozen import at_or_above
 from amber_jax.model.heads import LabelingModel
 from amber_jax.ranges import refuse
 from amber_jax.tasks import TASKS, Task
 from amber_jax.training.checkpoint import Note
-from amber_jax.training.optimizer import acting_on, build_optimizer
+from amber_jax.training.optimizer import (
+    acting_on,
+    build_optimizer,
+    decay_without_gradient,
+)
 from amber_jax.training.parallel import Backend, abstract_like, build_backend
 from amber_jax.training.state import TrainState, new_state
 
@@ -37,6 +42,7 @@ class Setup:
     examples: Examples
     backend: Backend
     optimizer: optax.GradientTransformation
+    untouched_decay: float | None  # of word embeddings, as `touched_rows` takes it
 
     @property
     def num_steps(self) -> int:
@@ -46,7 +52,7 @@ class Setup:
 
     @functools.cached_property
     def abstract_state(self) -> TrainState:
-        """The state's shapes, types and shardings."""
+        """Shapes, types and shardings of the state in checkpoints."""
 
         def build() -> TrainState:
             key = jax.random.key(0)
@@ -54,6 +60,16 @@ class Setup:
             return new_state(params, self.optimizer)
 
         return abstract_like(jax.eval_shape(build), self.backend)
+
+    @functools.cached_property
+    def word_rows(self) -> WordRows:
+        """The rows of the word embeddings that training touches."""
+        return touched_rows(
+            self.encoded_train,
+            self.labeler.shape.special.ids(),
+            vocab_size=self.model.config.vocab_size,
+            decay=self.untouched_decay,
+        )
 
     @functools.cached_property
     def encoded_train(self) -> list[Labeled]:
@@ -113,6 +129,11 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
         optimizer=acting_on(
             functools.partial(at_or_above, lowest=lowest),
             build_optimizer(**config.optimizer),
+        ),
+        untouched_decay=0.0
+        if lowest > 0
+        else decay_without_gradient(
+            config.optimizer.name, config.optimizer.weight_decay
         ),
     )
     if config.warmup_steps + config.decay_steps > setup.num_steps:

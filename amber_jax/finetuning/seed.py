@@ -3,9 +3,10 @@
 The same step, back ends, loop and session as pretraining.
 """
 
+import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from amber_jax import config as settings
 from amber_jax.config.renamed import migrated
-from amber_jax.data.labeled import training_batches
+from amber_jax.data.labeled import Rows, training_batches
 from amber_jax.evaluation.scores import label_scores
 from amber_jax.files import write_json
 from amber_jax.finetuning import zero_shot
@@ -56,6 +57,7 @@ _COMMONEST = "commonest_label"  # of a dev record: the share of one label; 1: co
 _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "log_every", "tensorboard", "label", "seeds"),
     *("languages", "test", "data", "stand_in", "max_skipped_in_a_row", "kernels"),
+    "row_multiple",
 )
 
 
@@ -66,10 +68,12 @@ def compile_step(setup: Setup, note: Note) -> TrainStep:
         setup: of the fine-tuning.
         note: called with what a program takes, when it is compiled.
     """
+    rows = setup.word_rows
     step = functools.partial(
         train_step,
         objective=labeling_objective(
-            setup.model, train_from_layer=setup.config.train_from_layer
+            _with_vocabulary(setup.model, len(rows.pieces)),
+            train_from_layer=setup.config.train_from_layer,
         ),
         loss_weights=lambda _: {CROSS_ENTROPY: jnp.float32(1.0)},
         learning_rate=build_schedule(
@@ -81,8 +85,11 @@ def compile_step(setup: Setup, note: Note) -> TrainStep:
         ),
         optimizer=setup.optimizer,
     )
+    memory = jax.eval_shape(rows.narrow, setup.abstract_state.opt_state)
     return compiled_for_each_shape(
-        setup.backend.compile(step, setup.abstract_state),
+        setup.backend.compile(
+            rows.step(step), setup.abstract_state._replace(opt_state=memory)
+        ),
         title=setup.config.task,
         note=note,
     )
@@ -105,8 +112,8 @@ def train_seed(setup: Setup, step: TrainStep, seed: int, folder: Path) -> bool:
         config=_seed_config(setup, seed),
         num_steps=setup.num_steps,
         check=functools.partial(_check_same, setup, seed),
-        abstract_state=setup.abstract_state,
-        new_state=functools.partial(_new_state, setup, seed),
+        restore=functools.partial(_restore, setup),
+        new_state=functools.partial(first_state, setup, seed),
         write_extras=functools.partial(_save_tokenizer, setup),
         keep=2,
         keep_too=best_step,
@@ -156,15 +163,7 @@ def _run_steps(
         state = loop.run(
             state,
             train_step=step,
-            batches=training_batches(
-                setup.encoded_train,
-                setup.labeler.shape,
-                batch_size=config.batch_size,
-                seed=seed,
-                start=start,
-                stop=end,
-                multiple=math.lcm(config.row_multiple, setup.backend.num_devices),
-            ),
+            batches=batches_from(setup, seed, start),
             put_batch=setup.backend.put_batch,
             key=dropout_key(seed),
             start=start,
@@ -178,7 +177,7 @@ def _run_steps(
             callbacks=loop.Callbacks(
                 on_train=functools.partial(log.train, config.task),
                 evaluate=lambda state, _: log.evaluate([dev], state, config.task),
-                save=lambda state: begun.save(state, run_json),
+                save=lambda state: begun.save(_whole(setup, state), run_json),
                 count_work=functools.partial(
                     _count_work, setup.model, config.train_from_layer
                 ),
@@ -188,6 +187,22 @@ def _run_steps(
             peak_flops=0.0,
         )
         return state, stop.requested
+
+
+def batches_from(setup: Setup, seed: int, start: int) -> Iterator[dict[str, Rows]]:
+    """Yields the batches of a seed's steps from `start` on, as its step takes them."""
+    return map(
+        setup.word_rows.renumbered,
+        training_batches(
+            setup.encoded_train,
+            setup.labeler.shape,
+            batch_size=setup.config.batch_size,
+            seed=seed,
+            start=start,
+            stop=setup.num_steps,
+            multiple=math.lcm(setup.config.row_multiple, setup.backend.num_devices),
+        ),
+    )
 
 
 def _count_work(
@@ -216,14 +231,34 @@ def _score_dev(setup: Setup, params: Params) -> dict[str, float]:
     }
 
 
-def _new_state(setup: Setup, seed: int) -> TrainState:
+def first_state(setup: Setup, seed: int) -> TrainState:
+    """Returns a seed's first state, with the optimizer memory of `setup.word_rows`."""
     params = init_labeling(setup.model, setup.pretrained.params, init_key(seed))
-    # Copied, because the step gives its input's memory away and seeds share the start.
-    return build_in_place(
-        lambda tree: new_state(jax.tree.map(jnp.copy, tree), setup.optimizer),
-        setup.backend,
-        jax.tree.map(np.asarray, params),
-    )
+
+    def build(params: Params) -> TrainState:
+        state = new_state(setup.word_rows.narrow(params), setup.optimizer)
+        # Copied, because the step gives its input's memory away and seeds share the
+        # start.
+        return state._replace(params=jax.tree.map(jnp.copy, params))
+
+    return build_in_place(build, setup.backend, jax.tree.map(np.asarray, params))
+
+
+def _restore(setup: Setup, found: checkpoints.Checkpoint) -> TrainState:
+    """Returns a checkpoint's state as `first_state` returns that of step 0."""
+    state = checkpoints.restore_state(found, setup.abstract_state)
+    memory = build_in_place(setup.word_rows.narrow, setup.backend, state.opt_state)
+    return state._replace(opt_state=memory)
+
+
+def _whole(setup: Setup, state: TrainState) -> TrainState:
+    """Returns the state as checkpoints hold it."""
+    memory = build_in_place(setup.word_rows.widen, setup.backend, state.opt_state)
+    return state._replace(opt_state=memory)
+
+
+def _with_vocabulary(model: LabelingModel, size: int) -> LabelingModel:
+    return model.clone(config=dataclasses.replace(model.config, vocab_size=size))
 
 
 def _save_tokenizer(setup: Setup, path: Path) -> None:

@@ -23,7 +23,7 @@ from amber_jax.pretraining.describe import describe
 from amber_jax.pretraining.preparation import Run, parameters_to_begin_with, prepare
 from amber_jax.pretraining.stages import Stage, first_state, needed_flops
 from amber_jax.training import loop
-from amber_jax.training.checkpoint import Checkpoint
+from amber_jax.training.checkpoint import Checkpoint, restore_state
 from amber_jax.training.clock import Work
 from amber_jax.training.compilation import compiled_ahead
 from amber_jax.training.keys import dropout_key
@@ -91,7 +91,7 @@ def pretrain(
         config=settings.as_json(run.config),
         num_steps=run.stages[-1].end,
         check=check,
-        abstract_state=run.abstract_state,
+        restore=functools.partial(restore_state, abstract=run.abstract_state),
         new_state=new_state,
         write_extras=lambda path: run.tokenizer.save(path / TOKENIZER_FOLDER),
         keep=config.keep_checkpoints,

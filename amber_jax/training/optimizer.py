@@ -104,6 +104,19 @@ def build_optimizer(
     )
 
 
+def decay_without_gradient(name: str, weight_decay: float) -> float | None:
+    """Returns what an update takes off a decayed row that never had a gradient.
+
+    A share of the row, to be multiplied by the learning rate; None if it depends on
+    more than the row, as LAMB's trust ratio does.
+
+    Args:
+        name: of the optimizer.
+        weight_decay: its setting.
+    """
+    return {"adamw": weight_decay, "sgd": 0.0}.get(name)
+
+
 def acting_on(
     learns: Callable[[Params], Any], optimizer: optax.GradientTransformation
 ) -> optax.GradientTransformation:

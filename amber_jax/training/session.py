@@ -14,7 +14,6 @@ from amber_jax.training.checkpoint import (
     CheckpointWriter,
     newest_checkpoint,
     refuse_damaged,
-    restore_state,
 )
 from amber_jax.training.console import Console
 from amber_jax.training.log import Evaluated, RunLog
@@ -41,7 +40,7 @@ def session(
     config: Mapping[str, Any],
     num_steps: int,
     check: Callable[[Checkpoint], None],
-    abstract_state: TrainState,
+    restore: Callable[[Checkpoint], TrainState],
     new_state: Callable[[], TrainState],
     write_extras: Callable[[Path], None],
     keep: int,
@@ -59,7 +58,7 @@ def session(
         num_steps: of the whole run.
         check: called with the folder's newest checkpoint; raises UserError if that is
             of another run.
-        abstract_state: shapes, types and shardings of the state.
+        restore: returns the state that a checkpoint of the folder holds.
         new_state: makes the first state, if there is no checkpoint.
         write_extras: as of `CheckpointWriter`.
         keep: how many of the newest checkpoints stay.
@@ -81,7 +80,7 @@ def session(
         else:
             check(found)
             console.note(f"resuming from {found.path}")
-            state = restore_state(found, abstract_state)
+            state = restore(found)
         if lead:
             begin_workdir(workdir, config)
         log = RunLog(

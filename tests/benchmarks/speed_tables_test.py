@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import tiny_run
 
+from amber_jax import config as settings
 from amber_jax.corpora.records import open_corpus
 from amber_jax.errors import UserError
+from amber_jax.finetuning.preparation import prepare
 from benchmarks import (
     checkpoint,
     encoding,
+    finetuning_step,
     input_pipeline,
     retrieval,
     sample,
@@ -112,3 +115,17 @@ import time:         7 |          7 | zipfile
 """
     seconds = {name: value for name, value in start.imported(log).items() if value}
     assert seconds == pytest.approx({"numpy": 2e-4, "jax": 3e-4, "other": 7e-6})
+
+
+def test_a_step_of_fine_tuning_does_the_same_with_few_rows(checkpoint, tmp_path):
+    for part in ("train", "dev", "test"):
+        (tmp_path / f"{part}-en.tsv").write_text("7\tNUM\n8\tVERB\n")
+    config = settings.finetuning("udpos")
+    config.data, config.languages, config.max_length = str(tmp_path), ("en",), 16
+    config.num_devices, config.optimizer.weight_decay = 1, 0.1
+    setup = prepare(config, checkpoint, note=lambda _: None)
+    times, (apart,) = finetuning_step.measured(
+        setup, rounds=1, note=lambda _: None
+    ).values()
+    assert [row["count"] for row in times] == [60, 7] and finite(times)
+    assert apart["largest difference"] < 1e-5

@@ -1,11 +1,14 @@
 """A run's folder: begun, gone on with, or refused before anything is written."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
 import toy_objective
 
 from amber_jax.errors import UserError
+from amber_jax.training.checkpoint import restore_state
 from amber_jax.training.optimizer import build_optimizer
 from amber_jax.training.parallel import abstract_like, build_backend, build_in_place
 from amber_jax.training.session import session
@@ -29,7 +32,10 @@ def begin():
             "config": {"seed": 0},
             "num_steps": 9,
             "check": lambda found: None,
-            "abstract_state": abstract_like(jax.eval_shape(first_state), backend),
+            "restore": functools.partial(
+                restore_state,
+                abstract=abstract_like(jax.eval_shape(first_state), backend),
+            ),
             "new_state": lambda: build_in_place(first_state, backend),
             "write_extras": lambda path: None,
             "keep": 2,
