@@ -12,6 +12,7 @@ import numpy as np
 
 from amber_jax.config import alignment_problems, sentence_vector_problems
 from amber_jax.errors import UserError
+from amber_jax.inference.devices import on_all_devices
 from amber_jax.inference.embedding import (
     Embedder,
     Progress,
@@ -30,6 +31,7 @@ from amber_jax.inference.word_links import (
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.progress import is_watched, progress_bar
 from amber_jax.ranges import problems, refuse, whole
+from amber_jax.types import Params
 
 _LONG_INPUT = 4096  # sentences from which on a progress bar is worth its place
 _FILLING_PARTS = ("encoder", "mlm_head")
@@ -51,7 +53,8 @@ class Encoded(NamedTuple):
 class Model:
     """A trained encoder with its tokenizer, as `load` returns it.
 
-    All work is done on one device, `device`: the first that JAX has.
+    Sentences are encoded on all local devices; the rest is done on `device`, the first
+    that JAX has.
 
     Attributes:
         tokenizer: text to ids, see `tokenization.tokenizer.Tokenizer`.
@@ -63,7 +66,7 @@ class Model:
             was, or the model was not pretrained here.
         path: the checkpoint's folder.
         step: of the training.
-        device: that everything runs on.
+        device: that holds `params`.
     """
 
     def __init__(self, loaded: LoadedModel):
@@ -116,8 +119,9 @@ class Model:
             pooling: "mean", or "first" for the vector of [CLS]. None: as in training.
             normalize: scale vectors to length 1, so that products are cosines. A zero
                 vector stays zero.
-            batch_size: sentences as long as the model's positions in a batch. Of
-                shorter ones a batch has as many more as have as many tokens.
+            batch_size: sentences as long as the model's positions in a device's
+                batch, at most. Of shorter ones a batch has as many more as have as
+                many tokens; a CPU takes no more at once than its caches hold.
             special_tokens: whether [CLS] and [SEP] count in the mean. None: as in
                 training, the run's `sentence_alignment.special_tokens`.
             progress: whether to show a bar. None: for thousands of sentences, if
@@ -181,7 +185,7 @@ class Model:
         pieces = self.tokenizer.encode_batch(sentences)
         vectors = embed_pieces(
             self._embedders[vector],
-            self.params["encoder"],
+            self._encoder,
             self.tokenizer,
             pieces,
             max_length=self.config.max_positions,
@@ -281,6 +285,10 @@ class Model:
         ids = masked_ids(self.tokenizer, text, self.config.max_positions - 2)
         params = {part: self.params[part] for part in _FILLING_PARTS}
         return fill_masks(self._filler, params, self.tokenizer, ids, top_k)
+
+    @functools.cached_property
+    def _encoder(self) -> Params:
+        return on_all_devices(self.params["encoder"])
 
     @functools.cached_property
     def _filler(self) -> Filler:
