@@ -1,6 +1,7 @@
 """Texts of any length in batches of packed rows: few shapes, little padding."""
 
 import collections
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -80,7 +81,7 @@ def _batches(
             yield from whole_batches(width)
     widths = sorted(waiting)
     # What is left of a width goes on in rows of the next, so that few are left in all.
-    for width, wider in zip(widths, [*widths[1:], None], strict=True):
+    for width, wider in itertools.zip_longest(widths, widths[1:]):
         yield from whole_batches(width)
         left = waiting[width]
         if wider:
