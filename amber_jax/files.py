@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from amber_jax.errors import UserError
 
 PARTIAL = ".partial"  # ends the names of what is being written or removed
+PROGRESS = ".progress"  # ends the names of files that tell how far work has come
 MAX_JSON_BYTES = 1 << 28  # a tokenizer.json of a million entries has a tenth of it
 _CHUNK_BYTES = 1 << 22
 # What only writing can fail with.
@@ -149,11 +150,16 @@ def make_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def workplace(output: Path) -> Iterator[Path]:
-    """Gives an empty folder `OUTPUT.partial` that no other process uses meanwhile.
+def workplace(output: Path, *, resumed: str = "") -> Iterator[Path]:
+    """Gives a folder `OUTPUT.partial` that no other process uses meanwhile.
 
-    What a killed process left there is removed first, and all of it at the end; the
-    lock dies with its process.
+    All of it is removed at the end; the lock dies with its process.
+
+    Args:
+        output: what is made there.
+        resumed: name, which may have wildcards, of files that tell how far work has
+            come: what a killed or interrupted process left beside them stays. Anything
+            else is removed first.
 
     Raises:
         UserError: another process holds the folder, or the disk is full or read-only.
@@ -168,14 +174,52 @@ def workplace(output: Path) -> Iterator[Path]:
         _take(lock, folder)
         try:
             with _needing_room(output, _MAKE_ROOM):
-                _empty(folder)
+                if not _has(folder, resumed):
+                    _empty(folder)
                 yield folder
-        except BaseException:
-            remove_failed(folder)
+        except BaseException as error:
+            if isinstance(error, Exception) or not _has(folder, resumed):
+                remove_failed(folder)
             raise
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(lock)
+
+
+@contextlib.contextmanager
+def resumed_file(path: Path) -> Iterator[Path]:
+    """Gives a folder in which a file is made.
+
+    What a killed or interrupted process left there stays, if `*.progress` is among it.
+
+    Args:
+        path: that `publish_file` gives the file; in a folder that exists.
+
+    Raises:
+        UserError: it cannot be written, or another process writes it.
+    """
+    with writing(path):
+        if path.exists() and not path.is_file():
+            raise OSError(0, "it is no file")
+        path.parent.stat()
+    with workplace(path, resumed=f"*{PROGRESS}") as folder:
+        yield folder
+
+
+def publish_file(finished: Path, path: Path) -> None:
+    """Forces a file to disk and moves it to `path`, in the place of what is there.
+
+    Args:
+        finished: on the same disk as `path`.
+        path: of a file, or absent.
+
+    Raises:
+        UserError: it cannot be moved there.
+    """
+    with writing(path):
+        _sync(finished)
+        finished.replace(path)
+        _sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -360,6 +404,10 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
+
+
+def _has(folder: Path, name: str) -> bool:
+    return bool(name) and any(folder.glob(name))
 
 
 def _sync(path: Path) -> None:

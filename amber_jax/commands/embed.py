@@ -1,25 +1,36 @@
 """Files of sentences to files of vectors, wired: bounded memory, however long."""
 
+import hashlib
 import io
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from amber_jax.commands.line_files import (
     STANDARD,
-    appearing,
     counted,
     lines_of,
     title_of,
 )
 from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line
 from amber_jax.errors import UserError
+from amber_jax.files import (
+    PROGRESS,
+    file_digest,
+    fingerprint,
+    publish_file,
+    read_json,
+    resumed_file,
+    write_json,
+)
 from amber_jax.inference.model import Model, load
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.progress import is_watched, progress_bar
+from amber_jax.training.manifest import MANIFEST
 
 _WINDOW = 1 << 15  # sentences in memory together, and sorted by length together
 
@@ -48,7 +59,7 @@ def embed_file(
     """Writes one vector per line of a file, as a .npy of [lines, D] float32.
 
     A line that cannot be used is counted and has the vector of an empty sentence, so
-    that row n belongs to line n.
+    that row n belongs to line n. After a kill the same command goes on where it was.
 
     Args:
         checkpoint: as `inference.loading.load_model` takes it.
@@ -74,16 +85,18 @@ def embed_file(
     vector = model.vector_with(layer=layer, pooling=pooling)
     rejects: dict[str, int] = {}
     sentences = (text or "" for text in clean_lines(source, rejects))
-    with appearing(output) as file:
+    with resumed_file(Path(output)) as folder:
+        vectors = folder / "vectors.npy"
         written = write_vectors(
             model,
             sentences,
-            file,
+            vectors,
             vector,
             normalize=normalize,
             prompt=prompt,
             title=title_of(source),
         )
+        publish_file(vectors, Path(output))
     note(
         f"{written.rows:,} lines -> {output}, [{written.rows}, "
         f"{model.config.hidden_size}] float32; unusable: {counted(rejects)}"
@@ -109,7 +122,7 @@ def clean_lines(source: str, rejects: dict[str, int]) -> Iterator[str | None]:
 def write_vectors(
     model: Model,
     sentences: Iterable[str],
-    file: BinaryIO,
+    path: Path,
     vector: SentenceVector,
     *,
     normalize: bool | None = None,
@@ -118,33 +131,84 @@ def write_vectors(
 ) -> Written:
     """Writes the vectors of any number of sentences as .npy and returns the counts.
 
+    Beside it, under the ending `.progress`, stands how far it has come. Vectors that
+    the same model has written there of the same sentences are not computed again, and
+    the file is the same to the byte.
+
     Args:
         model: that encodes them.
         sentences: read once, some thousands at a time.
-        file: open for writing at its start, and not a pipe.
+        path: of the .npy.
         vector: as `Model.vector_with` returns it.
         normalize: as of `Model.encode`, as is the next.
         prompt: before every sentence.
         title: of the progress bar, which there is if stderr is a terminal.
+
+    Raises:
+        UserError: what is there is of other sentences, or there is no room.
     """
-    rows = empty = cut = 0
-    file.write(_npy_header(0, model.config.hidden_size))
-    remaining = iter(sentences)
-    with progress_bar(title, None, shown=is_watched()) as advance:
-        while window := list(itertools.islice(remaining, _WINDOW)):
+    progress, width = path.with_suffix(PROGRESS), model.config.hidden_size
+    made_by = fingerprint([*_identity(model), *vector, normalize, prompt])
+    remaining, text = iter(sentences), hashlib.blake2b()
+    done, text_before = _written_before(progress, made_by)
+    for window in _windows(itertools.islice(remaining, done.rows), text):
+        del window  # its vectors are there
+    if done.rows and text.hexdigest() != text_before:
+        raise UserError(
+            f"{title} has changed since its first {done.rows:,} vectors were computed; "
+            "run the same command again to begin anew"
+        )
+    with (
+        path.open("r+b" if done.rows else "wb") as file,
+        progress_bar(title, None, shown=is_watched()) as advance,
+    ):
+        file.write(_npy_header(0, width))
+        file.truncate(file.tell() + 4 * width * done.rows)
+        file.seek(0, io.SEEK_END)
+        for window in _windows(remaining, text):
             encoded = model.encode_counting(
                 window,
                 vector,
                 normalize=normalize,
                 prompt=prompt,
-                on_progress=lambda done, _, before=rows: advance(before + done),
+                on_progress=lambda count, _, before=done.rows: advance(before + count),
             )
             file.write(np.ascontiguousarray(encoded.vectors, "<f4"))
-            rows += len(window)
-            empty, cut = empty + encoded.empty, cut + encoded.cut
-    file.seek(0)
-    file.write(_npy_header(rows, model.config.hidden_size))
-    return Written(rows, empty, cut)
+            file.flush()
+            os.fsync(file.fileno())
+            done = Written(
+                done.rows + len(window),
+                done.empty + encoded.empty,
+                done.cut + encoded.cut,
+            )
+            state = {"made_by": made_by, "text": text.hexdigest(), **done._asdict()}
+            write_json(progress, state)
+        file.seek(0)
+        file.write(_npy_header(done.rows, width))
+    return done
+
+
+def _windows(sentences: Iterator[str], text: Any) -> Iterator[list[str]]:
+    """Yields the sentences some thousands at a time; `text` is updated with them."""
+    while window := list(itertools.islice(sentences, _WINDOW)):
+        text.update("".join(f"{sentence}\n" for sentence in window).encode())
+        yield window
+
+
+def _identity(model: Model) -> list[Any]:
+    """What vectors depend on besides sentences: another model has another."""
+    manifest = model.path / MANIFEST
+    digest = file_digest(manifest) if manifest.exists() else str(model.path.resolve())
+    return [digest, model.config.dtype]
+
+
+def _written_before(progress: Path, made_by: str) -> tuple[Written, str]:
+    """The counts of what the same model left there, and the digest of its text."""
+    if progress.exists():
+        state = read_json(progress, f"remove {progress.parent}")
+        if state["made_by"] == made_by:
+            return Written(*(state[name] for name in Written._fields)), state["text"]
+    return Written(0, 0, 0), ""
 
 
 def _npy_header(rows: int, width: int) -> bytes:

@@ -1,22 +1,24 @@
 """Mining, wired: two files of sentences in, their translations of each other out."""
 
+import contextlib
 import hashlib
+import sys
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from amber_jax.commands.embed import clean_lines, write_vectors
 from amber_jax.commands.line_files import (
     STANDARD,
-    appearing,
     counted,
     title_of,
 )
 from amber_jax.errors import UserError
+from amber_jax.files import publish_file, resumed_file
 from amber_jax.inference.model import Model, load
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.ranges import Choice, problems, real, refuse, whole
@@ -63,7 +65,8 @@ def mine_files(
 
     Lines fall by score. A sentence that stands in a file several times is mined once.
     Vectors lie on disk beside the output while they are needed, 4 x D bytes each; in
-    memory stay about 150 bytes a sentence.
+    memory stay about 150 bytes a sentence. After a kill the same command computes those
+    that are missing.
 
     Args:
         checkpoint: as `inference.loading.load_model` takes it.
@@ -89,9 +92,10 @@ def mine_files(
     model = load(checkpoint)
     note(str(model))
     vector = model.vector_with(layer=layer, pooling=pooling)
-    with appearing(output) as file, _scratch(output) as folder:
+    with _scratch(output) as scratch:
+        folder = Path(scratch)
         sides = [
-            _embed(model, source, Path(folder) / name, vector, prompt, note=note)
+            _embed(model, source, folder / name, vector, prompt, note=note)
             for name, source in (("src", src), ("tgt", tgt))
         ]
         counts = [len(side.vectors) for side in sides]
@@ -102,8 +106,9 @@ def mine_files(
             striped=model.config.kernels.scores == "striped",
         )
         pairs = zip(mined.scores, *_texts(sides, mined.src, mined.tgt), strict=True)
-        for score, x, y in pairs:
-            file.write(f"{score:.6f}\t{x}\t{y}\n".encode())
+        with _pairs_file(output, folder) as file:
+            for score, x, y in pairs:
+                file.write(f"{score:.6f}\t{x}\t{y}\n".encode())
     least = "" if search.threshold is None else f" with at least {search.threshold:g}"
     note(f"{len(mined.scores):,} pairs{least} -> {output}")
 
@@ -118,8 +123,23 @@ def _check(search: Search) -> None:
     refuse("mine", out_of_range)
 
 
-def _scratch(output: str) -> tempfile.TemporaryDirectory:
-    return tempfile.TemporaryDirectory(dir=Path(output).parent, prefix=".mine-")
+def _scratch(output: str) -> contextlib.AbstractContextManager[Any]:
+    """Gives a folder for vectors; beside a file, one that survives a kill."""
+    if output == STANDARD:
+        return tempfile.TemporaryDirectory(dir=".", prefix=".mine-")
+    return resumed_file(Path(output))
+
+
+@contextlib.contextmanager
+def _pairs_file(output: str, folder: Path) -> Iterator[BinaryIO]:
+    """Opens stdout, or a file in `folder` that takes the name `output` at the end."""
+    if output == STANDARD:
+        yield sys.stdout.buffer
+        return
+    pairs = folder / "pairs.tsv"
+    with pairs.open("wb") as file:
+        yield file
+    publish_file(pairs, Path(output))
 
 
 def _embed(
@@ -137,10 +157,10 @@ def _embed(
     rejects: dict[str, int] = {}
     starts = array("q")
     usable = (text for text in clean_lines(source, rejects) if text is not None)
-    with texts.open("wb") as text_file, vectors.open("wb") as vector_file:
+    with texts.open("wb") as text_file:
         distinct = _distinct(usable, text_file, starts)
         written = write_vectors(
-            model, distinct, vector_file, vector, prompt=prompt, title=title
+            model, distinct, vectors, vector, prompt=prompt, title=title
         )
     if not starts:
         raise UserError(

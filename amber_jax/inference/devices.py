@@ -1,12 +1,22 @@
-"""Which forms of the arithmetic suit a machine; nothing below asks it."""
+"""What suits a machine, and how work is spread over it; nothing below asks it."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from amber_jax.errors import UserError
 from amber_jax.model.kernels import FORMS, Kernels
+from amber_jax.types import Array, Params
 
+_AXIS = "rows"  # of the devices that encode together
+# Measured with 12 layers of 384: with 8,192 tokens a product takes twice as long for
+# each of them, because its results come in memory that the system gives and takes back.
+_TOKENS_OF_A_CPU = 1024
 _OLDEST_CAPABILITY = 8.0  # Ampere's, the first with bfloat16
 
 
@@ -43,3 +53,51 @@ def _capability(device: Any) -> float:
         return float(getattr(device, "compute_capability", "0"))
     except ValueError:
         return 0.0
+
+
+def tokens_at_once(device: Any, *, most: int) -> int:
+    """The tokens, padding included, that a device encodes together: `most`, or fewer.
+
+    Args:
+        device: as of `suited_to`.
+        most: that memory is wanted for.
+    """
+    return min(most, _TOKENS_OF_A_CPU) if device.platform == "cpu" else most
+
+
+def on_all_devices(params: Params) -> Params:
+    """The parameters as every local device has them, so that rows are divided."""
+    devices = jax.local_devices()
+    if len(devices) == 1:
+        return params
+    mesh = Mesh(np.array(devices), (_AXIS,), axis_types=(AxisType.Auto,))
+    return jax.device_put(params, NamedSharding(mesh, PartitionSpec()))
+
+
+def holders(params: Params) -> list[Any]:
+    """The devices that hold parameters, see `on_all_devices`."""
+    mesh = _mesh(params)
+    return jax.local_devices()[:1] if mesh is None else list(mesh.devices.flat)
+
+
+@contextlib.contextmanager
+def divided_rows(params: Params) -> Iterator[Callable[[np.ndarray], Array]]:
+    """Gives a function that divides an array's rows over the holders of `params`.
+
+    Inside the block a program is traced for them, see `kernels.attention`.
+    """
+    mesh = _mesh(params)
+    if mesh is None:
+        yield jax.numpy.asarray
+        return
+    rows = NamedSharding(mesh, PartitionSpec(_AXIS))
+    with jax.set_mesh(mesh):
+        yield lambda array: jax.device_put(array, rows)
+
+
+def _mesh(params: Params) -> Mesh | None:
+    for leaf in jax.tree.leaves(params):
+        sharding = getattr(leaf, "sharding", None)
+        of_several = isinstance(sharding, NamedSharding) and sharding.mesh.size > 1
+        return sharding.mesh if of_several and _AXIS in sharding.mesh.shape else None
+    return None

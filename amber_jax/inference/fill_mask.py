@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from amber_jax.errors import UserError
-from amber_jax.inference.embedding import padded_width
+from amber_jax.inference.row_batches import row_width
 from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel
@@ -101,10 +101,10 @@ def fill_masks(
     """
     special = tokenizer.special
     tokens = np.array([special.cls, *ids, special.sep], np.int32)
-    token_ids = np.full((1, padded_width(len(tokens))), special.pad, np.int32)
+    token_ids = np.full((1, row_width(len(tokens))), special.pad, np.int32)
     token_ids[0, : len(tokens)] = tokens
     masks = np.flatnonzero(tokens == special.mask)
-    # Few shapes are compiled: widths as of the encoder, counts that are powers of two.
+    # Few shapes are compiled: widths as of packed rows, counts that are powers of two.
     slots = np.zeros((1, 1 << (len(masks) - 1).bit_length()), np.int32)
     slots[0, : len(masks)] = masks
     lengths = np.array([len(tokens)], np.int32)

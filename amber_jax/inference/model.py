@@ -17,6 +17,7 @@ from amber_jax.inference.arguments import (
     checked_sentences,
     pairs_of_words,
 )
+from amber_jax.inference.devices import on_all_devices
 from amber_jax.inference.embedding import (
     Embedder,
     Progress,
@@ -39,6 +40,7 @@ from amber_jax.inference.word_links import (
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.progress import is_watched, progress_bar
 from amber_jax.ranges import problems, refuse, whole
+from amber_jax.types import Params
 
 _LONG_INPUT = 4096  # sentences from which on a progress bar is worth its place
 _FILLING_PARTS = ("encoder", "mlm_head")
@@ -58,7 +60,8 @@ class Encoded(NamedTuple):
 class Model:
     """A trained encoder with its tokenizer, as `load` returns it.
 
-    All work is done on one device, `device`: the first that JAX has.
+    Sentences are encoded on all local devices; the rest is done on `device`, the first
+    that JAX has.
 
     Attributes:
         tokenizer: text to ids, see `tokenization.tokenizer.Tokenizer`.
@@ -73,7 +76,7 @@ class Model:
             was, or the model was not pretrained here.
         path: the checkpoint's folder.
         step: of the training.
-        device: that everything runs on.
+        device: that holds `params`.
     """
 
     def __init__(self, loaded: LoadedModel):
@@ -131,8 +134,9 @@ class Model:
                 BERT's pooler makes of that. None: as in training.
             normalize: scale vectors to length 1, so that products are cosines. A zero
                 vector stays zero. None: as the model's `encoding` says.
-            batch_size: sentences of `max_length` tokens in a batch. Of shorter ones a
-                batch has as many more as have as many tokens.
+            batch_size: sentences of `max_length` tokens in a device's batch, at most.
+                Of shorter ones a batch has as many more as have as many tokens; a CPU
+                takes no more at once than its caches hold.
             special_tokens: whether [CLS] and [SEP] count in the mean. None: as in
                 training, the run's `sentence_alignment.special_tokens`.
             prompt: a text to put before every sentence, such as "query: ", or the name
@@ -201,7 +205,7 @@ class Model:
         pieces = self.tokenizer.encode_batch([before + text for text in sentences])
         vectors = embed_pieces(
             self._embedders[vector],
-            self.params,
+            self._embedding_params,
             self.tokenizer,
             pieces,
             max_length=self.max_length,
@@ -319,6 +323,11 @@ class Model:
         ids = masked_ids(self.tokenizer, text, self.config.usable_positions - 2)
         params = {part: self.params[part] for part in _FILLING_PARTS}
         return fill_masks(self._filler, params, self.tokenizer, ids, top_k)
+
+    @functools.cached_property
+    def _embedding_params(self) -> Params:
+        parts = [part for part in ("encoder", "pooler") if part in self.params]
+        return on_all_devices({part: self.params[part] for part in parts})
 
     @functools.cached_property
     def _filler(self) -> Filler:

@@ -8,6 +8,7 @@ import pytest
 from amber_jax.commands import embed
 from amber_jax.commands.embed import embed_file
 from amber_jax.errors import UserError
+from amber_jax.inference.model import Model
 
 SRC = b"1 2 3\n4 5\r\n\n1  2 3\ncaf\xe9\n6 7 8 9\n10 11\n"
 
@@ -41,6 +42,60 @@ def test_a_file_becomes_a_vector_for_every_line(
     assert told[1].endswith("[8, 16] float32; unusable: 1 empty, 1 not_utf8")
     assert told[2].startswith("sentences without any piece: 2")
     assert told[3] == "sentences cut at the model's 64 positions: 1"
+
+
+class Killed(BaseException):
+    """What stands for a kill in the second window."""
+
+
+@pytest.fixture
+def killed(checkpoint, tmp_path, monkeypatch):
+    """A source whose vectors were half written, and the list of windows encoded."""
+    monkeypatch.setattr(embed, "_WINDOW", 3)
+    source, windows = tmp_path / "lines.txt", []
+    source.write_bytes(SRC)
+    encode = Model.encode_counting
+
+    def dying(model, window, *arguments, **options):
+        windows.append(window)
+        if len(windows) == 2:
+            raise Killed
+        return encode(model, window, *arguments, **options)
+
+    monkeypatch.setattr(Model, "encode_counting", dying)
+    with pytest.raises(Killed):
+        embed_file(checkpoint, str(source), str(tmp_path / "vectors.npy"), note=str)
+    return source, windows
+
+
+def test_after_a_kill_the_rest_is_computed_to_the_same_bytes(
+    checkpoint, killed, tmp_path
+):
+    source, windows = killed
+    assert not (tmp_path / "vectors.npy").exists()
+    _, told = embedded(checkpoint, source, tmp_path)
+    assert [len(window) for window in windows] == [3, 3, 3, 1]
+    resumed = (tmp_path / "vectors.npy").read_bytes()
+    _, told_again = embedded(checkpoint, source, tmp_path)
+    assert [len(window) for window in windows[4:]] == [3, 3, 1]
+    assert (tmp_path / "vectors.npy").read_bytes() == resumed
+    assert told == told_again  # counts of both parts together
+
+
+def test_after_a_kill_other_vectors_are_computed_from_the_start(
+    checkpoint, killed, tmp_path
+):
+    source, windows = killed
+    embedded(checkpoint, source, tmp_path, layer=1)
+    assert [len(window) for window in windows[2:]] == [3, 3, 1]
+
+
+def test_after_a_kill_another_text_is_told(checkpoint, killed, tmp_path):
+    source, _ = killed
+    source.write_bytes(b"9 " + SRC)
+    with pytest.raises(UserError, match="lines.txt has changed since its first 3"):
+        embedded(checkpoint, source, tmp_path)
+    assert len(embedded(checkpoint, source, tmp_path)[0]) == 7
 
 
 def test_an_empty_file_becomes_no_vectors(checkpoint, tmp_path):
