@@ -21,6 +21,7 @@ from amber_jax.datasets.tfds_source import is_tfds
 from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
 from amber_jax.evaluation.results import Accuracies, Retrieval, Scores
+from amber_jax.inference.devices import on_all_devices
 from amber_jax.inference.embedding import Embedder, build_embedder, embed_sentences
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.model.encoder import EncoderConfig
@@ -212,7 +213,7 @@ def retrieval_result(
     Raises:
         UserError: a file cannot be written, or a vector is not finite.
     """
-    retrieved = evaluation.run(model.params["encoder"])
+    retrieved = evaluation.run(on_all_devices(model.params["encoder"]))
     if evaluation.writes_predictions:
         evaluation.write_predictions(output / PREDICTIONS, retrieved)
     search = evaluation.search
