@@ -2,13 +2,14 @@
 
 python -m benchmarks.encoding [--sentences=2000] [--hidden_size=256]
 
-The library's `encode` batches sentences of like length; against it stands the usual
-way, in the order given, each batch padded to its longest sentence. Same model, same
-vectors. The model is random, the sentences are the sample's, of eight languages.
+The library's `encode` packs sentences into rows; against it stands the usual way, in
+the order given, each batch padded to its longest sentence. Same model, same vectors.
+The model is random, the sentences are the sample's, of eight languages.
 """
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,15 +17,15 @@ import numpy as np
 from absl import flags
 
 from amber_jax.commands import command_line
+from amber_jax.inference.devices import tokens_at_once
 from amber_jax.inference.embedding import (
     Embedder,
     build_embedder,
     embed_pieces,
-    padded_width,
-    plan_batches,
 )
 from amber_jax.inference.loading import LoadedModel, init_params
 from amber_jax.inference.model import Model
+from amber_jax.inference.row_batches import row_batches
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.checkpoint import Checkpoint
@@ -55,19 +56,23 @@ def in_order(model: Model, embedder: Embedder, sentences: list[str]) -> np.ndarr
         encoded = [[special.cls, *x[: POSITIONS - 2], special.sep] for x in batch]
         width = -(-max(map(len, encoded)) // 8) * 8
         token_ids = np.full((BATCH, width), special.pad, np.int32)
-        lengths = np.ones(BATCH, np.int32)
+        span_lengths = np.zeros((BATCH, 1, 2), np.int32)
         for row, ids in enumerate(encoded):
-            token_ids[row, : len(ids)], lengths[row] = ids, len(ids)
-        found = embedder(model.params, token_ids, lengths)
-        vectors.append(np.asarray(found)[: len(batch)])
+            token_ids[row, : len(ids)], span_lengths[row, 0, 0] = ids, len(ids)
+        of_rows = embedder(model.params, token_ids, span_lengths)
+        vectors.append(np.asarray(of_rows)[: len(batch), 0])
     return np.concatenate(vectors)
+
+
+@jax.jit
+def _zeros(_: Any, __: Any, span_lengths: Any) -> jax.Array:
+    return jnp.zeros((*span_lengths.shape[:2], 1))
 
 
 def without_model(model: Model, sentences: list[str]) -> np.ndarray:
     """Returns zeros for vectors after all the work around the model."""
-    zeros = jax.jit(lambda params, ids, lengths: jnp.zeros((len(ids), 1)))
     return embed_pieces(
-        zeros,
+        _zeros,
         {},
         model.tokenizer,
         model.tokenizer.encode_batch(sentences),
@@ -84,9 +89,9 @@ def compare(model: Model, sentences: list[str], *, rounds: int) -> list[tables.R
     """
     embedder = build_embedder(model.config, model.sentence_vector)
     ways = {
-        "by length, Model.encode": lambda: model.encode(sentences, progress=False),
+        "packed rows, Model.encode": lambda: model.encode(sentences, progress=False),
         "in order, padded to the longest": lambda: in_order(model, embedder, sentences),
-        "by length, no model": lambda: without_model(model, sentences),
+        "packed rows, no model": lambda: without_model(model, sentences),
         "tokenizing alone": lambda: model.tokenizer.encode_batch(sentences),
     }
     ours, usual, *_ = (work() for work in ways.values())  # compiles
@@ -94,16 +99,20 @@ def compare(model: Model, sentences: list[str], *, rounds: int) -> list[tables.R
     seconds = stopwatch.interleaved(ways, rounds=rounds)
     pieces = model.tokenizer.encode_batch(sentences)
     lengths = np.array([min(len(ids) + 2, POSITIONS) for ids in pieces])
-    planned = plan_batches(lengths.tolist(), BATCH * padded_width(POSITIONS))
+    planned = row_batches(
+        [[(ids[: POSITIONS - 2], [])] for ids in pieces],
+        model.tokenizer.special,
+        tokens=tokens_at_once(model.device, most=BATCH * POSITIONS),
+    )
     longest = [
         -(-max(lengths[start : start + BATCH]) // 8) * 8
         for start in range(0, len(lengths), BATCH)
     ]
     computed = [
-        sum(rows * width for rows, width in (batch.shape for batch in planned)),
+        sum(batch.token_ids.size for batch in planned),
         BATCH * int(sum(longest)),
     ]
-    around = seconds["by length, no model"].cpu
+    around = seconds["packed rows, no model"].cpu
     tokenizing = seconds["tokenizing alone"].cpu
     return [
         {

@@ -22,7 +22,12 @@ from amber_jax.datasets.tfds_source import is_tfds
 from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
 from amber_jax.evaluation.results import Accuracies, Retrieval, Scores
-from amber_jax.inference.embedding import Embedder, build_embedder, embed_sentences
+from amber_jax.inference.embedding import (
+    Embedder,
+    build_embedder,
+    embed_sentences,
+    embedding_params,
+)
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.sentence_vector import EncodingDefaults, SentenceVector
@@ -224,7 +229,7 @@ def retrieval_result(
     Raises:
         UserError: a file cannot be written, or a vector is not finite.
     """
-    retrieved = evaluation.run(model.params)
+    retrieved = evaluation.run(embedding_params(model.params))
     if evaluation.writes_predictions:
         evaluation.write_predictions(output / PREDICTIONS, retrieved)
     search = evaluation.search

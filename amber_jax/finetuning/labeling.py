@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax.data.labeled import Labeled, RowShape, prediction_batches
+from amber_jax.inference.devices import holders, tokens_at_once
 from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model import rows
 from amber_jax.model.encoder import apply
@@ -27,7 +28,7 @@ from amber_jax.types import (
 )
 
 CROSS_ENTROPY, ACCURACY = "cross_entropy", "accuracy"
-_ROWS_PER_BATCH = 32  # of prediction
+_ROWS_PER_BATCH = 32  # of prediction, at most
 
 Predictor = Callable[[Params, Batch], Array]
 
@@ -102,8 +103,10 @@ def predict_labels(
         for index in indices:
             predicted[index] = [next(in_order) for _ in examples[index].slots]
 
+    most = _ROWS_PER_BATCH * shape.row_length
+    tokens = tokens_at_once(holders(params)[0], most=most)
     for batch, indices in prediction_batches(
-        examples, shape, rows_per_batch=_ROWS_PER_BATCH
+        examples, shape, rows_per_batch=max(1, tokens // shape.row_length)
     ):
         # The device has the next batch before the host reads this one's labels.
         pending.append((predictor(params, batch), batch["label_weights"] > 0, indices))

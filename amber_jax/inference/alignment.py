@@ -12,17 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from amber_jax.corpora.packing import Row, best_fit_indices, lay_out, spans
+from amber_jax.corpora.packing import Row
 from amber_jax.data.labeled import cut_longest
+from amber_jax.inference.devices import holders, tokens_at_once
 from amber_jax.inference.piece_similarity import DOT, Similarity, similarities
+from amber_jax.inference.row_batches import row_batches
 from amber_jax.model import rows
 from amber_jax.model.directed import directed_passes
 from amber_jax.model.encoder import EncoderConfig, lowest_layers
 from amber_jax.tokenization.tokenizer import SpecialTokens, Tokenizer
 from amber_jax.types import Array, Params
 
-_ROW_LENGTH = 256  # tokens; longer pairs stand in rows of 512, 1024, ...
-_ROW_PAIRS = 16
 _BATCH_TOKENS = 8192
 _WINDOW = 4096  # pairs packed together
 
@@ -234,57 +234,13 @@ def _blocks(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """The [K, X, Y] and the [K, Y, X] part of each pair, without special tokens."""
     blocks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for token_ids, span_lengths, indices in _batches(pairs, special):
+    tokens = tokens_at_once(holders(params)[0], most=_BATCH_TOKENS)
+    for token_ids, span_lengths, indices in row_batches(pairs, special, tokens=tokens):
         batch = np.asarray(matrices(params, token_ids, span_lengths))
         sides = _sides(span_lengths, special.separators)
         for index, (row, src, tgt) in zip(indices, sides, strict=True):
             blocks[index] = batch[:, row, src, tgt], batch[:, row, tgt, src]
     return [blocks[index] for index in range(len(pairs))]
-
-
-def _batches(
-    pairs: Sequence[Row], special: SpecialTokens
-) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
-    """Yields (token_ids [B, L], span_lengths [B, N, 2], indices of their pairs)."""
-    lengths = [
-        sum(sum(spans(text, special.separators)) for text in pair) for pair in pairs
-    ]
-    row_lengths = [_ROW_LENGTH * _power_of_two(n / _ROW_LENGTH) for n in lengths]
-    for row_length in sorted(set(row_lengths)):
-        fitting = [i for i, length in enumerate(row_lengths) if length == row_length]
-        packed = [
-            [fitting[i] for i in row]
-            for row in best_fit_indices(
-                [lengths[i] for i in fitting],
-                row_length=row_length,
-                max_pairs=_ROW_PAIRS,
-            )
-        ]
-        # A few pairs do not have to wait for a batch of padding.
-        size = min(_power_of_two(len(packed)), max(1, _BATCH_TOKENS // row_length))
-        for begin in range(0, len(packed), size):
-            batch = packed[begin : begin + size]
-            padded = batch + [[]] * (size - len(batch))
-            records = lay_out(
-                [[text for i in row for text in pairs[i]] for row in padded],
-                special,
-                row_length=row_length,
-                max_pairs=2 * _ROW_PAIRS,  # a pair may be two lone texts
-            )
-            span_lengths = records[:, row_length:].reshape(size, -1, 2)
-            yield (
-                records[:, :row_length],
-                span_lengths,
-                [i for row in batch for i in row],
-            )
-
-
-def _power_of_two(least: float) -> int:
-    """The smallest power of two that is at least 1 and `least`."""
-    power = 1
-    while power < least:
-        power *= 2
-    return power
 
 
 def _sides(

@@ -10,7 +10,12 @@ import numpy as np
 
 from amber_jax.corpora.packing import Row
 from amber_jax.errors import UserError
-from amber_jax.inference.devices import divided_rows, holders, tokens_at_once
+from amber_jax.inference.devices import (
+    divided_rows,
+    holders,
+    on_all_devices,
+    tokens_at_once,
+)
 from amber_jax.inference.row_batches import RowBatch, row_batches
 from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig, lowest_layers
@@ -74,6 +79,12 @@ def build_embedder(
         return pooled(params, vectors) if vector.pooling == "pooler" else vectors
 
     return embed
+
+
+def embedding_params(params: Params) -> Params:
+    """What an embedder takes of a model's parameters, on all local devices."""
+    parts = [part for part in ("encoder", "pooler") if part in params]
+    return on_all_devices({part: params[part] for part in parts})
 
 
 def pooled(params: Params, vectors: Array) -> Array:

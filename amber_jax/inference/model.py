@@ -17,12 +17,12 @@ from amber_jax.inference.arguments import (
     checked_sentences,
     pairs_of_words,
 )
-from amber_jax.inference.devices import on_all_devices
 from amber_jax.inference.embedding import (
     Embedder,
     Progress,
     build_embedder,
     embed_pieces,
+    embedding_params,
     unit_length,
 )
 from amber_jax.inference.fill_mask import Filler, build_filler, fill_masks, masked_ids
@@ -326,8 +326,7 @@ class Model:
 
     @functools.cached_property
     def _embedding_params(self) -> Params:
-        parts = [part for part in ("encoder", "pooler") if part in self.params]
-        return on_all_devices({part: self.params[part] for part in parts})
+        return embedding_params(self.params)
 
     @functools.cached_property
     def _filler(self) -> Filler:

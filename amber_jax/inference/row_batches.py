@@ -43,7 +43,9 @@ def row_batches(
         tokens: of a batch, padding included; a wider row has a batch of its own.
         multiple: rows of a batch are a multiple of this, so that devices divide them.
     """
-    lengths = [sum(sum(spans(pair)) for pair in text) for text in texts]
+    lengths = [
+        sum(sum(spans(pair, special.separators)) for pair in text) for text in texts
+    ]
     most_pairs = max(map(len, texts), default=1)
     for width, rows, taken in _batches(lengths, tokens=tokens, multiple=multiple):
         max_pairs = most_pairs * _most_texts(width)
