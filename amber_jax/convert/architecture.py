@@ -93,11 +93,14 @@ def _segment_of_second(folder: Path, fields: Mapping[str, Any]) -> int:
     XLM-R's vocabulary in a BERT, as multilingual E5 and MiniLM have it, uses one
     segment, although the model's table has two.
     """
+    named = read_optional(folder / CONFIG_FILE).get("tokenizer_class")
+    kind = str(named or fields.get("tokenizer_class"))
+    if kind.startswith(("XLMRoberta", "Bert")):  # tokenizer.json takes seconds to read
+        return 1 if kind.startswith("Bert") else 0
     processor = read_optional(folder / _TOKENIZER).get("post_processor")
     template = processor.get("pair") if isinstance(processor, Mapping) else None
     for entry in template if isinstance(template, list) else ():
         sentence = entry.get("Sequence") if isinstance(entry, Mapping) else None
         if isinstance(sentence, Mapping) and sentence.get("id") == "B":
             return 1 if sentence.get("type_id") else 0
-    named = read_optional(folder / CONFIG_FILE).get("tokenizer_class")
-    return 0 if str(named or fields.get("tokenizer_class")).startswith("XLM") else 1
+    return 1

@@ -207,6 +207,7 @@ class Initial(NamedTuple):
     """What another run begins with."""
 
     run: Mapping[str, Any]  # the model's run.json
+    has_head: bool  # whether the parameters have an MLM head
     restore: Callable[[], Params]  # its parameters, placed where the run has them
 
 
@@ -219,7 +220,7 @@ def initial_model(
 ) -> Initial:
     """The model whose parameters another run is to begin with.
 
-    It may lack an MLM head, which the run then keeps as its own.
+    It may lack an MLM head; the run's own then stays as it is.
 
     Args:
         path: as `load_model` takes it.
@@ -247,11 +248,13 @@ def initial_model(
             f"config's model: {differences}; give model the values there"
         )
     there = {name.split("/")[0] for name in checkpoint.run["parameters"]}
-    wanted = {n: x for n, x in abstract.items() if n in there or n != "mlm_head"}
+    has_head = "mlm_head" in there
+    wanted = {n: x for n, x in abstract.items() if has_head or n != "mlm_head"}
     check_parameters(checkpoint, wanted)
+    restore = functools.partial(restore_params, checkpoint, wanted)
     if folder:
-        return Initial(checkpoint.run, lambda: _placed(folder.params, wanted))
-    return Initial(checkpoint.run, lambda: restore_params(checkpoint, wanted))
+        restore = functools.partial(_placed, folder.params, wanted)
+    return Initial(checkpoint.run, has_head, restore)
 
 
 def differing(config: EncoderConfig, trained: EncoderConfig) -> str:

@@ -142,13 +142,16 @@ def parameters_to_begin_with(
     """
     if not run.config.init_checkpoint:
         return None
-    return initial_model(
-        Path(run.config.init_checkpoint),
-        run.encoder,
-        run.tokenizer,
-        run.abstract_state.params,
-        note,
+    path = Path(run.config.init_checkpoint)
+    initial = initial_model(
+        path, run.encoder, run.tokenizer, run.abstract_state.params, note
     )
+    if not initial.has_head:
+        note(
+            f"{path} has no MLM head; the run gives it one, which begins by comparing "
+            "the encoder's vectors themselves with the word embeddings"
+        )
+    return initial
 
 
 def _encoder_config(

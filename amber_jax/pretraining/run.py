@@ -84,7 +84,7 @@ def pretrain(
         initial = parameters_to_begin_with(run, lead_note)
         if initial is not None:
             origin.update(initial.run)
-        return _new_state(run, initial, lead_note)
+        return _new_state(run, initial)
 
     with session(
         workdir,
@@ -126,10 +126,12 @@ def _check_same(run: Run, found: Checkpoint) -> None:
     )
 
 
-def _new_state(
-    run: Run, initial: Initial | None, note: Callable[[str], None]
-) -> TrainState:
-    build = functools.partial(first_state, run.encoder, run.optimizer, run.config.seed)
+def _new_state(run: Run, initial: Initial | None) -> TrainState:
+    build = functools.partial(
+        first_state,
+        *(run.encoder, run.optimizer, run.config.seed),
+        direct_head=initial is not None and not initial.has_head,
+    )
     state = build_in_place(build, run.backend)
     if initial is None:
         return state

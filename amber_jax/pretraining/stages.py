@@ -115,10 +115,28 @@ def loss_weights(losses: Mapping[str, LossWeight], step: Array) -> dict[str, Arr
 
 
 def first_state(
-    encoder: EncoderConfig, optimizer: optax.GradientTransformation, seed: int
+    encoder: EncoderConfig,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    *,
+    direct_head: bool = False,
 ) -> TrainState:
-    """The state that a run with fresh parameters begins with."""
-    return new_state(init_params(encoder, init_key(seed)), optimizer)
+    """The state that a run with fresh parameters begins with.
+
+    Args:
+        encoder: the encoder.
+        optimizer: whose memory is empty.
+        seed: of the parameters.
+        direct_head: whether the MLM head begins with the identity as its transform, so
+            that vectors themselves are compared with the words. Over an encoder that
+            was trained, a random one would mix up what its dimensions mean.
+    """
+    params = init_params(encoder, init_key(seed))
+    if direct_head:
+        head = params["mlm_head"]
+        transform = head["transform"] | {"kernel": jnp.eye(encoder.hidden_size)}
+        params = params | {"mlm_head": head | {"transform": transform}}
+    return new_state(params, optimizer)
 
 
 def abstract_state(

@@ -272,7 +272,7 @@ def test_a_run_may_be_resumed_on_other_devices_and_from_a_moved_corpus(
 
 
 def first_state(run, note=print):
-    return pretrain._new_state(run, parameters_to_begin_with(run), note)
+    return pretrain._new_state(run, parameters_to_begin_with(run, note))
 
 
 def test_a_run_may_begin_with_the_parameters_of_another(config, finished, tmp_path):
@@ -342,6 +342,19 @@ def test_a_run_may_begin_with_a_folder_of_another_format(
         state.params["encoder"],
         jax.device_get(finished[1].params["encoder"]),
     )
+
+
+def test_a_model_without_an_mlm_head_gets_one(unsized, folders):
+    unsized.init_checkpoint = str(folders["sentence-transformers"])
+    said = []
+    run = prepare(unsized)
+    head = first_state(run, said.append).params["mlm_head"]
+    assert (
+        f"{unsized.init_checkpoint} has no MLM head; the run gives it one" in said[-1]
+    )
+    np.testing.assert_array_equal(head["transform"]["kernel"], np.eye(16))
+    np.testing.assert_array_equal(head["norm"]["scale"], np.ones(16))
+    assert not head["transform"]["bias"].any() and not head["bias"].any()
 
 
 def test_how_sentences_are_given_stays_with_what_is_trained(unsized, folders, tmp_path):
