@@ -117,7 +117,7 @@ def reach(config):
         terms = intercepted(watch, objective, params, batch)
         return {name: terms[name].total for name in LOSSES}
 
-    zeros = np.zeros((2, VOCABULARY.size, config.hidden_size), np.float32)
+    zeros = np.zeros((2, len(VOCABULARY.punctuation), config.hidden_size), np.float32)
     return jax.jit(functools.partial(jax.jacrev(losses), zeros))
 
 

@@ -176,3 +176,15 @@ def test_importing_the_package_loads_no_heavy_library():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"jax", "tensorflow", "sentencepiece", "tokenizers"} & {*names}
+
+
+@pytest.mark.parametrize(
+    ("special", "size", "words"),
+    [
+        (SpecialTokens(0, 1, 2, 3, 4), 60, range(5, 60)),
+        (SpecialTokens(0, 100, 101, 102, 103), 119_547, range(104, 119_547)),  # mBERT
+        (SpecialTokens(1, 3, 0, 2, 250_001), 250_002, range(4, 250_001)),  # XLM-R
+    ],
+)
+def test_words_are_the_longest_run_between_special_pieces(special, size, words):
+    assert special.words(size) == words
