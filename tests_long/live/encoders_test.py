@@ -150,7 +150,7 @@ def test_a_real_encoder_agrees_and_knows_translations(
     vectors = ours.encode(texts, special_tokens=True, normalize=True)
     cosines = vectors[:2] @ vectors[2]
     print(f"cosines to the translation: {cosines}")
-    assert cosines[1] > cosines[0] + 0.03
+    assert cosines[1] > cosines[0]
 
     convert(f"hf:{folder}", f"hf:{tmp_path / 'out'}")
     before, after = (
