@@ -267,7 +267,7 @@ def _save(
     stage: Stage,
     state: TrainState,
 ) -> None:
-    begun.save(state, _run_json(run, stage) | of_sentences)
+    begun.save(state, {**_run_json(run, stage), **of_sentences})
 
 
 def _run_json(run: Run, stage: Stage) -> dict[str, Any]:

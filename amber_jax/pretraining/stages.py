@@ -134,8 +134,8 @@ def first_state(
     params = init_params(encoder, init_key(seed))
     if direct_head:
         head = params["mlm_head"]
-        transform = head["transform"] | {"kernel": jnp.eye(encoder.hidden_size)}
-        params = params | {"mlm_head": head | {"transform": transform}}
+        transform = {**head["transform"], "kernel": jnp.eye(encoder.hidden_size)}
+        params = {**params, "mlm_head": {**head, "transform": transform}}
     return new_state(params, optimizer)
 
 
