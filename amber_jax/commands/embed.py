@@ -20,7 +20,6 @@ from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line
 from amber_jax.errors import UserError
 from amber_jax.files import (
     PROGRESS,
-    file_digest,
     fingerprint,
     publish_file,
     read_json,
@@ -30,7 +29,6 @@ from amber_jax.files import (
 from amber_jax.inference.model import Model, load
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.progress import is_watched, progress_bar
-from amber_jax.training.manifest import MANIFEST
 
 _WINDOW = 1 << 15  # sentences in memory together, and sorted by length together
 
@@ -148,7 +146,9 @@ def write_vectors(
         UserError: what is there is of other sentences, or there is no room.
     """
     progress, width = path.with_suffix(PROGRESS), model.config.hidden_size
-    made_by = fingerprint([*_identity(model), *vector, normalize, prompt])
+    made_by = fingerprint(
+        [model.fingerprint, model.config.dtype, *vector, normalize, prompt]
+    )
     remaining, text = iter(sentences), hashlib.blake2b()
     done, text_before = _written_before(progress, made_by)
     for window in _windows(itertools.islice(remaining, done.rows), text):
@@ -193,13 +193,6 @@ def _windows(sentences: Iterator[str], text: Any) -> Iterator[list[str]]:
     while window := list(itertools.islice(sentences, _WINDOW)):
         text.update("".join(f"{sentence}\n" for sentence in window).encode())
         yield window
-
-
-def _identity(model: Model) -> list[Any]:
-    """What vectors depend on besides sentences: another model has another."""
-    manifest = model.path / MANIFEST
-    digest = file_digest(manifest) if manifest.exists() else str(model.path.resolve())
-    return [digest, model.config.dtype]
 
 
 def _written_before(progress: Path, made_by: str) -> tuple[Written, str]:

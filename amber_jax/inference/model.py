@@ -93,6 +93,7 @@ class Model:
         self.path = loaded.checkpoint.path
         self.step = loaded.checkpoint.step
         self.device = jax.tree.leaves(loaded.params)[0].device
+        self._loaded = loaded
         self._embedders: dict[SentenceVector, Embedder] = {}
         self._aligners: dict[Alignment, WordAligner] = {}
 
@@ -103,6 +104,11 @@ class Model:
             f"of {config.hidden_size}, {config.vocab_size:,} pieces, on {self.device}"
             f"{f', one of {count} devices' if count > 1 else ''})"
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 (hex) of the checkpoint's manifest, or else of the parameters."""
+        return self._loaded.fingerprint
 
     def encode(
         self,
