@@ -5,6 +5,7 @@ The same step, back ends, loop and session as pretraining.
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,7 +35,7 @@ from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
 from amber_jax.training.checkpoint import Note
 from amber_jax.training.clock import Work
-from amber_jax.training.compilation import compiled_for_each_shape
+from amber_jax.training.compilation import StepOfEachShape
 from amber_jax.training.keys import dropout_key, init_key
 from amber_jax.training.log import Evaluated, Evaluation
 from amber_jax.training.optimizer import build_schedule
@@ -42,7 +43,7 @@ from amber_jax.training.parallel import build_in_place, on_one_device
 from amber_jax.training.profile import Profiler
 from amber_jax.training.session import Session, session
 from amber_jax.training.state import TrainState, new_state
-from amber_jax.training.step import TrainStep, train_step
+from amber_jax.training.step import train_step
 from amber_jax.training.workdir import (
     DROPOUT,
     check_dropout,
@@ -54,6 +55,7 @@ from amber_jax.types import Params
 
 DEV = "dev"
 _COMMONEST = "commonest_label"  # of a dev record: the share of one label; 1: constant
+_COMPILED_AHEAD = 32  # batches whose numbers of rows have a program before the first
 _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "log_every", "tensorboard", "label", "seeds"),
     *("languages", "test", "data", "stand_in", "max_skipped_in_a_row", "kernels"),
@@ -61,7 +63,7 @@ _FREE_TO_CHANGE = (
 )
 
 
-def compile_step(setup: Setup, note: Note) -> TrainStep:
+def compile_step(setup: Setup, note: Note) -> StepOfEachShape:
     """Returns the step that all seeds share, compiled for every number of rows.
 
     Args:
@@ -86,7 +88,7 @@ def compile_step(setup: Setup, note: Note) -> TrainStep:
         optimizer=setup.optimizer,
     )
     memory = jax.eval_shape(rows.narrow, setup.abstract_state.opt_state)
-    return compiled_for_each_shape(
+    return StepOfEachShape(
         setup.backend.compile(
             rows.step(step), setup.abstract_state._replace(opt_state=memory)
         ),
@@ -95,7 +97,7 @@ def compile_step(setup: Setup, note: Note) -> TrainStep:
     )
 
 
-def train_seed(setup: Setup, step: TrainStep, seed: int, folder: Path) -> bool:
+def train_seed(setup: Setup, step: StepOfEachShape, seed: int, folder: Path) -> bool:
     """Trains one seed and writes its best checkpoint; returns False if stopped.
 
     Args:
@@ -147,7 +149,7 @@ def best_step(evaluated: Evaluated) -> int | None:
 
 
 def _run_steps(
-    setup: Setup, step: TrainStep, seed: int, begun: Session
+    setup: Setup, step: StepOfEachShape, seed: int, begun: Session
 ) -> tuple[TrainState, bool]:
     """Returns the last step's state, and whether someone asked to stop."""
     config, state, log = setup.config, begun.state, begun.log
@@ -159,6 +161,9 @@ def _run_steps(
     if start == end:
         return state, False
     run_json = _run_json(setup, seed)
+    # What most programs take stands from the first step on.
+    for batch in itertools.islice(batches_from(setup, seed, start), _COMPILED_AHEAD):
+        step.program(state, setup.backend.put_batch(batch), dropout_key(seed))
     with loop.StopRequest().installed() as stop:
         state = loop.run(
             state,

@@ -8,7 +8,7 @@ import jax
 
 from amber_jax.training import allocator
 from amber_jax.training.state import TrainState
-from amber_jax.training.step import Metrics, TrainStep
+from amber_jax.training.step import Metrics
 from amber_jax.types import Array, Batch
 
 
@@ -48,23 +48,38 @@ def _devices(compiled: jax.stages.Compiled) -> set[jax.Device]:
     return set().union(*(sharding.addressable_devices for sharding in shardings))
 
 
-def compiled_for_each_shape(
-    step: jax.stages.Wrapped, *, title: str, note: Callable[[str], None]
-) -> TrainStep:
-    """The step, compiled ahead for every number of rows that a batch has.
+class StepOfEachShape:
+    """A step, compiled once for every number of rows that a batch has."""
 
-    Arguments are as of `compiled_ahead`.
-    """
-    programs: dict[tuple[Any, ...], jax.stages.Compiled] = {}
+    def __init__(
+        self, step: jax.stages.Wrapped, *, title: str, note: Callable[[str], None]
+    ):
+        """Takes what `compiled_ahead` does, but for the step's arguments."""
+        self._step, self._title, self._note = step, title, note
+        self._programs: dict[tuple[Any, ...], jax.stages.Compiled] = {}
 
-    def run(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+    def __call__(
+        self, state: TrainState, batch: Batch, key: Array
+    ) -> tuple[TrainState, Metrics]:
+        """The step's result; compiles it if no batch had this shape yet."""
+        return self.program(state, batch, key)(state, batch, key)
+
+    def program(
+        self, state: TrainState, batch: Batch, key: Array
+    ) -> jax.stages.Compiled:
+        """The compiled step of the batch's shape."""
         shapes = tuple(leaf.shape for leaf in jax.tree.leaves(batch))
-        if shapes not in programs:
+        if shapes not in self._programs:
             ids = [arrays["row_ids"] for arrays in batch.values()]
             rows = sum(row_ids.size // row_ids.shape[-1] for row_ids in ids)
-            programs[shapes] = compiled_ahead(
-                step, state, batch, key, title=f"{title}, {rows} rows", note=note
+            title = f"{self._title}, {rows} rows"
+            self._programs[shapes] = compiled_ahead(
+                self._step, state, batch, key, title=title, note=self._note
             )
-        return programs[shapes](state, batch, key)
+        return self._programs[shapes]
 
-    return run
+
+def _devices(compiled: jax.stages.Compiled) -> set[jax.Device]:
+    """The devices of this process that a compiled step runs on."""
+    shardings = jax.tree.leaves(compiled.input_shardings)
+    return set().union(*(sharding.addressable_devices for sharding in shardings))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax.training import allocator
-from amber_jax.training.compilation import compiled_for_each_shape
+from amber_jax.training.compilation import StepOfEachShape
 
 
 def batch(rows):
@@ -25,7 +25,7 @@ def test_a_step_is_compiled_once_for_each_number_of_rows():
         return state + jnp.sort(x @ x.T).sum(), {}
 
     told = []
-    run = compiled_for_each_shape(step, title="xnli", note=told.append)
+    run = StepOfEachShape(step, title="xnli", note=told.append)
     state = jnp.float32(0)
     for rows in (4, 8, 4, 8):
         state, _ = run(state, batch(rows), jax.random.key(0))
@@ -41,7 +41,7 @@ def test_a_step_is_compiled_once_for_each_number_of_rows():
 def test_on_a_cpu_the_whole_process_is_foretold(monkeypatch):
     monkeypatch.setattr(allocator, "resident_bytes", lambda: 10**9)
     notes = []
-    run = compiled_for_each_shape(
+    run = StepOfEachShape(
         jax.jit(lambda state, batch, key: (jnp.sort(state @ state.T).sum(), {})),
         title="xnli",
         note=notes.append,
