@@ -15,6 +15,7 @@ import numpy as np
 from amber_jax.convert.bert import Bert
 from amber_jax.convert.folders import FORMATS, format_of
 from amber_jax.errors import UserError
+from amber_jax.files import fingerprint
 from amber_jax.inference.devices import suited_to
 from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig
@@ -45,6 +46,8 @@ MAY_DIFFER = {
     *("hidden_dropout", "attention_dropout", "initializer_range"),
     *("dtype", "remat", "kernels"),
 }
+# What run.json says of any model, wherever it was trained.
+_OF_MODEL = ("encoder", "tokenizer_fingerprint", "sentence_vector", "encoding")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -63,11 +66,15 @@ class LoadedModel:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The sha256 (hex) of the checkpoint's manifest, or else of the parameters."""
+        """The sha256 (hex) of the checkpoint's manifest, or else of all it would vouch
+        for: parameters, encoder, tokenizer, and how sentences become vectors.
+        """
         manifest = self.checkpoint.path / MANIFEST
         if manifest.exists():
             return hashlib.sha256(manifest.read_bytes()).hexdigest()
-        digest = hashlib.sha256()
+        run = self.checkpoint.run
+        of_model = {name: run.get(name) for name in _OF_MODEL}
+        digest = hashlib.sha256(fingerprint(of_model).encode())
         for name, leaf in leaf_names(self.params):
             digest.update(f"{name} {leaf.shape}\n".encode())
             digest.update(np.ascontiguousarray(leaf, "<f4"))

@@ -107,7 +107,7 @@ class Model:
 
     @property
     def fingerprint(self) -> str:
-        """The sha256 (hex) of the checkpoint's manifest, or else of the parameters."""
+        """The sha256 (hex) of all that makes its vectors, as `LoadedModel` has it."""
         return self._loaded.fingerprint
 
     def encode(

@@ -1,6 +1,7 @@
 """`amber_jax.load`: vectors, word links and masked words of a tiny model."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 import warnings
@@ -441,6 +442,26 @@ def test_a_folder_of_another_format_is_loaded_as_it_stands(
     assert other.tokenizer.fingerprint == model.tokenizer.fingerprint
     wanted = model.encode(["1 2 3", "4"])
     np.testing.assert_array_equal(other.encode(["1 2 3", "4"]), wanted)
+
+
+@pytest.mark.parametrize(
+    "file, change",
+    [
+        ("config.json", {"layer_norm_eps": 0.5}),
+        ("sentence_bert_config.json", {"max_seq_length": 7}),
+        ("config_sentence_transformers.json", {"prompts": {"query": "1 "}}),
+    ],
+)
+def test_the_fingerprint_of_a_folder_is_of_all_that_makes_vectors(
+    checkpoint, tmp_path, file, change
+):
+    folder = tmp_path / "out"
+    quiet_conversion.convert(f"amber:{checkpoint}", f"sentence-transformers:{folder}")
+    before = amber_jax.load(folder).fingerprint
+    assert amber_jax.load(folder.rename(tmp_path / "moved")).fingerprint == before
+    path = tmp_path / "moved" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert amber_jax.load(tmp_path / "moved").fingerprint != before
 
 
 @pytest.mark.parametrize("name", ["bert-base-multilingual-cased", "google/some.bert"])
