@@ -128,8 +128,9 @@ class Model:
             similarity = vectors @ vectors.T
 
         A sentence of more than `max_length` tokens is cut at its end. One without
-        any piece, such as "", has the vector of `[CLS] [SEP]`; with "mean" pooling
-        that leaves special tokens out it is zero. A warning counts both kinds.
+        any piece, such as "" without a prompt, has the vector of `[CLS] [SEP]`; with
+        "mean" pooling that leaves special tokens out it is zero. A warning counts both
+        kinds.
 
         Args:
             sentences: a list or generator of them, even if it is one; an empty list
@@ -205,6 +206,8 @@ class Model:
         `on_progress` is called after every batch.
         """
         refuse("encode", problems(batch_size, whole(1), "batch_size"))
+        if prompt is not None:
+            refuse("encode", problems(prompt, str, "prompt"))
         if vector not in self._embedders:
             self._embedders[vector] = build_embedder(self.config, vector)
         before = self.encoding.prompt(prompt)

@@ -207,7 +207,9 @@ def test_an_embedder_is_compiled_once_for_each_way_of_pooling(
         (["1"], {"layer": 3}, "layer is 3; the model has 2"),
         (["1"], {"layer": -2}, "layer is -2"),
         (["1"], {"pooling": "max"}, "pooling is 'max', not one of mean, first"),
+        (["1"], {"pooling": "pooler"}, "pooling is 'pooler', but the model has none"),
         (["1"], {"batch_size": 0}, "batch_size is 0"),
+        (["1"], {"prompt": 3}, "prompt is 3, not text"),
     ],
 )
 def test_what_cannot_be_encoded_is_refused(model, sentences, options, sentence):
@@ -277,11 +279,19 @@ def test_long_pairs_are_said_to_be_cut(model):
         ("1", "2", {"method": "magic"}, "method is 'magic'"),
         ("1", "2", {"threshold": 1.5}, "threshold is 1.5"),
         ("1", "2", {"layer": 9}, "layer is 9"),
+        ("1", "2", {"prompt": "1 " * (POSITIONS - 2)}, "have room for 61 before"),
     ],
 )
 def test_what_cannot_be_aligned_is_refused(model, src, tgt, options, sentence):
     with pytest.raises(UserError, match=sentence):
         model.align(src, tgt, **options)
+
+
+def test_the_longest_prompt_leaves_a_side_one_piece(model):
+    prompt = "1 " * (POSITIONS - 3)
+    with pytest.warns(UserWarning, match="1 pairs are longer than the model's 64"):
+        links = model.align("1 2", "3", prompt=prompt)
+    assert links == [(0, 0)]
 
 
 def test_masks_are_filled_with_what_the_head_says(model, directly):
