@@ -328,6 +328,22 @@ def test_the_model_that_a_run_begins_with_decides_its_sizes(
     assert int(pretrain.pretrain(unsized, workdir).step) == 3
 
 
+def test_a_run_without_a_checkpoint_begins_with_the_model_named_now(
+    unsized, finished, tmp_path
+):
+    unsized.init_checkpoint = str(finished[0])
+    sizes = {"num_layers": 7, "vocab_size": 9}
+    workdir = tmp_path / "run"
+    (workdir / "checkpoints" / "0.partial").mkdir(parents=True)
+    (workdir / "config.json").write_text(json.dumps({"model": sizes}))
+    assert prepare(unsized, workdir=workdir).encoder.num_layers == 2
+    (workdir / "checkpoints" / "0").mkdir()
+    with pytest.raises(UserError, match="vocab_size is 9"):
+        prepare(unsized, workdir=workdir)
+    (workdir / "config.json").write_text(json.dumps({"task": "udpos"}))
+    refused(unsized, workdir, workdir, "no pretraining")
+
+
 @pytest.mark.parametrize("name", ["hf", "sentence-transformers"])
 def test_a_run_may_begin_with_a_folder_of_another_format(
     name, unsized, folders, finished, tmp_path
