@@ -216,6 +216,7 @@ class Initial(NamedTuple):
     run: Mapping[str, Any]  # the model's run.json
     has_head: bool  # whether the parameters have an MLM head
     restore: Callable[[], Params]  # its parameters, placed where the run has them
+    pooler: Callable[[], Params]  # {"pooler": ...}, or {} if it has none
 
 
 def initial_model(
@@ -259,9 +260,21 @@ def initial_model(
     wanted = {n: x for n, x in abstract.items() if has_head or n != "mlm_head"}
     check_parameters(checkpoint, wanted)
     restore = functools.partial(restore_params, checkpoint, wanted)
+    pooler = functools.partial(stored_pooler, checkpoint)
     if folder:
         restore = functools.partial(_placed, folder.params, wanted)
-    return Initial(checkpoint.run, has_head, restore)
+        pooler = functools.partial(_pooler_of, folder.params)
+    return Initial(checkpoint.run, has_head, restore, pooler)
+
+
+def stored_pooler(checkpoint: Checkpoint) -> Params:
+    """The pooler of a checkpoint as {"pooler": ...}, or {} if it has none."""
+    abstract = _pooler_of(abstract_params(checkpoint))
+    return restore_params(checkpoint, abstract) if abstract else {}
+
+
+def _pooler_of(params: Params) -> Params:
+    return {part: params[part] for part in params if part == "pooler"}
 
 
 def differing(config: EncoderConfig, trained: EncoderConfig) -> str:

@@ -74,3 +74,12 @@ def sentences_as_before(
     if any(stage.sentence_alignment.weight for stage in config.stages):
         names.remove("sentence_vector")
     return {name: origin[name] for name in names & origin.keys()}
+
+
+def keeps_pooler(config: ConfigDict, origin: Mapping[str, Any]) -> bool:
+    """Whether sentences' vectors stay those of a pooler, which no loss trains.
+
+    Arguments as of `sentences_as_before`.
+    """
+    vector = sentences_as_before(config, origin).get("sentence_vector", {})
+    return vector.get("pooling") == "pooler"
