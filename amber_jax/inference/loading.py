@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +16,6 @@ import numpy as np
 from amber_jax.convert.bert import Bert
 from amber_jax.convert.folders import FORMATS, format_of
 from amber_jax.errors import UserError
-from amber_jax.files import fingerprint
 from amber_jax.inference.devices import suited_to
 from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig
@@ -74,7 +74,7 @@ class LoadedModel:
             return hashlib.sha256(manifest.read_bytes()).hexdigest()
         run = self.checkpoint.run
         of_model = {name: run.get(name) for name in _OF_MODEL}
-        digest = hashlib.sha256(fingerprint(of_model).encode())
+        digest = hashlib.sha256(json.dumps(of_model, sort_keys=True).encode())
         for name, leaf in leaf_names(self.params):
             digest.update(f"{name} {leaf.shape}\n".encode())
             digest.update(np.ascontiguousarray(leaf, "<f4"))
