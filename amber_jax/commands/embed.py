@@ -53,6 +53,7 @@ def embed_file(
     pooling: str | None = None,
     normalize: bool | None = None,
     prompt: str | None = None,
+    dtype: str | None = None,
     note: Note,
 ) -> None:
     """Writes one vector per line of a file, as a .npy of [lines, D] float32.
@@ -69,6 +70,7 @@ def embed_file(
         pooling: of the layer's vectors.
         normalize: whether vectors have length 1.
         prompt: before every sentence.
+        dtype: of activations, as of `amber_jax.load`.
         note: called with sentences worth telling.
 
     Raises:
@@ -79,7 +81,7 @@ def embed_file(
             f"--output is {STANDARD}, but a .npy begins with the count of its rows, "
             "which is known last; wanted the path of a file"
         )
-    model = load(checkpoint)
+    model = load(checkpoint, dtype=dtype)
     note(str(model))
     vector = model.vector_with(layer=layer, pooling=pooling)
     rejects: dict[str, int] = {}

@@ -20,6 +20,7 @@ from amber_jax.inference.devices import suited_to
 from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel
+from amber_jax.ranges import DTYPES, problems, refuse
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.checkpoint import (
@@ -155,6 +156,7 @@ def load_model(
     *,
     untrained: bool = False,
     kernels: Mapping[str, str] | None = None,
+    dtype: str | None = None,
     note: Note = print,
 ) -> LoadedModel:
     """The model of a checkpoint or of a folder of another format, as a `LoadedModel`.
@@ -165,17 +167,22 @@ def load_model(
         untrained: random parameters of the run's seed instead, the first baseline of
             any score.
         kernels: forms of the encoder's arithmetic, as `devices.suited_to` takes them.
+        dtype: of activations, one of `ranges.DTYPES`; None: as trained.
         note: called with a sentence for every damaged checkpoint that is passed over,
             and for everything in a folder that does not come along.
 
     Raises:
         UserError: there is no usable checkpoint, it is a model of another format, its
-            tokenizer is another one, or there is no such form.
+            tokenizer is another one, or there is no such form or dtype.
     """
+    if dtype is not None:
+        refuse("load", problems(dtype, DTYPES, "dtype"))
     forms = suited_to(jax.local_devices()[0], kernels)
     read = _read_folder if _is_read_directly(path) else load_checkpoint
     model = read(path, note)
-    config = dataclasses.replace(model.config, kernels=forms)
+    config = dataclasses.replace(
+        model.config, kernels=forms, dtype=dtype or model.config.dtype
+    )
     if untrained:
         params = untrained_params(model.checkpoint, config)
         return dataclasses.replace(model, config=config, params=params)

@@ -2,10 +2,10 @@
 
 import functools
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -342,8 +342,6 @@ class Model:
         return build_filler(self.config)
 
 
-def load(
-    path: str | PathLike[str], *, kernels: Mapping[str, str] | None = None
-) -> Model:
-    """The model of a checkpoint, see `amber_jax.load`."""
-    return Model(load_model(Path(path), kernels=kernels, note=warnings.warn))
+def load(path: str | PathLike[str], **options: Any) -> Model:
+    """The model of a checkpoint; path and options are those of `amber_jax.load`."""
+    return Model(load_model(Path(path), note=warnings.warn, **options))

@@ -83,11 +83,12 @@ def test_after_a_kill_the_rest_is_computed_to_the_same_bytes(
     assert told == told_again  # counts of both parts together
 
 
+@pytest.mark.parametrize("option", [{"layer": 1}, {"dtype": "bfloat16"}])
 def test_after_a_kill_other_vectors_are_computed_from_the_start(
-    checkpoint, killed, tmp_path
+    option, checkpoint, killed, tmp_path
 ):
     source, windows = killed
-    embedded(checkpoint, source, tmp_path, layer=1)
+    embedded(checkpoint, source, tmp_path, **option)
     assert [len(window) for window in windows[2:]] == [3, 3, 1]
 
 

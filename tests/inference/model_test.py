@@ -474,6 +474,17 @@ def test_the_fingerprint_of_a_folder_is_of_all_that_makes_vectors(
     assert amber_jax.load(tmp_path / "moved").fingerprint != before
 
 
+def test_vectors_are_computed_in_bfloat16_if_asked(checkpoint, model):
+    narrow = amber_jax.load(checkpoint, dtype="bfloat16")
+    assert narrow.config == dataclasses.replace(model.config, dtype="bfloat16")
+    vectors, wanted = narrow.encode(SENTENCES), model.encode(SENTENCES)
+    assert vectors.dtype == np.float32
+    apart = np.abs(vectors - wanted).max()
+    assert 1e-5 < apart < 0.1
+    with pytest.raises(UserError, match="dtype is 'half', not one of float32, bf"):
+        amber_jax.load(checkpoint, dtype="half")
+
+
 @pytest.mark.parametrize("name", ["bert-base-multilingual-cased", "google/some.bert"])
 def test_names_of_the_hub_are_not_fetched(name):
     with pytest.raises(UserError, match="not fetched: download one, and give"):
