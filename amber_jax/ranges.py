@@ -77,6 +77,7 @@ def real(
 
 SEED = whole(0, 2**32 - 1)  # of a larger one JAX would take the lowest 32 bits
 PROBABILITY = real(0, 1, without_high=True)
+DTYPES = Choice(("float32", "bfloat16"))  # of activations
 LAYER = whole(-1)  # -1: the last; the model's own depth bounds it, too
 
 

@@ -1,5 +1,6 @@
 """Files of sentences to files of vectors, wired: bounded memory, however long."""
 
+import contextlib
 import hashlib
 import io
 import itertools
@@ -21,8 +22,8 @@ from amber_jax.errors import UserError
 from amber_jax.files import (
     PROGRESS,
     fingerprint,
+    parse_json,
     publish_file,
-    read_json,
     resumed_file,
     write_json,
 )
@@ -52,6 +53,7 @@ def embed_file(
     pooling: str | None = None,
     normalize: bool | None = None,
     prompt: str | None = None,
+    dtype: str | None = None,
     note: Note,
 ) -> None:
     """Writes one vector per line of a file, as a .npy of [lines, D] float32.
@@ -68,6 +70,7 @@ def embed_file(
         pooling: of the layer's vectors.
         normalize: whether vectors have length 1.
         prompt: before every sentence.
+        dtype: of activations, as of `amber_jax.load`.
         note: called with sentences worth telling.
 
     Raises:
@@ -78,7 +81,7 @@ def embed_file(
             f"--output is {STANDARD}, but a .npy begins with the count of its rows, "
             "which is known last; wanted the path of a file"
         )
-    model = load(checkpoint)
+    model = load(checkpoint, dtype=dtype)
     note(str(model))
     vector = model.vector_with(layer=layer, pooling=pooling)
     rejects: dict[str, int] = {}
@@ -149,8 +152,12 @@ def write_vectors(
     made_by = fingerprint(
         [model.fingerprint, model.config.dtype, *vector, normalize, prompt]
     )
+    header = _npy_header(0, width)
     remaining, text = iter(sentences), hashlib.blake2b()
     done, text_before = _written_before(progress, made_by)
+    size = len(header) + 4 * width * done.rows
+    if not path.is_file() or path.stat().st_size < size:  # some were lost
+        done, size = Written(0, 0, 0), len(header)
     for window in _windows(itertools.islice(remaining, done.rows), text):
         del window  # its vectors are there
     if done.rows and text.hexdigest() != text_before:
@@ -162,9 +169,9 @@ def write_vectors(
         path.open("r+b" if done.rows else "wb") as file,
         progress_bar(title, None, shown=is_watched()) as advance,
     ):
-        file.write(_npy_header(0, width))
-        file.truncate(file.tell() + 4 * width * done.rows)
-        file.seek(0, io.SEEK_END)
+        file.write(header)
+        file.truncate(size)
+        file.seek(size)
         for window in _windows(remaining, text):
             encoded = model.encode_counting(
                 window,
@@ -196,11 +203,18 @@ def _windows(sentences: Iterator[str], text: Any) -> Iterator[list[str]]:
 
 
 def _written_before(progress: Path, made_by: str) -> tuple[Written, str]:
-    """The counts of what the same model left there, and the digest of its text."""
-    if progress.exists():
-        state = read_json(progress, f"remove {progress.parent}")
-        if state["made_by"] == made_by:
-            return Written(*(state[name] for name in Written._fields)), state["text"]
+    """The counts of what the same model left there, and the digest of its text.
+
+    What cannot be read tells of no vectors.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        state = parse_json(progress.read_bytes())
+        names = {*Written._fields, "made_by", "text"}
+        if isinstance(state, dict) and state.keys() == names:
+            counts = [state[name] for name in Written._fields]
+            are_counts = all(type(n) is int and n >= 0 for n in counts)
+            if state["made_by"] == made_by and are_counts:
+                return Written(*counts), state["text"]
     return Written(0, 0, 0), ""
 
 

@@ -59,6 +59,7 @@ def mine_files(
     layer: int | None = None,
     pooling: str | None = None,
     prompt: str | None = None,
+    dtype: str | None = None,
     note: Note,
 ) -> None:
     r"""Writes the sentences that are each other's best, as `score\tsource\ttarget`.
@@ -78,6 +79,7 @@ def mine_files(
         layer: as of `inference.model.Model.encode`, as are the next two.
         pooling: of the layer's vectors.
         prompt: before every sentence.
+        dtype: of activations, as of `amber_jax.load`.
         note: called with sentences worth telling.
 
     Raises:
@@ -89,7 +91,7 @@ def mine_files(
             f"--src and --tgt are both {STANDARD}, but stdin is read once; "
             "wanted the path of a file for one of them"
         )
-    model = load(checkpoint)
+    model = load(checkpoint, dtype=dtype)
     note(str(model))
     vector = model.vector_with(layer=layer, pooling=pooling)
     with _scratch(output) as scratch:

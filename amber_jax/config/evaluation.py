@@ -80,7 +80,9 @@ def retrieval(name: str) -> ConfigDict:
     config.layer = -1  # -1: the last; 0: embeddings; n: output of layer n
     config.pooling = "mean"  # or "first", the vector of [CLS], or BERT's "pooler"
     config.special_tokens = False  # whether [CLS] and [SEP] count in the mean
-    config.prompt = ""  # before every sentence: a text, or the name of a model's prompt
+    # Before every sentence: a text, or the name of a model's prompt; empty: the model's
+    # default one, if it has one.
+    config.prompt = ""
     config.layer_curve = False  # averages of every layer too, in the same pass
     config.center = False  # subtract each language's mean vector first
     config.similarity = "cosine"  # or another of search/similarities.py

@@ -17,6 +17,7 @@ from amber_jax.config.optimizer import (
 from amber_jax.config.variants import VARIANTS, refuse_variant
 from amber_jax.losses import ATTENTION, LOSSES, WORD_FORMS
 from amber_jax.ranges import (
+    DTYPES,
     INT32_MAX,
     PROBABILITY,
     SEED,
@@ -62,7 +63,7 @@ PRETRAINING_RANGES = {
         "hidden_dropout": PROBABILITY,
         "attention_dropout": PROBABILITY,
         "initializer_range": real(0, 1, without_low=True),
-        "dtype": Choice(("float32", "bfloat16")),
+        "dtype": DTYPES,
         "remat": bool,
     },
     "kernels": KERNEL_RANGES,

@@ -98,6 +98,8 @@ def _segment_of_second(folder: Path, fields: Mapping[str, Any]) -> int:
     if kind.startswith(("XLMRoberta", "Bert")):  # tokenizer.json takes seconds to read
         return 1 if kind.startswith("Bert") else 0
     processor = read_optional(folder / _TOKENIZER).get("post_processor")
+    if isinstance(processor, Mapping) and processor.get("type") == "RobertaProcessing":
+        return 0
     template = processor.get("pair") if isinstance(processor, Mapping) else None
     for entry in template if isinstance(template, list) else ():
         sentence = entry.get("Sequence") if isinstance(entry, Mapping) else None

@@ -5,8 +5,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from amber_jax.convert.architecture import XLM_R, architecture_of
 from amber_jax.convert.bert import Bert
 from amber_jax.tasks import PAIRS, RETRIEVAL, TAGS, TASKS, WORD_ALIGNMENT
+from amber_jax.tokenization.library import JsonTokenizer
 
 Format = Literal["hf", "tf1", "sentence-transformers"]
 _LIBRARIES = {"hf": "transformers", "tf1": "tensorflow"}
@@ -96,6 +98,7 @@ def model_card(facts: Facts, bert: Bert, target: Format) -> str:
 
 def _header(facts: Facts, bert: Bert, target: Format) -> str:
     library = _LIBRARIES.get(target, target)
+    model_type = architecture_of(bert.config).model_type
     task = "fill-mask" if "mlm_head" in bert.params else "feature-extraction"
     if target == "sentence-transformers":
         task = "sentence-similarity"
@@ -104,7 +107,7 @@ def _header(facts: Facts, bert: Bert, target: Format) -> str:
         "license": facts.license,
         "library_name": library,
         "pipeline_tag": task,
-        "tags": ["bert", "multilingual", "amber_jax", library],
+        "tags": [model_type, "multilingual", "amber_jax", library],
         "metrics": sorted({_hub_metric(score.metric) for score in facts.scores}),
         "model-index": _model_index(facts),
     }
@@ -155,10 +158,14 @@ def _hub_metric(metric: str) -> str:
 def _what(facts: Facts, bert: Bert) -> str:
     config = bert.config
     trained = f" after {facts.step:,} steps of training" if facts.step else ""
-    kind = type(bert.tokenizer).__name__.removesuffix("Tokenizer")
+    kind = "An XLM-R" if architecture_of(config) is XLM_R else "A BERT"
+    vocabulary = "a vocabulary"  # of a tokenizer.json, which says the rest
+    if not isinstance(bert.tokenizer, JsonTokenizer):
+        name = type(bert.tokenizer).__name__.removesuffix("Tokenizer")
+        vocabulary = f"a cased {name} vocabulary"
     return (
-        f"A BERT encoder{trained}: {config.num_layers} layers of {config.hidden_size}, "
-        f"{config.num_heads} heads, a cased {kind} vocabulary of "
+        f"{kind} encoder{trained}: {config.num_layers} layers of {config.hidden_size}, "
+        f"{config.num_heads} heads, {vocabulary} of "
         f"{bert.tokenizer.vocab_size:,} entries, texts of up to "
         f"{config.usable_positions} tokens. Converted by amber_jax from {facts.origin}."
     )

@@ -203,8 +203,8 @@ def _read_dense(folder: Path, config: EncoderConfig, pooling: str) -> dict[str, 
     return {"kernel": kernel, "bias": tensors["linear.bias"]}
 
 
-def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
-    return all(np.array_equal(one[name], other[name]) for name in one)
+def _same(pooler: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    return all(np.array_equal(pooler[name], other[name]) for name in pooler)
 
 
 def _modules(folder: Path) -> dict[str, Path]:

@@ -195,19 +195,19 @@ class WordAlignment(Result):
     def settings(self) -> dict[str, str]:
         """What else the scores depend on, worded; what is unset is left out."""
         curve = (f"{n}: {100 * aer:.1f}" for n, aer in sorted(self.dev_aer.items()))
-        facts = {
+        worded = {
             "method": self.method,
             "similarity": "" if self.similarity == "dot" else self.similarity,
             "vectors": "centered" if self.center else "",
             "context": f"{self.context:g}" if self.context else "",
             "prompt": repr(self.prompt) if self.prompt else "",
-            "AER on dev by layer": ", ".join(curve),
             "layer": f"{self.layer}{', chosen on dev' if self.dev_aer else ''}",
             "symmetrization": self.symmetrization,
             "of": "pieces" if self.level == "piece" else "",
             "threshold": f"{self.threshold:g}",
+            "AER on dev by layer": ", ".join(curve),
         }
-        return {name: words for name, words in facts.items() if words}
+        return {name: words for name, words in worded.items() if words}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from amber_jax.inference.devices import suited_to
 from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel
+from amber_jax.ranges import DTYPES, problems, refuse
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.checkpoint import (
@@ -45,6 +47,8 @@ MAY_DIFFER = {
     *("hidden_dropout", "attention_dropout", "initializer_range"),
     *("dtype", "remat", "kernels"),
 }
+# What run.json says of any model, wherever it was trained.
+_OF_MODEL = ("encoder", "tokenizer_fingerprint", "sentence_vector", "encoding")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -63,11 +67,15 @@ class LoadedModel:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The sha256 (hex) of the checkpoint's manifest, or else of the parameters."""
+        """The sha256 (hex) of the checkpoint's manifest, or else of all it would vouch
+        for: parameters, encoder, tokenizer, and how sentences become vectors.
+        """
         manifest = self.checkpoint.path / MANIFEST
         if manifest.exists():
             return hashlib.sha256(manifest.read_bytes()).hexdigest()
-        digest = hashlib.sha256()
+        run = self.checkpoint.run
+        of_model = {name: run.get(name) for name in _OF_MODEL}
+        digest = hashlib.sha256(json.dumps(of_model, sort_keys=True).encode())
         for name, leaf in leaf_names(self.params):
             digest.update(f"{name} {leaf.shape}\n".encode())
             digest.update(np.ascontiguousarray(leaf, "<f4"))
@@ -148,6 +156,7 @@ def load_model(
     *,
     untrained: bool = False,
     kernels: Mapping[str, str] | None = None,
+    dtype: str | None = None,
     note: Note = print,
 ) -> LoadedModel:
     """The model of a checkpoint or of a folder of another format, as a `LoadedModel`.
@@ -158,17 +167,22 @@ def load_model(
         untrained: random parameters of the run's seed instead, the first baseline of
             any score.
         kernels: forms of the encoder's arithmetic, as `devices.suited_to` takes them.
+        dtype: of activations, one of `ranges.DTYPES`; None: as trained.
         note: called with a sentence for every damaged checkpoint that is passed over,
             and for everything in a folder that does not come along.
 
     Raises:
         UserError: there is no usable checkpoint, it is a model of another format, its
-            tokenizer is another one, or there is no such form.
+            tokenizer is another one, or there is no such form or dtype.
     """
+    if dtype is not None:
+        refuse("load", problems(dtype, DTYPES, "dtype"))
     forms = suited_to(jax.local_devices()[0], kernels)
     read = _read_folder if _is_read_directly(path) else load_checkpoint
     model = read(path, note)
-    config = dataclasses.replace(model.config, kernels=forms)
+    config = dataclasses.replace(
+        model.config, kernels=forms, dtype=dtype or model.config.dtype
+    )
     if untrained:
         params = untrained_params(model.checkpoint, config)
         return dataclasses.replace(model, config=config, params=params)
@@ -209,6 +223,7 @@ class Initial(NamedTuple):
     run: Mapping[str, Any]  # the model's run.json
     has_head: bool  # whether the parameters have an MLM head
     restore: Callable[[], Params]  # its parameters, placed where the run has them
+    pooler: Callable[[], Params]  # {"pooler": ...}, or {} if it has none
 
 
 def initial_model(
@@ -252,9 +267,21 @@ def initial_model(
     wanted = {n: x for n, x in abstract.items() if has_head or n != "mlm_head"}
     check_parameters(checkpoint, wanted)
     restore = functools.partial(restore_params, checkpoint, wanted)
+    pooler = functools.partial(stored_pooler, checkpoint)
     if folder:
         restore = functools.partial(_placed, folder.params, wanted)
-    return Initial(checkpoint.run, has_head, restore)
+        pooler = functools.partial(_pooler_of, folder.params)
+    return Initial(checkpoint.run, has_head, restore, pooler)
+
+
+def stored_pooler(checkpoint: Checkpoint) -> Params:
+    """The pooler of a checkpoint as {"pooler": ...}, or {} if it has none."""
+    abstract = _pooler_of(abstract_params(checkpoint))
+    return restore_params(checkpoint, abstract) if abstract else {}
+
+
+def _pooler_of(params: Params) -> Params:
+    return {part: params[part] for part in params if part == "pooler"}
 
 
 def differing(config: EncoderConfig, trained: EncoderConfig) -> str:

@@ -2,10 +2,10 @@
 
 import functools
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -107,7 +107,7 @@ class Model:
 
     @property
     def fingerprint(self) -> str:
-        """The sha256 (hex) of the checkpoint's manifest, or else of the parameters."""
+        """The sha256 (hex) of all that makes its vectors, as `LoadedModel` has it."""
         return self._loaded.fingerprint
 
     def encode(
@@ -128,8 +128,9 @@ class Model:
             similarity = vectors @ vectors.T
 
         A sentence of more than `max_length` tokens is cut at its end. One without
-        any piece, such as "", has the vector of `[CLS] [SEP]`; with "mean" pooling
-        that leaves special tokens out it is zero. A warning counts both kinds.
+        any piece, such as "" without a prompt, has the vector of `[CLS] [SEP]`; with
+        "mean" pooling that leaves special tokens out it is zero. A warning counts both
+        kinds.
 
         Args:
             sentences: a list or generator of them, even if it is one; an empty list
@@ -205,6 +206,8 @@ class Model:
         `on_progress` is called after every batch.
         """
         refuse("encode", problems(batch_size, whole(1), "batch_size"))
+        if prompt is not None:
+            refuse("encode", problems(prompt, str, "prompt"))
         if vector not in self._embedders:
             self._embedders[vector] = build_embedder(self.config, vector)
         before = self.encoding.prompt(prompt)
@@ -339,8 +342,6 @@ class Model:
         return build_filler(self.config)
 
 
-def load(
-    path: str | PathLike[str], *, kernels: Mapping[str, str] | None = None
-) -> Model:
-    """The model of a checkpoint, see `amber_jax.load`."""
-    return Model(load_model(Path(path), kernels=kernels, note=warnings.warn))
+def load(path: str | PathLike[str], **options: Any) -> Model:
+    """The model of a checkpoint; path and options are those of `amber_jax.load`."""
+    return Model(load_model(Path(path), note=warnings.warn, **options))

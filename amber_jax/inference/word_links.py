@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from amber_jax.errors import UserError
 from amber_jax.inference.alignment import (
     Directions,
     PiecePair,
@@ -123,6 +124,9 @@ def build_word_aligner(
 
     A side without words has no links. A pair longer than the model's positions is cut
     as `alignment.fitted` does it: the words beyond have no link.
+
+    Raises:
+        UserError: the prompt leaves no position to a side.
     """
     alignment = alignment.numbered(config.num_layers)
     aligner = build_aligner(
@@ -131,7 +135,7 @@ def build_word_aligner(
         method=alignment.method,
         layer=alignment.layer,
         similarity=_similarity(alignment),
-        prompt=tokenizer.encode(alignment.prompt),
+        prompt=_prompt(config, tokenizer, alignment),
     )
 
     def align(params: Params, pairs: Sequence[WordPair]) -> WordLinks:
@@ -149,12 +153,16 @@ def build_word_aligner(
 def build_layer_word_aligner(
     config: EncoderConfig, tokenizer: Tokenizer, alignment: Alignment
 ) -> LayerWordAligner:
-    """Like a `build_word_aligner` of "similarity", by every layer of the model."""
+    """Like a `build_word_aligner` of "similarity", by every layer of the model.
+
+    Raises:
+        UserError: as there.
+    """
     aligner = build_layer_aligner(
         config,
         tokenizer.special,
         similarity=_similarity(alignment),
-        prompt=tokenizer.encode(alignment.prompt),
+        prompt=_prompt(config, tokenizer, alignment),
     )
 
     def align(params: Params, pairs: Sequence[WordPair]) -> list[list[Links]]:
@@ -163,6 +171,21 @@ def build_layer_word_aligner(
         return [_links(pieces, directions, alignment) for directions in by_layer]
 
     return align
+
+
+def _prompt(
+    config: EncoderConfig, tokenizer: Tokenizer, alignment: Alignment
+) -> list[int]:
+    """The pieces of the prompt; raises UserError if no others fit beside them."""
+    pieces = tokenizer.encode(alignment.prompt)
+    most = config.usable_positions - 3  # [CLS], a piece of the side, [SEP]
+    if len(pieces) > most:
+        raise UserError(
+            f"align: the prompt has {len(pieces)} pieces, but the model's "
+            f"{config.usable_positions} positions have room for {most} before a side; "
+            "give a shorter one"
+        )
+    return pieces
 
 
 def _similarity(alignment: Alignment) -> Similarity:

@@ -24,8 +24,8 @@ def with_initial_sizes(config: ConfigDict, workdir: Path | None) -> ConfigDict:
         workdir: of the run, or None for one that has not begun.
 
     Raises:
-        UserError: there is no such model, or the config sets a size to neither the
-            default nor the model's.
+        UserError: there is no such model, the config sets a size to neither the
+            default nor the model's, or the folder holds a run of another kind.
     """
     if not config.init_checkpoint:
         return config
@@ -34,7 +34,13 @@ def with_initial_sizes(config: ConfigDict, workdir: Path | None) -> ConfigDict:
     if stored is None:
         sizes = encoder_at(Path(config.init_checkpoint)).recorded()
     else:
-        sizes = {**defaults, **migrated(stored)["model"]}
+        model = migrated(stored).get("model")
+        if not isinstance(model, Mapping):
+            raise UserError(
+                f"{workdir}: its config.json has no model, so it holds a run that is "
+                "no pretraining; give another --workdir"
+            )
+        sizes = {**defaults, **model}
     decided = {name: sizes[name] for name in defaults if name not in MAY_DIFFER}
     contradicted = [
         f"{name} is {value} there and {config.model[name]} here"
@@ -68,3 +74,12 @@ def sentences_as_before(
     if any(stage.sentence_alignment.weight for stage in config.stages):
         names.remove("sentence_vector")
     return {name: origin[name] for name in names & origin.keys()}
+
+
+def keeps_pooler(config: ConfigDict, origin: Mapping[str, Any]) -> bool:
+    """Whether sentences' vectors stay those of a pooler, which no loss trains.
+
+    Arguments as of `sentences_as_before`.
+    """
+    vector = sentences_as_before(config, origin).get("sentence_vector", {})
+    return vector.get("pooling") == "pooler"

@@ -7,18 +7,19 @@ last complete checkpoint ends.
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from amber_jax import config as settings
 from amber_jax.config.renamed import migrated
 from amber_jax.data.pipeline import BatchPlan, HostBatch, batches, import_ahead
 from amber_jax.evaluation.retrieve import RetrievalEvaluation, build_retrieval
-from amber_jax.inference.loading import TOKENIZER_FOLDER, Initial
+from amber_jax.inference.loading import TOKENIZER_FOLDER, Initial, stored_pooler
 from amber_jax.inference.trained import encoding_defaults
-from amber_jax.pretraining.beginning import sentences_as_before
+from amber_jax.pretraining.beginning import keeps_pooler, sentences_as_before
 from amber_jax.pretraining.describe import describe
 from amber_jax.pretraining.preparation import Run, parameters_to_begin_with, prepare
 from amber_jax.pretraining.stages import Stage, first_state, needed_flops
@@ -40,6 +41,7 @@ from amber_jax.training.workdir import (
     versions,
     with_defaults,
 )
+from amber_jax.types import Params
 
 _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "corpus", "verify_corpus", "log_every"),
@@ -47,6 +49,20 @@ _FREE_TO_CHANGE = (
     *("evaluations", "init_checkpoint", "max_skipped_in_a_row", "peak_tflops"),
     "kernels",
 )
+
+
+class _Origin(NamedTuple):
+    """What stays of the model that a run goes on from; empty of fresh parameters."""
+
+    run: dict[str, Any]  # its run.json
+    beside: dict[str, Any]  # parameters that no step changes, its pooler
+
+    def take(
+        self, run: Run, of_model: Mapping[str, Any], pooler: Callable[[], Params]
+    ) -> None:
+        self.run.update(of_model)
+        if keeps_pooler(run.config, of_model):
+            self.beside.update(pooler())
 
 
 def pretrain(
@@ -74,16 +90,16 @@ def pretrain(
     import_ahead()
     lead_note = note if jax.process_index() == 0 else lambda _: None
     lead_note(describe(run))
-    origin: dict[str, Any] = {}  # run.json of the model that the run goes on from
+    origin = _Origin({}, {})
 
     def check(found: Checkpoint) -> None:
         _check_same(run, found)
-        origin.update(found.run)
+        origin.take(run, found.run, functools.partial(stored_pooler, found))
 
     def new_state() -> TrainState:
         initial = parameters_to_begin_with(run, lead_note)
         if initial is not None:
-            origin.update(initial.run)
+            origin.take(run, initial.run, initial.pooler)
         return _new_state(run, initial)
 
     with session(
@@ -139,15 +155,17 @@ def _new_state(run: Run, initial: Initial | None) -> TrainState:
 
 
 def _run_stages(
-    run: Run, begun: Session, profiler: Profiler, origin: Mapping[str, Any]
+    run: Run, begun: Session, profiler: Profiler, origin: _Origin
 ) -> TrainState:
-    encoding = encoding_defaults(origin)
+    encoding = encoding_defaults(origin.run)
     evaluations = [
         _evaluation(build_retrieval(one, run.encoder, run.tokenizer, encoding))
         for one in run.config.evaluations
     ]
-    of_sentences = sentences_as_before(run.config, origin)
-    save = functools.partial(_save, run, begun, of_sentences)
+    of_sentences = sentences_as_before(run.config, origin.run)
+    pooler = jax.tree.map(np.asarray, origin.beside)
+    beside = build_in_place(lambda params: params, run.backend, pooler)
+    save = functools.partial(_save, run, begun, of_sentences, beside)
     state, log = begun.state, begun.log
     with loop.StopRequest().installed() as stop:
         for stage in run.stages:
@@ -264,10 +282,12 @@ def _save(
     run: Run,
     begun: Session,
     of_sentences: Mapping[str, Any],
+    beside: Params,
     stage: Stage,
     state: TrainState,
 ) -> None:
-    begun.save(state, {**_run_json(run, stage), **of_sentences})
+    whole = state._replace(params={**state.params, **beside})
+    begun.save(whole, {**_run_json(run, stage), **of_sentences})
 
 
 def _run_json(run: Run, stage: Stage) -> dict[str, Any]:

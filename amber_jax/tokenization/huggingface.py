@@ -11,7 +11,7 @@ from typing import Any
 from amber_jax.errors import UserError
 from amber_jax.tokenization import library_file, sentencepiece, unigram, wordpiece
 from amber_jax.tokenization.library import JsonTokenizer
-from amber_jax.tokenization.library_file import LIBRARY_FILE, LibraryFile
+from amber_jax.tokenization.library_file import INTACT, LIBRARY_FILE, LibraryFile
 from amber_jax.tokenization.own_kinds import (
     OtherKind,
     refuse_other_kinds,
@@ -19,6 +19,7 @@ from amber_jax.tokenization.own_kinds import (
 )
 from amber_jax.tokenization.roles import (
     MODEL_CONFIG,
+    entries_of,
     read_optional,
     special_tokens,
     text_of,
@@ -127,10 +128,11 @@ def _refuse_own_programs(folder: Path, fields: Mapping[str, Any]) -> None:
     for field, wanted in _PROGRAMS.items():
         if declared.get(field, wanted) not in (wanted, []):
             _refuse(path, field, declared[field])
-    splits = (fields.get("pre_tokenizer") or {}).get("type")
+    of_library = folder / LIBRARY_FILE
+    splits = _object(fields, "pre_tokenizer", of_library).get("type")
     if declared.get("do_basic_tokenize") is False and splits == "BertPreTokenizer":
         _refuse(path, "do_basic_tokenize", False)
-    normalizer = fields.get("normalizer") or {}
+    normalizer = _object(fields, "normalizer", of_library)
     for field, name in _NORMALIZER.items():
         said = declared.get(field)
         is_said = normalizer.get("type") == "BertNormalizer" and said is not None
@@ -148,26 +150,31 @@ def _refuse(path: Path, field: str, value: Any) -> None:
 def _refuse_other_additions(folder: Path, pieces: list[str]) -> None:
     """Refuses tokens that the settings add and tokenizer.json does not have."""
     ids = {piece: number for number, piece in enumerate(pieces)}
-    declared = read_optional(folder / CONFIG_FILE)
-    decoder = declared.get("added_tokens_decoder") or {}
+    path = folder / CONFIG_FILE
+    declared = read_optional(path)
+    decoder = _object(declared, "added_tokens_decoder", path)
     added = {text_of(token): number for number, token in decoder.items()}
     added |= read_optional(folder / "added_tokens.json")
     more = {
         text_of(token): ids.get(text_of(token))
         for name in ("additional_special_tokens", "extra_special_tokens")
-        for token in _entries(declared.get(name))
+        for token in entries_of(declared.get(name))
     }
     for text, number in {**more, **added}.items():
         if text not in ids or str(ids[text]) != str(number):
             raise UserError(
-                f"{folder / CONFIG_FILE}: adds the token {text!r:.80} with id "
+                f"{path}: adds the token {text!r:.80} with id "
                 f"{number!r:.20}, which {LIBRARY_FILE} does not have; use files that "
                 "belong together"
             )
 
 
-def _entries(value: Any) -> list[Any]:
-    return list(value.values()) if isinstance(value, Mapping) else list(value or ())
+def _object(fields: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
+    """Returns a field that is an object, or {} if there is none."""
+    value = fields.get(name)
+    if not isinstance(value, Mapping | None):
+        raise UserError(f"{path}: {name} is {value!r:.80}, no object; {INTACT}")
+    return value or {}
 
 
 def _require_capitals(tokenizer: Tokenizer, folder: Path) -> None:

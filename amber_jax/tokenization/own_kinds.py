@@ -17,6 +17,7 @@ from amber_jax.tokenization.library_file import LIBRARY_FILE
 from amber_jax.tokenization.roles import (
     MODEL_CONFIG,
     SPECIAL_MAP,
+    entries_of,
     read_optional,
     text_of,
 )
@@ -116,7 +117,7 @@ def _check_library_file(path: Path, tokenizer: Tokenizer) -> None:
                 _refuse(path, part, fields, allowed["type"][0])
             _check_fields(path, fields, allowed, within=f"{part}.")
         _check_post_processor(path, content.get("post_processor"))
-    added = _entries(content.get("added_tokens"))
+    added = entries_of(content.get("added_tokens"))
     _check_added(path, {text_of(token): _number(token) for token in added}, tokenizer)
 
 
@@ -152,7 +153,7 @@ def _check_special_names(path: Path, fields: Mapping[str, Any]) -> None:
         if text_of(fields.get(name) or piece) != piece:
             _refuse(path, name, fields[name], piece)
     for name in _MORE_SPECIAL:
-        tokens = [text_of(token) for token in _entries(fields.get(name))]
+        tokens = [text_of(token) for token in entries_of(fields.get(name))]
         if not set(tokens) <= set(SPECIAL_PIECES):
             _refuse(path, name, tokens, [])
 
@@ -183,7 +184,7 @@ def _check_post_processor(path: Path, content: Any) -> None:
         return
     kind = content.get("type") if isinstance(content, Mapping) else content
     if kind == "BertProcessing":
-        cls, sep = (_entries(content.get(name))[:1] for name in ("cls", "sep"))
+        cls, sep = (entries_of(content.get(name))[:1] for name in ("cls", "sep"))
         found = {"single": [*cls, "A", *sep]}
     elif kind == "TemplateProcessing":
         found = {name: _template(content.get(name)) for name in _TEMPLATES}
@@ -196,7 +197,7 @@ def _check_post_processor(path: Path, content: Any) -> None:
 
 def _template(entries: Any) -> list[Any]:
     names = []
-    for entry in _entries(entries):
+    for entry in entries_of(entries):
         fields = entry.values() if isinstance(entry, Mapping) else ()
         names += [field.get("id") for field in fields if isinstance(field, Mapping)]
     return names
@@ -210,13 +211,6 @@ def _vocabulary(model: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(entries, list):
         for number, entry in enumerate(entries):
             yield str(entry[0] if isinstance(entry, list) and entry else None), number
-
-
-def _entries(value: Any) -> list[Any]:
-    """Returns the entries of a list or an object, none of null."""
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _number(token: Any) -> Any:

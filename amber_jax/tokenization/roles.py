@@ -77,6 +77,13 @@ def text_of(token: Any) -> str:
     return str(token.get("content") if isinstance(token, Mapping) else token)
 
 
+def entries_of(value: Any) -> list[Any]:
+    """Returns the entries of a list or an object, none of null."""
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
 def _name(
     role: str,
     folder: Path,

@@ -286,7 +286,7 @@ def restore_state(checkpoint: Checkpoint, abstract: TrainState) -> TrainState:
     Args:
         checkpoint: a verified checkpoint.
         abstract: ShapeDtypeStructs with the shardings wanted now, which may differ
-            from those the state was saved with.
+            from those the state was saved with; parameters as of `restore_params`.
 
     Raises:
         UserError: the checkpoint is of a model of other sizes.
@@ -295,8 +295,10 @@ def restore_state(checkpoint: Checkpoint, abstract: TrainState) -> TrainState:
     rest = {
         name: getattr(abstract, name) for name in abstract._fields if name != "params"
     }
-    restored = _restore(checkpoint, params=abstract.params, training=rest)
-    return TrainState(params=restored["params"], **restored["training"])
+    everything = {**abstract_params(checkpoint), **abstract.params}
+    restored = _restore(checkpoint, params=everything, training=rest)
+    params = {part: restored["params"][part] for part in abstract.params}
+    return TrainState(params=params, **restored["training"])
 
 
 def restore_params(checkpoint: Checkpoint, abstract: Any) -> Any:
@@ -311,8 +313,7 @@ def restore_params(checkpoint: Checkpoint, abstract: Any) -> Any:
         UserError: the checkpoint lacks one, or has it in another size.
     """
     check_parameters(checkpoint, abstract)
-    everything = dict(abstract_params(checkpoint))
-    everything.update(abstract)
+    everything = {**abstract_params(checkpoint), **abstract}
     restored = _restore(checkpoint, params=everything)["params"]
     return {part: restored[part] for part in abstract}
 

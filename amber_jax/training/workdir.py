@@ -33,13 +33,16 @@ def begin_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
 
 
 def begun_config(workdir: Path) -> dict[str, Any] | None:
-    """Returns the config of the run that began in a folder; None if none did.
+    """Returns the config of the run that a folder's checkpoints are of.
+
+    None if there is none that could go on: without a checkpoint it begins anew.
 
     Raises:
         UserError: its file cannot be read.
     """
     path = workdir / _CONFIG
-    if not path.is_file():
+    steps = [f for f in (workdir / CHECKPOINTS).glob("*") if f.name.isdigit()]
+    if not (steps and path.is_file()):
         return None
     return read_object(path, "use another --workdir, or restore the file from a copy")
 

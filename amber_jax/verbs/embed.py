@@ -23,6 +23,9 @@ _NORMALIZE = flags.DEFINE_bool(
 _PROMPT = flags.DEFINE_string(
     "prompt", None, "text before every sentence, or the name of a prompt of the model"
 )
+_DTYPE = flags.DEFINE_string(
+    "dtype", None, "of activations, float32 or bfloat16; unset: as trained"
+)
 flags.mark_flags_as_required(["checkpoint", "input", "output"])
 
 
@@ -37,5 +40,6 @@ def main(_: list[str]) -> None:
         pooling=_POOLING.value,
         normalize=_NORMALIZE.value,
         prompt=_PROMPT.value,
+        dtype=_DTYPE.value,
         note=print,
     )

@@ -29,6 +29,9 @@ _POOLING = flags.DEFINE_string("pooling", None, "mean, first for [CLS], or poole
 _PROMPT = flags.DEFINE_string(
     "prompt", None, "text before every sentence, or the name of a prompt of the model"
 )
+_DTYPE = flags.DEFINE_string(
+    "dtype", None, "of activations, float32 or bfloat16; unset: as trained"
+)
 flags.mark_flags_as_required(["checkpoint", "src", "tgt", "output"])
 
 
@@ -44,5 +47,6 @@ def main(_: list[str]) -> None:
         layer=_LAYER.value,
         pooling=_POOLING.value,
         prompt=_PROMPT.value,
+        dtype=_DTYPE.value,
         note=lambda text: print(text, file=sys.stderr),
     )

@@ -1,6 +1,7 @@
 """A file of sentences, to a vector for every line."""
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -82,12 +83,42 @@ def test_after_a_kill_the_rest_is_computed_to_the_same_bytes(
     assert told == told_again  # counts of both parts together
 
 
+@pytest.mark.parametrize("option", [{"layer": 1}, {"dtype": "bfloat16"}])
 def test_after_a_kill_other_vectors_are_computed_from_the_start(
-    checkpoint, killed, tmp_path
+    option, checkpoint, killed, tmp_path
 ):
     source, windows = killed
-    embedded(checkpoint, source, tmp_path, layer=1)
+    embedded(checkpoint, source, tmp_path, **option)
     assert [len(window) for window in windows[2:]] == [3, 3, 1]
+
+
+def cut_short(vectors, progress):
+    os.truncate(vectors, vectors.stat().st_size - 200)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut_short,
+        lambda vectors, progress: vectors.unlink(),
+        lambda vectors, progress: progress.write_text("{}"),
+        lambda vectors, progress: progress.write_text('{"made_by"'),
+        lambda vectors, progress: progress.write_text(
+            progress.read_text().replace('"rows": 3', '"rows": null')
+        ),
+    ],
+)
+def test_after_a_kill_what_was_damaged_is_computed_from_the_start(
+    damage, checkpoint, killed, model, tmp_path
+):
+    source, windows = killed
+    folder = tmp_path / "vectors.npy.partial"
+    damage(folder / "vectors.npy", folder / "vectors.progress")
+    vectors, _ = embedded(checkpoint, source, tmp_path)
+    assert [len(window) for window in windows[2:]] == [3, 3, 1]
+    lines = ["1 2 3", "4 5", "", "1 2 3", "", "6 7 8 9", "10 11"]
+    with pytest.warns(UserWarning, match="without any piece: 2"):
+        np.testing.assert_allclose(vectors, model.encode(lines), atol=1e-5)
 
 
 def test_after_a_kill_another_text_is_told(checkpoint, killed, tmp_path):

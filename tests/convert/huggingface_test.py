@@ -262,6 +262,7 @@ def pair_template(segment):
         ({"tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizerFast"}}, 0),
         ({"tokenizer.json": {"post_processor": {"pair": pair_template(1)}}}, 1),
         ({"tokenizer.json": {"post_processor": {"pair": pair_template(0)}}}, 0),
+        ({"tokenizer.json": {"post_processor": {"type": "RobertaProcessing"}}}, 0),
         ({"config.json": {"type_vocab_size": 1}}, 0),
     ],
 )

@@ -1,6 +1,7 @@
 """The card: a header that hubs can read, and everything that is known of the model."""
 
 import json
+from pathlib import Path
 
 import pytest
 import tiny_checkpoint
@@ -11,6 +12,7 @@ from amber_jax.config import as_json
 from amber_jax.corpora.records import read_manifest
 from amber_jax.errors import UserError
 
+XLM_R = Path(__file__).parents[1] / "data" / "convert" / "xlmr_tiny"
 RESULT = {
     "task": "retrieval",
     "name": "heldout",
@@ -136,3 +138,11 @@ def test_another_corpus_in_the_place_of_the_first_is_not_taken_for_it(
     convert(f"amber:{other}", f"hf:{tmp_path / 'out'}")
     header, body = card_of(tmp_path / "out")
     assert "language" not in header and "is not recorded" in body
+
+
+def test_an_xlm_roberta_is_called_so(convert, tmp_path):
+    convert(f"hf:{XLM_R}", f"hf:{tmp_path / 'out'}")
+    header, body = card_of(tmp_path / "out")
+    assert header["tags"][0] == "xlm-roberta"
+    assert "An XLM-R encoder: " in body and " heads, a vocabulary of " in body
+    assert "<mask>" in body and "[MASK]" not in body

@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import shutil
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from amber_jax.tokenization import sentencepiece
 from amber_jax.tokenization.tokenizer import SPECIAL_PIECES
 from amber_jax.tokenization.unigram import library_unigram
 
+XLM_R = Path(__file__).parents[1] / "data" / "convert" / "xlmr_tiny"
 SPECIAL_ADDED = {
     **{"single_word": False, "lstrip": False, "rstrip": False},
     **{"normalized": False, "special": False},
@@ -308,6 +311,25 @@ def test_nonsense_in_a_tokenizer_json_is_refused(part, value, wordpiece, tmp_pat
     change(tmp_path / "tokenizer.json", part, value)
     with pytest.raises(UserError, match=r"tokenizer\.json"):
         tokenizer_files.read(tmp_path, vocab_size=99)
+
+
+@pytest.mark.parametrize(
+    "file, field",
+    [
+        ("tokenizer.json", "normalizer"),
+        ("tokenizer.json", "pre_tokenizer"),
+        ("tokenizer_config.json", "added_tokens_decoder"),
+        ("tokenizer_config.json", "additional_special_tokens"),
+    ],
+)
+@pytest.mark.parametrize("value", [7, "x", [7]])
+def test_nonsense_about_a_tokenizer_json_kept_as_it_is_is_refused(
+    file, field, value, tmp_path
+):
+    folder = shutil.copytree(XLM_R, tmp_path / "out")
+    change(folder / file, field, value)
+    with pytest.raises(UserError, match=file):
+        tokenizer_files.read(folder, vocab_size=99)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`amber_jax.load`: vectors, word links and masked words of a tiny model."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 import warnings
@@ -206,7 +207,9 @@ def test_an_embedder_is_compiled_once_for_each_way_of_pooling(
         (["1"], {"layer": 3}, "layer is 3; the model has 2"),
         (["1"], {"layer": -2}, "layer is -2"),
         (["1"], {"pooling": "max"}, "pooling is 'max', not one of mean, first"),
+        (["1"], {"pooling": "pooler"}, "pooling is 'pooler', but the model has none"),
         (["1"], {"batch_size": 0}, "batch_size is 0"),
+        (["1"], {"prompt": 3}, "prompt is 3, not text"),
     ],
 )
 def test_what_cannot_be_encoded_is_refused(model, sentences, options, sentence):
@@ -276,11 +279,19 @@ def test_long_pairs_are_said_to_be_cut(model):
         ("1", "2", {"method": "magic"}, "method is 'magic'"),
         ("1", "2", {"threshold": 1.5}, "threshold is 1.5"),
         ("1", "2", {"layer": 9}, "layer is 9"),
+        ("1", "2", {"prompt": "1 " * (POSITIONS - 2)}, "have room for 61 before"),
     ],
 )
 def test_what_cannot_be_aligned_is_refused(model, src, tgt, options, sentence):
     with pytest.raises(UserError, match=sentence):
         model.align(src, tgt, **options)
+
+
+def test_the_longest_prompt_leaves_a_side_one_piece(model):
+    prompt = "1 " * (POSITIONS - 3)
+    with pytest.warns(UserWarning, match="1 pairs are longer than the model's 64"):
+        links = model.align("1 2", "3", prompt=prompt)
+    assert links == [(0, 0)]
 
 
 def test_masks_are_filled_with_what_the_head_says(model, directly):
@@ -441,6 +452,37 @@ def test_a_folder_of_another_format_is_loaded_as_it_stands(
     assert other.tokenizer.fingerprint == model.tokenizer.fingerprint
     wanted = model.encode(["1 2 3", "4"])
     np.testing.assert_array_equal(other.encode(["1 2 3", "4"]), wanted)
+
+
+@pytest.mark.parametrize(
+    "file, change",
+    [
+        ("config.json", {"layer_norm_eps": 0.5}),
+        ("sentence_bert_config.json", {"max_seq_length": 7}),
+        ("config_sentence_transformers.json", {"prompts": {"query": "1 "}}),
+    ],
+)
+def test_the_fingerprint_of_a_folder_is_of_all_that_makes_vectors(
+    checkpoint, tmp_path, file, change
+):
+    folder = tmp_path / "out"
+    quiet_conversion.convert(f"amber:{checkpoint}", f"sentence-transformers:{folder}")
+    before = amber_jax.load(folder).fingerprint
+    assert amber_jax.load(folder.rename(tmp_path / "moved")).fingerprint == before
+    path = tmp_path / "moved" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert amber_jax.load(tmp_path / "moved").fingerprint != before
+
+
+def test_vectors_are_computed_in_bfloat16_if_asked(checkpoint, model):
+    narrow = amber_jax.load(checkpoint, dtype="bfloat16")
+    assert narrow.config == dataclasses.replace(model.config, dtype="bfloat16")
+    vectors, wanted = narrow.encode(SENTENCES), model.encode(SENTENCES)
+    assert vectors.dtype == np.float32
+    apart = np.abs(vectors - wanted).max()
+    assert 1e-5 < apart < 0.1
+    with pytest.raises(UserError, match="dtype is 'half', not one of float32, bf"):
+        amber_jax.load(checkpoint, dtype="half")
 
 
 @pytest.mark.parametrize("name", ["bert-base-multilingual-cased", "google/some.bert"])

@@ -10,10 +10,14 @@ import jax
 import numpy as np
 import pytest
 import quiet_conversion
+import tiny_checkpoint
 import tiny_run
 
 from amber_jax import config as settings
 from amber_jax.errors import UserError
+from amber_jax.inference.loading import load_model
+from amber_jax.inference.model import Model
+from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.pretraining import run as pretrain
 from amber_jax.pretraining.describe import describe, dry_run
 from amber_jax.pretraining.preparation import parameters_to_begin_with, prepare
@@ -328,6 +332,22 @@ def test_the_model_that_a_run_begins_with_decides_its_sizes(
     assert int(pretrain.pretrain(unsized, workdir).step) == 3
 
 
+def test_a_run_without_a_checkpoint_begins_with_the_model_named_now(
+    unsized, finished, tmp_path
+):
+    unsized.init_checkpoint = str(finished[0])
+    sizes = {"num_layers": 7, "vocab_size": 9}
+    workdir = tmp_path / "run"
+    (workdir / "checkpoints" / "0.partial").mkdir(parents=True)
+    (workdir / "config.json").write_text(json.dumps({"model": sizes}))
+    assert prepare(unsized, workdir=workdir).encoder.num_layers == 2
+    (workdir / "checkpoints" / "0").mkdir()
+    with pytest.raises(UserError, match="vocab_size is 9"):
+        prepare(unsized, workdir=workdir)
+    (workdir / "config.json").write_text(json.dumps({"task": "udpos"}))
+    refused(unsized, workdir, workdir, "no pretraining")
+
+
 @pytest.mark.parametrize("name", ["hf", "sentence-transformers"])
 def test_a_run_may_begin_with_a_folder_of_another_format(
     name, unsized, folders, finished, tmp_path
@@ -370,6 +390,40 @@ def test_how_sentences_are_given_stays_with_what_is_trained(unsized, folders, tm
             assert run.keys() & {"sentence_vector", "encoding"} == kept
             assert run["encoding"]["prompts"] == {"query": "7 "}
             shutil.rmtree(workdir / "checkpoints" / "3")
+
+
+@pytest.mark.parametrize("name", ["amber", "sentence-transformers"])
+def test_a_pooler_that_makes_the_vectors_stays_beside_what_is_trained(
+    name, unsized, tmp_path
+):
+    init = tiny_checkpoint.write(
+        tmp_path / "amber",
+        load_tokenizer(Path(unsized.corpus) / "tokenizer"),
+        extra_parts=("pooler",),
+        sentence_vector=SentenceVector(-1, "pooler", True)._asdict(),
+    )
+    wanted = load_model(init).params["pooler"]
+    if name != "amber":
+        quiet_conversion.convert(f"amber:{init}", f"{name}:{tmp_path / name}")
+    unsized.init_checkpoint = str(tmp_path / name)
+    workdir = tmp_path / "run"
+    for _ in ("begins", "goes on"):
+        pretrain.pretrain(unsized, workdir)
+        trained = Model(load_model(workdir))
+        jax.tree.map(np.testing.assert_array_equal, trained.params["pooler"], wanted)
+        assert np.abs(trained.encode(["1 2 3"])).max() < 1  # of a tanh
+        shutil.rmtree(workdir / "checkpoints" / "3")
+    quiet_conversion.convert(
+        f"amber:{workdir}", f"sentence-transformers:{tmp_path / 'out'}"
+    )
+    np.testing.assert_array_equal(
+        Model(load_model(tmp_path / "out")).encode(["1 2 3"]),
+        Model(load_model(workdir)).encode(["1 2 3"]),
+    )
+    (stage,) = unsized.stages  # trains another vector
+    stage.translation_pairs, stage.sentence_alignment.weight = 16, 1.0
+    pretrain.pretrain(unsized, tmp_path / "other")
+    assert "pooler" not in load_model(tmp_path / "other").params
 
 
 @pytest.fixture
