@@ -4,7 +4,8 @@
 #
 #   ./launch/paper_tables.sh ENCODER DATA [FOLDER]    # FOLDER: tables
 #
-# ENCODER is a folder of Hugging Face or sentence-transformers. DATA holds parallel/,
+# PROMPT, if set, stands before each side of a pair whose words are aligned ("query: " of
+# E5). ENCODER is a folder of Hugging Face or sentence-transformers. DATA holds parallel/,
 # mono/wikipedia/, tatoeba/, align/xl-wa/, ud/, pawsx/, xnli/ and sick/, as docs/results.md tells.
 # Hours on two cores; running it again goes on where it stopped.
 set -euo pipefail
@@ -27,7 +28,7 @@ unless() {  # FILE COMMAND...: what FILE is the last thing of is not done again
 
 corpus() {
   local text=$folder/text kind file
-  rm -rf "$text" "$folder/corpus"
+  rm -rf "$text"
   mkdir -p "$text"/{mono,parallel,held_out}
   for file in "$data"/mono/wikipedia/*; do ln -s "$file" "$text/mono/"; done
   for file in "$data"/parallel/*; do ln -s "$file" "$text/parallel/"; done
@@ -46,8 +47,9 @@ judge() {  # NAME CHECKPOINT LABEL
     --output="$out/tatoeba"
   heading "$3: word alignment"
   unless "$out/alignment/results.json" \
-    python launch/evaluate.py --config=configs/word_alignment.py --checkpoint="$2" \
-    --config.label="$3" --config.data="$data/align/xl-wa" --output="$out/alignment"
+    python launch/evaluate.py --config=configs/word_alignment.py:deep --checkpoint="$2" \
+    --config.label="$3" --config.data="$data/align/xl-wa" --output="$out/alignment" \
+    --config.dev='{language}/dev.tsv' --config.prompt="${PROMPT-}"
   heading "$3: part of speech"
   unless "$out/udpos/results.json" \
     python launch/finetune.py --config=configs/udpos.py:treebanks --config.data="$data/ud" \

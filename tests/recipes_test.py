@@ -169,7 +169,7 @@ def test_a_sentence_loss(tree, tmp_path):
         "from amber_jax.losses import CLOSENESS\n",
         "from amber_jax.losses.closeness import closeness\n",
     ):
-        insert(objectives, text, before="from amber_jax.losses import MASKED_LM")
+        insert(objectives, text, before="from amber_jax.losses import ATTENTION")
     insert(objectives, TERMS, before="        return terms\n\n    return Objective(")
     insert(objectives, OPTIONS, before="OPTIONS = {")
     insert(objectives, "CLOSENESS: Closeness, ", before="SENTENCES: SentenceAlignment,")

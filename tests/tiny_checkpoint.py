@@ -42,6 +42,8 @@ def write(
         initializer_range=0.4,
         dtype="float32",
         remat=False,
+        # A tokenizer that joins sentences by two separators knows one segment.
+        second_segment=2 - tokenizer.special.separators,
     )
     params = dict(jax.jit(init_params, static_argnums=0)(config, init_key(0)))
     if "pooler" in extra_parts:

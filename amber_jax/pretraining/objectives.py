@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax import reductions
-from amber_jax.losses import ATTENTION, MASKED_LM, SENTENCES, WORDS
+from amber_jax.losses import ATTENTION, MASKED_LM, OF_SENTENCES, SENTENCES, WORDS
 from amber_jax.losses import masked_lm as masked_lm_loss
 from amber_jax.losses import sentence_alignment as sentence_loss
 from amber_jax.losses import word_alignment as word_loss
@@ -242,15 +242,16 @@ def _alignment(
     terms: dict[str, WeightedSum] = {}
     embeddings: Embeddings | tuple[()] = ()
     by_attention = WORDS in losses and words.form == ATTENTION
-    if SENTENCES in losses or by_attention:
+    compared = bool(losses & OF_SENTENCES)
+    if compared or by_attention:
         with jax.named_scope("passes_2_and_3_directed"):
             # [B, L] -> [B, M, D] of the sides alone, 2 x [B, H, L, L] between them
             directed = passes(
                 model.config,
                 params["encoder"],
-                both_cls=SENTENCES in losses and sentences.special_tokens,
+                both_cls=compared and sentences.special_tokens,
             )
-    if SENTENCES in losses:
+    if compared:
         paired = pair["span_lengths"][..., 1] > 0
         embeddings = _embeddings(directed, vocabulary, paired, sentences)
     if WORDS in losses:

@@ -12,7 +12,7 @@ import optax
 
 from amber_jax.data.schema import row_fields
 from amber_jax.inference.loading import init_params
-from amber_jax.losses import ATTENTION, MASKED_LM, SENTENCES, WORDS
+from amber_jax.losses import ATTENTION, MASKED_LM, OF_SENTENCES, WORDS
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.pretraining import objectives
@@ -210,7 +210,7 @@ def _directed_flops(
     spans: np.ndarray,
 ) -> int:
     words = options.options[WORDS]
-    sentences, by_words = SENTENCES in losses, WORDS in losses
+    sentences, by_words = bool(OF_SENTENCES & losses.keys()), WORDS in losses
     if by_words and words.form != ATTENTION:
         # Vectors of sides read alone, which the sentence loss has on its way up.
         if not sentences:

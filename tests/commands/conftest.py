@@ -8,11 +8,12 @@ import amber_jax
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def trained(tmp_path_factory):
+    """Its checkpoint, at step 7."""
     tokenizer = tiny_run.save_tokenizer(tmp_path_factory.mktemp("tokenizer"))
     return tiny_checkpoint.write(tmp_path_factory.mktemp("run") / "7", tokenizer)
 
 
 @pytest.fixture(scope="module")
-def model(checkpoint):
-    return amber_jax.load(checkpoint)
+def model(trained):
+    return amber_jax.load(trained)

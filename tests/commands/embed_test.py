@@ -14,9 +14,9 @@ from amber_jax.inference.model import Model
 SRC = b"1 2 3\n4 5\r\n\n1  2 3\ncaf\xe9\n6 7 8 9\n10 11\n"
 
 
-def embedded(checkpoint, source, tmp_path, **options):
+def embedded(trained, source, tmp_path, **options):
     output, told = tmp_path / "vectors.npy", []
-    embed_file(checkpoint, str(source), str(output), note=told.append, **options)
+    embed_file(trained, str(source), str(output), note=told.append, **options)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [source.name, output.name]
     )
@@ -27,13 +27,13 @@ def embedded(checkpoint, source, tmp_path, **options):
     "options", [{}, {"layer": 1, "pooling": "first", "normalize": True}]
 )
 def test_a_file_becomes_a_vector_for_every_line(
-    checkpoint, model, tmp_path, monkeypatch, options
+    trained, model, tmp_path, monkeypatch, options
 ):
     monkeypatch.setattr(embed, "_WINDOW", 3)
     source = tmp_path / "lines.txt.gz"
     long = b"1 " * 100 + b"\n"
     source.write_bytes(gzip.compress(SRC + long))
-    vectors, told = embedded(checkpoint, source, tmp_path, **options)
+    vectors, told = embedded(trained, source, tmp_path, **options)
     lines = ["1 2 3", "4 5", "", "1 2 3", "", "6 7 8 9", "10 11", "1 " * 62]
     with pytest.warns(UserWarning, match="without any piece: 2"):
         expected = model.encode(lines, **options)
@@ -50,7 +50,7 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def killed(checkpoint, tmp_path, monkeypatch):
+def killed(trained, tmp_path, monkeypatch):
     """A source whose vectors were half written, and the list of windows encoded."""
     monkeypatch.setattr(embed, "_WINDOW", 3)
     source, windows = tmp_path / "lines.txt", []
@@ -65,19 +65,17 @@ def killed(checkpoint, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Model, "encode_counting", dying)
     with pytest.raises(Killed):
-        embed_file(checkpoint, str(source), str(tmp_path / "vectors.npy"), note=str)
+        embed_file(trained, str(source), str(tmp_path / "vectors.npy"), note=str)
     return source, windows
 
 
-def test_after_a_kill_the_rest_is_computed_to_the_same_bytes(
-    checkpoint, killed, tmp_path
-):
+def test_after_a_kill_the_rest_is_computed_to_the_same_bytes(trained, killed, tmp_path):
     source, windows = killed
     assert not (tmp_path / "vectors.npy").exists()
-    _, told = embedded(checkpoint, source, tmp_path)
+    _, told = embedded(trained, source, tmp_path)
     assert [len(window) for window in windows] == [3, 3, 3, 1]
     resumed = (tmp_path / "vectors.npy").read_bytes()
-    _, told_again = embedded(checkpoint, source, tmp_path)
+    _, told_again = embedded(trained, source, tmp_path)
     assert [len(window) for window in windows[4:]] == [3, 3, 1]
     assert (tmp_path / "vectors.npy").read_bytes() == resumed
     assert told == told_again  # counts of both parts together
@@ -85,10 +83,10 @@ def test_after_a_kill_the_rest_is_computed_to_the_same_bytes(
 
 @pytest.mark.parametrize("option", [{"layer": 1}, {"dtype": "bfloat16"}])
 def test_after_a_kill_other_vectors_are_computed_from_the_start(
-    option, checkpoint, killed, tmp_path
+    option, trained, killed, tmp_path
 ):
     source, windows = killed
-    embedded(checkpoint, source, tmp_path, **option)
+    embedded(trained, source, tmp_path, **option)
     assert [len(window) for window in windows[2:]] == [3, 3, 1]
 
 
@@ -109,51 +107,49 @@ def cut_short(vectors, progress):
     ],
 )
 def test_after_a_kill_what_was_damaged_is_computed_from_the_start(
-    damage, checkpoint, killed, model, tmp_path
+    damage, trained, killed, model, tmp_path
 ):
     source, windows = killed
     folder = tmp_path / "vectors.npy.partial"
     damage(folder / "vectors.npy", folder / "vectors.progress")
-    vectors, _ = embedded(checkpoint, source, tmp_path)
+    vectors, _ = embedded(trained, source, tmp_path)
     assert [len(window) for window in windows[2:]] == [3, 3, 1]
     lines = ["1 2 3", "4 5", "", "1 2 3", "", "6 7 8 9", "10 11"]
     with pytest.warns(UserWarning, match="without any piece: 2"):
         np.testing.assert_allclose(vectors, model.encode(lines), atol=1e-5)
 
 
-def test_after_a_kill_another_text_is_told(checkpoint, killed, tmp_path):
+def test_after_a_kill_another_text_is_told(trained, killed, tmp_path):
     source, _ = killed
     source.write_bytes(b"9 " + SRC)
     with pytest.raises(UserError, match="lines.txt has changed since its first 3"):
-        embedded(checkpoint, source, tmp_path)
-    assert len(embedded(checkpoint, source, tmp_path)[0]) == 7
+        embedded(trained, source, tmp_path)
+    assert len(embedded(trained, source, tmp_path)[0]) == 7
 
 
-def test_an_empty_file_becomes_no_vectors(checkpoint, tmp_path):
+def test_an_empty_file_becomes_no_vectors(trained, tmp_path):
     source = tmp_path / "none.txt"
     source.write_bytes(b"")
-    vectors, _ = embedded(checkpoint, source, tmp_path)
+    vectors, _ = embedded(trained, source, tmp_path)
     assert vectors.shape == (0, 16)
 
 
-def test_a_file_that_ends_too_early_leaves_no_vectors(
-    checkpoint, tmp_path, monkeypatch
-):
+def test_a_file_that_ends_too_early_leaves_no_vectors(trained, tmp_path, monkeypatch):
     source = tmp_path / "lines.gz"
     source.write_bytes(gzip.compress(SRC)[:-9])
     with pytest.raises(UserError, match=r"lines.gz: cannot be read to its end"):
-        embedded(checkpoint, source, tmp_path)
+        embedded(trained, source, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["lines.gz"]
 
 
 @pytest.mark.parametrize("output", ["no/such/folder.npy", "."])
-def test_an_output_that_cannot_be_written_is_told(checkpoint, tmp_path, output):
+def test_an_output_that_cannot_be_written_is_told(trained, tmp_path, output):
     source = tmp_path / "one.txt"
     source.write_bytes(b"1\n")
     with pytest.raises(UserError, match="cannot be written"):
-        embed_file(checkpoint, str(source), str(tmp_path / output), note=str)
+        embed_file(trained, str(source), str(tmp_path / output), note=str)
 
 
-def test_vectors_cannot_go_to_a_pipe(checkpoint, tmp_path):
+def test_vectors_cannot_go_to_a_pipe(trained, tmp_path):
     with pytest.raises(UserError, match="--output is -"):
-        embed_file(checkpoint, "none.txt", "-", note=str)
+        embed_file(trained, "none.txt", "-", note=str)

@@ -26,7 +26,7 @@ RATIO = Search()
 
 
 @pytest.fixture
-def mined(checkpoint, tmp_path):
+def mined(trained, tmp_path):
     """A function: contents of two files to the lines written and what was told."""
 
     def run(src, tgt, vector=None, search=RATIO):
@@ -36,7 +36,7 @@ def mined(checkpoint, tmp_path):
         paths = [str(tmp_path / name) for name in ("src.txt", "tgt.txt", "out.tsv")]
         try:
             mine_files(
-                checkpoint, *paths, search=search, note=told.append, **(vector or {})
+                trained, *paths, search=search, note=told.append, **(vector or {})
             )
         finally:
             left = {path.name for path in tmp_path.iterdir()}
@@ -138,13 +138,9 @@ def started(name, *arguments):
         ("mine", ["--src=-", "--tgt=none.txt"]),
     ],
 )
-def test_a_signal_leaves_nothing_of_what_was_begun(
-    checkpoint, tmp_path, name, arguments
-):
+def test_a_signal_leaves_nothing_of_what_was_begun(trained, tmp_path, name, arguments):
     output = tmp_path / "out"
-    process = started(
-        name, f"--checkpoint={checkpoint}", f"--output={output}", *arguments
-    )
+    process = started(name, f"--checkpoint={trained}", f"--output={output}", *arguments)
     process.stdin.write(b"1\t2\n")
     process.stdin.flush()
     while not list(tmp_path.iterdir()) and process.poll() is None:
@@ -156,11 +152,11 @@ def test_a_signal_leaves_nothing_of_what_was_begun(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_commands_do_the_same(checkpoint, model, tmp_path):
+def test_the_commands_do_the_same(trained, model, tmp_path):
     vectors, pairs = tmp_path / "v.npy", tmp_path / "o.tsv"
     (tmp_path / "a").write_bytes(SRC)
     (tmp_path / "b").write_bytes(b"\n")
-    of_model = f"--checkpoint={checkpoint}"
+    of_model = f"--checkpoint={trained}"
     embedding = started(
         *("embed", of_model, "--input=-", f"--output={vectors}"),
         *("--layer=1", "--normalize"),
