@@ -77,9 +77,3 @@ class StepOfEachShape:
                 self._step, state, batch, key, title=title, note=self._note
             )
         return self._programs[shapes]
-
-
-def _devices(compiled: jax.stages.Compiled) -> set[jax.Device]:
-    """The devices of this process that a compiled step runs on."""
-    shardings = jax.tree.leaves(compiled.input_shardings)
-    return set().union(*(sharding.addressable_devices for sharding in shardings))
