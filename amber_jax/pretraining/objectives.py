@@ -62,7 +62,7 @@ class WordAlignment:
     """Options of the word-alignment loss; the paper's form is the default."""
 
     form: str  # one of WORD_FORMS
-    layer: int  # of "similarity", from 0; -1: the last
+    layer: int  # of "similarity", from 1; -1: the last
     renormalize: bool  # over the other side
     special_tokens: bool  # whether [CLS] and [SEP] count
     punctuation: bool  # whether punctuation counts
