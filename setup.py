@@ -27,6 +27,13 @@ TRAIN = [
     f"tensorflow>=2.21; {ELSEWHERE}",
     "tensorflow-datasets>=4.9.10",
 ]
+# What corpora of other formats, language identification and near duplicates need.
+CORPORA = [
+    "py3langid==0.4.*",
+    "pyarrow>=20",
+    "rensa==0.5.*",
+    "zstandard>=0.23",
+]
 
 setup(
     name="amber_jax",
@@ -67,6 +74,7 @@ setup(
     extras_require={
         # The programs that benchmarks/compare.py runs beside ours.
         "bench": [*TRAIN, "torch==2.13.0", "transformers==5.23.*"],
+        "corpora": CORPORA,
         "faiss": ["faiss-cpu>=1.8"],
         "hf": ["torch>=2.6"],  # reads pytorch_model.bin; older readers can run code
         # The reference that tests_long/ compares with.
@@ -83,6 +91,7 @@ setup(
         "report": ["jinja2>=3.1", "matplotlib>=3.9"],
         "test": [
             *TRAIN,
+            *CORPORA,
             "blingfire>=0.1.8",
             "conllu>=5",
             "faiss-cpu>=1.8",
