@@ -295,7 +295,8 @@ def test_a_run_may_begin_with_the_parameters_of_another(config, finished, tmp_pa
 
 @pytest.fixture
 def unsized(config):
-    """The run with sizes that nobody set."""
+    """The run with sizes that nobody set, on one device."""
+    config.num_devices = 1
     with config.unlocked():
         config.model = settings.pretraining().model
     return config
