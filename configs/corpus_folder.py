@@ -3,7 +3,7 @@
 python launch/build_corpus.py --config=configs/corpus_folder.py:FOLDER \
     --config.tokenizer=DIR --output=DIR
 
-What is read, each plain or as .gz, .bz2 or .xz:
+What is read, each plain or as .gz, .bz2, .xz or .zst:
 
     FOLDER/mono/fr.txt, news.fr.txt         one sentence or paragraph a line
     FOLDER/parallel/en-fr.tsv               two columns

@@ -199,7 +199,7 @@ class JsonLinesSource(Converted):
     tgt_lang: str
     path: Path
 
-    def rows(self, facts: TmxFacts) -> Iterator[tuple[str, ...]]:
+    def rows(self, facts: Conversion) -> Iterator[Row]:
         """Yields both texts of each line."""
         for line in split_lines(read_chunks(self.path)):
             cells = json.loads(line)

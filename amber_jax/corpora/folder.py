@@ -7,7 +7,7 @@
     FOLDER/parallel/ntrex.tsv               header key<TAB>en<TAB>fr..., many languages
     FOLDER/held_out/*                       sentences that no shard may hold
 
-Each may be plain or end in .gz, .bz2 or .xz. A language code may have subtags, as
+Each may be plain or end in .gz, .bz2, .xz or .zst. A language code may have subtags, as
 zh_CN, sr_Latn and es_419 have.
 """
 
@@ -28,7 +28,7 @@ from amber_jax.corpora.text import KEY, many_way_columns
 from amber_jax.errors import UserError
 
 PIVOT = "en"  # the language that many-way files pair with all others
-_COMPRESSED = r"((?i:\.gz|\.bz2|\.xz))?$"
+_COMPRESSED = r"((?i:\.gz|\.bz2|\.xz|\.zst))?$"
 # Language, then country, region or script: they tell zh_cn from names like my_notes.
 _CODE = r"([a-z]{2,3}(?:_(?:[A-Za-z]{2}|[0-9]{3}|[A-Z][a-z]{3}))*)"
 _PAIR = re.compile(rf"(?:.*\.)?{_CODE}-{_CODE}\.(tsv|tmx|\1|\2)" + _COMPRESSED)
