@@ -4,7 +4,7 @@ What a template shows is written on a page of its own, which a dump of articles 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 DEEPEST = 40  # levels that show anything; MediaWiki's own limit
 
@@ -35,7 +35,7 @@ def without_templates(text: str) -> str:
 
         "A {{lang|fr|mot}} of {{convert|5|km}}.{{cite|{{x}}}}"     "A mot of 5 km."
 
-    Braces that nothing closes are taken out alone.
+    Braces that nothing closes are taken out alone, or with the line that they begin.
     """
     if "{{" not in text:
         return text
@@ -59,7 +59,18 @@ def without_templates(text: str) -> str:
                 levels[-1].append(_shown(content))
         levels[-1].append("}" * (count % 2))
     levels[-1].append(text[position:])
-    return "".join(piece for level in levels for piece in level)
+    return "".join(_unclosed(levels))
+
+
+def _unclosed(levels: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yields the pieces of all levels; between them stood braces without end."""
+    last = "\n"
+    for number, level in enumerate(levels):
+        for place, piece in enumerate(level):
+            if number and not place and last == "\n":
+                piece = "".join(piece.partition("\n")[1:])
+            yield piece
+            last = piece[-1:] or last
 
 
 def _widths(count: int) -> list[int]:

@@ -54,8 +54,11 @@ _TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
 _SWITCH = re.compile(r"__([^\W_]+(?:_[^\W_]+)*)__")
 _QUOTES = re.compile("'{2,}")
 _LISTED = frozenset("*#:;|")  # a line that begins so is an item or a cell
-_HOLLOW = re.compile(r" ?[(（][\s,;:،؛、，；·–—]*[)）]")
-_FIRST_OF_NONE = re.compile(r"(?<=[(（])[\s,;،؛、，；]+")
+_HOLLOW = re.compile(r"(?: |^)\([\s,;:،؛·]*\)|（[\s,;:、，；·]*）")
+_FIRST_OF_NONE = re.compile(r"(?<=[(（]) ?[,;،؛、，；][\s,;،؛、，；]*+")
+_LAST_OF_NONE = re.compile(
+    r"(?<![\s,;،؛、，；]) ?[,;،؛、，；][\s,;،؛、，；]*+(?=[)）])"
+)
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -204,7 +207,8 @@ def _joined_lines(text: str) -> Iterator[str]:
     passed_over = _LISTED | {*"{!"} if "{|" in text else _LISTED
     for line in map(str.strip, text.split("\n")):
         first = line[:1]
-        if not line or first in passed_over or (first == "=" and line[-1] == "="):
+        is_heading = first == "=" and line[-1] == "="
+        if first in passed_over or is_heading or not line or line[:4] == "----":
             if lines:
                 yield " ".join(lines)
             lines = []
@@ -257,5 +261,6 @@ def _tidied(paragraph: str) -> str:
     text = html.unescape(paragraph) if "&" in paragraph else paragraph
     text = clean_text(text)
     if "(" in text or "（" in text:
-        text = _FIRST_OF_NONE.sub("", _HOLLOW.sub("", text))
+        text = _LAST_OF_NONE.sub("", _FIRST_OF_NONE.sub("", text))
+        text = _HOLLOW.sub("", text)
     return text
