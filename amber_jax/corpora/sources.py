@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amber_jax.corpora.conversion import Conversion, Row
-from amber_jax.corpora.formats.wikipedia import Span, dump_spans, index_path, read_dump
 from amber_jax.corpora.text import KEY, many_way_columns
 from amber_jax.corpora.tmx import read_tmx
 from amber_jax.errors import UserError
@@ -100,31 +99,7 @@ class TmxSource(Converted):
         return read_tmx(self.path, self.src_lang, self.tgt_lang, facts)
 
 
-@dataclass(frozen=True)
-class WikipediaSource(TextSource, Converted):
-    """The articles of a Wikimedia dump, `...pages-articles*.xml.bz2`.
-
-    A multistream dump with its index beside it is converted in parts, side by side.
-    """
-
-    span: Span | None = None  # of its bytes; a part of a dump
-
-    def files(self) -> tuple[Path, ...]:
-        """Returns the dump, and the index beside it."""
-        index = index_path(self.path)
-        return (self.path, index) if index else (self.path,)
-
-    def parts(self) -> tuple["WikipediaSource", ...]:
-        """Returns the dump in parts of some 64 MiB, if it has an index."""
-        spans = dump_spans(self.path)
-        return tuple(WikipediaSource(self.language, self.path, one) for one in spans)
-
-    def rows(self, facts: Conversion) -> Iterator[Row]:
-        """Yields the paragraphs of articles, see `formats.wikipedia.read_dump`."""
-        return read_dump(self.path, facts, self.span)
-
-
-Source = TextSource | MosesSource | TsvSource | ManyWaySource | TmxSource
+Source = TextSource | MosesSource | TsvSource | ManyWaySource | Converted
 
 
 def source_files(source: Source) -> tuple[Path, ...]:

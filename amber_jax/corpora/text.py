@@ -44,12 +44,14 @@ def read_lines(path: Path) -> Iterator[bytes]:
     yield from split_lines(text_only(Path(path), read_chunks(Path(path))))
 
 
-def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    r"""Yields the lines of consecutive pieces of a file, cut as in `read_lines`."""
+def split_lines(
+    chunks: Iterable[bytes], *, cap: int = LINE_CAP_BYTES
+) -> Iterator[bytes]:
+    r"""Yields the lines of consecutive pieces of a file, cut to `cap` + 1 bytes."""
     kept = b""  # the start of a line whose end has not been read
     for chunk in chunks:
         first, *lines = chunk.split(b"\n")
-        kept = _cut(kept + first)
+        kept = (kept + first)[: cap + 1]
         if not lines:
             continue
         yield kept
@@ -216,10 +218,6 @@ def many_way_cells(raw: bytes, columns: list[str]) -> tuple[Cells, str | None]:
 def is_packed(path: Path) -> bool:
     """Returns whether a file's name says that `read_chunks` unpacks it."""
     return path.suffix.lower() in _OPENERS
-
-
-def _cut(line: bytes) -> bytes:
-    return line[: LINE_CAP_BYTES + 1]
 
 
 class _Window(io.RawIOBase):

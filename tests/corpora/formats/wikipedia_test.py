@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from amber_jax.corpora.conversion import Conversion
+from amber_jax.corpora.downloads import WikipediaSource
 from amber_jax.corpora.formats import wikipedia
 from amber_jax.corpora.plain import plain_rows
-from amber_jax.corpora.sources import WikipediaSource
 from amber_jax.errors import UserError
 
 HEAD = """\
