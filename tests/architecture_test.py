@@ -97,7 +97,7 @@ FENCES = {  # third-party package -> the only places that may import it
     },
     "jinja2": {"report/pages.py"},
     "faiss": {"search/faiss_index.py"},
-    "tensorflow_datasets": {"datasets/tfds_source.py"},
+    "tensorflow_datasets": {"corpora/formats/tfds.py", "datasets/tfds_source.py"},
     "pyarrow": {"corpora/text.py", "corpora/formats/columns.py"},
     "safetensors": {"convert/weights.py"},
     "torch": {"convert/weights.py"},

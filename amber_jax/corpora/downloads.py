@@ -12,6 +12,13 @@ from amber_jax.corpora.conversion import Conversion, Row, document_rows
 from amber_jax.corpora.formats.columns import SUFFIXES, data_files, read_columns
 from amber_jax.corpora.formats.json_lines import Record, read_pages, read_records
 from amber_jax.corpora.formats.opus import read_alignment, read_moses_archive
+from amber_jax.corpora.formats.tfds import (
+    example_text,
+    example_translations,
+    read_examples,
+    split_files,
+    split_parts,
+)
 from amber_jax.corpora.formats.wikipedia import (
     Span,
     dump_spans,
@@ -150,3 +157,55 @@ class XcesSource(Converted):
         languages = (self.src_lang, self.tgt_lang)
         documents = (self.src_documents, self.tgt_documents)
         return read_alignment(self.path, languages, documents, facts)
+
+
+class _Examples(Converted):
+    """A split of a data set that TensorFlow Datasets prepared."""
+
+    split: str
+
+    def files(self) -> tuple[Path, ...]:
+        """Returns the files of the split, and those that describe the data set."""
+        return split_files(self.path, self.split)
+
+    def parts(self) -> tuple[Converted, ...]:
+        """Returns the split in parts, by TFDS' own way to cut it."""
+        parts = split_parts(self.path, self.split)
+        return tuple(replace(self, split=part) for part in parts)
+
+
+@dataclass(frozen=True)
+class TfdsSource(TextSource, _Examples):
+    """Documents of a prepared data set.
+
+    `path` is DATA_DIR/NAME/CONFIG, or the folder of a version in it.
+    """
+
+    split: str = "train"
+    feature: str = "text"
+
+    def rows(self, facts: Conversion) -> Iterator[Row]:
+        """Yields the lines of each document; examples without one are "no_text"."""
+        for example in read_examples(self.path, self.split):
+            if text := example_text(example, self.feature):
+                yield from document_rows(text)
+            else:
+                facts.left_out["no_text"] += 1
+
+
+@dataclass(frozen=True)
+class TfdsPairSource(_Examples):
+    """Pairs of a data set with translations; `path` as of `TfdsSource`."""
+
+    src_lang: str
+    tgt_lang: str
+    path: Path
+    split: str = "train"
+
+    def rows(self, facts: Conversion) -> Iterator[Row]:
+        """Yields both sides of each example; "" where one is missing."""
+        del facts  # whatever is an example becomes a line
+        for example in read_examples(self.path, self.split):
+            texts = example_translations(example)
+            languages = (self.src_lang, self.tgt_lang)
+            yield tuple(clean_text(texts.get(language, "")) for language in languages)

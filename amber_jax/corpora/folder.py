@@ -17,6 +17,8 @@
     FOLDER/parallel/news.en-fr.jsonl        JSON lines, Parquet, Arrow or folders: with
                                             "translation", or "en" and "fr"
     FOLDER/parallel/ntrex.tsv               header key<TAB>en<TAB>fr..., many languages
+    FOLDER/tfds/wikipedia/20230601.fr/1.0.0 what TensorFlow Datasets prepared, its split
+    FOLDER/tfds/para_crawl/enbg/1.2.0       "train"
     FOLDER/held_out/*                       sentences that no shard may hold
 
 Text may be plain or end in .gz, .bz2, .xz or .zst. A language code may have subtags, as
@@ -32,10 +34,13 @@ from amber_jax.corpora.downloads import (
     MosesArchiveSource,
     RecordPairSource,
     RecordSource,
+    TfdsPairSource,
+    TfdsSource,
     WikimediaJsonSource,
     WikipediaSource,
     XcesSource,
 )
+from amber_jax.corpora.formats.tfds import INFO, translated_languages
 from amber_jax.corpora.formats.wikipedia import read_site
 from amber_jax.corpora.sources import (
     ManyWaySource,
@@ -61,6 +66,7 @@ _PAIR = re.compile(  # its beginning also as the program `opus_get` makes it
 _MANY_WAY = re.compile(r"[^.]+\.tsv" + _COMPRESSED)
 _TEXT = re.compile(rf"(?:.*\.)?{_CODE}\.(txt|{_RECORDS}){_COMPRESSED}")
 _TEXT_FOLDER = re.compile(rf"(?:.*\.)?{_CODE}")
+_TFDS_TEXT = re.compile(rf"(?:.*\.)?({_CODE[1:-1]}|[a-z]{{2,3}}(?:-[A-Za-z]+)*)")
 _WIKI = r"([a-z]{2,3}(?:_[a-z]+)*|simple)wik(?:i[a-z]*|tionary)-"
 _DUMP = re.compile(rf"(?:{_WIKI})?[\w-]*pages-articles[\w-]*\.xml[\w-]*{_COMPRESSED}")
 _WIKI_JSON = re.compile(
@@ -98,14 +104,16 @@ def folder_sources(folder: Path, languages: Collection[str] = ()) -> FolderConte
     left: list[Path] = []
     texts = tuple(_texts(folder / "mono", languages, left))
     pairs = tuple(_pairs(folder / "parallel", languages, left))
-    unknown = set(languages) - {code for one in texts + pairs for code in _codes(one)}
+    prepared = tuple(_prepared(folder / "tfds", languages))
+    sources: tuple[Source, ...] = (*texts, *pairs, *prepared)
+    unknown = set(languages) - {code for one in sources for code in _codes(one)}
     if unknown:
         raise UserError(
             f"{folder}: no file of {', '.join(sorted(unknown))}; "
             "correct the languages or add the text"
         )
     held_out = tuple(sorted((folder / "held_out").glob("*")))
-    return FolderContent(texts + pairs, held_out, tuple(left))
+    return FolderContent(sources, held_out, tuple(left))
 
 
 def _texts(
@@ -177,6 +185,29 @@ def _pair(
             yield MosesSource(src, tgt, path, other)
     else:
         yield RecordPairSource(src, tgt, path)
+
+
+def _prepared(folder: Path, languages: Collection[str]) -> Iterator[Source]:
+    """Yields the data sets of TFDS' data folder, each in its last version."""
+    for path in sorted({info.parent.parent for info in folder.rglob(INFO)}):
+        for source in _data_set(path):
+            if not languages or {*_codes(source)} <= {*languages}:
+                yield source
+
+
+def _data_set(path: Path) -> Iterator[Source]:
+    if translated := translated_languages(path):
+        first = PIVOT if PIVOT in translated else translated[0]
+        for other in translated:
+            if other != first:
+                yield TfdsPairSource(first, other, path)
+    elif name := _TFDS_TEXT.fullmatch(path.name):
+        yield TfdsSource(name[1], path)
+    else:
+        raise UserError(
+            f"{path}: wanted translations, or a config that names a language, as "
+            "wikipedia/20230601.fr and wiki40b/fr do, in tfds/"
+        )
 
 
 def _other_side(path: Path, side: str, other: str, suffix: str) -> Path:
