@@ -1,11 +1,12 @@
-"""Text out of a Wikipedia dump: this package beside `wikiextractor`, on the same file.
+"""Text out of a Wikipedia dump: this package beside others, on the same file.
 
 python -m benchmarks.wikitext --dump=made-multistream.xml.bz2 --make=FILE,FILE
 python -m benchmarks.wikitext --dump=DUMP --peer_python=VENV/bin/python
 
 With --make the dump is made of the paragraphs of these files first, see `dumps.py`.
-The peer is started with the Python that has it, with one worker and without expanding
-templates. Seconds are of CPU time, of all processes; megabytes are of XML.
+`wikiextractor` and `mwparserfromhell` are started with the Python that has them, the
+former with one worker and without expanding templates. Seconds are of CPU time, of all
+processes; megabytes are of XML.
 """
 
 import collections
@@ -14,7 +15,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
@@ -23,13 +24,17 @@ from amber_jax.commands import command_line
 from amber_jax.corpora.text import read_chunks, split_lines
 from benchmarks import dumps, tables
 
+Text = collections.Counter[str]  # paragraphs
+
 _OURS = """
 import sys
 from pathlib import Path
-from amber_jax.corpora.plain import plain_rows
-from amber_jax.corpora.sources import WikipediaSource
-plain_rows(WikipediaSource("xx", Path(sys.argv[1])), Path(sys.argv[2]))
+from amber_jax.corpora.conversion import Conversion
+from amber_jax.corpora.downloads import WikipediaSource
+for row in WikipediaSource("xx", Path(sys.argv[1])).rows(Conversion()):
+    print(*row)
 """
+_REFERENCE = Path(__file__).with_name("peers") / "mwparser.py"
 _PEER = ("--json", "--no-templates", "--processes", "1", "--quiet", "--output", "-")
 
 
@@ -43,20 +48,20 @@ def cpu_seconds(command: list[str], output: Path) -> tuple[float, float]:
     return spent, after.ru_maxrss / 1024
 
 
-def kept(paragraphs: Iterable[str], expected: Path) -> dict[str, float | int | str]:
-    """Returns how the paragraphs compare with those of a made dump, if they are known.
+def kept(found: Text, ours: Text, known: Text) -> dict[str, float | int]:
+    """Returns how much a program kept, and how that agrees with ours and the known.
 
-    Shares are of all paragraphs expected, and of all words kept or expected.
+    Shares of words are of all words that the one or the other has.
     """
-    found = collections.Counter(paragraphs)
-    row: dict[str, float | int | str] = {
+    words, our_words, known_words = map(_words, (found, ours, known))
+    row: dict[str, float | int] = {
         "paragraphs": found.total(),
-        "MB": sum(len(text.encode()) * n for text, n in found.items()) / 1e6,
+        "words": words.total(),
+        "ours of its words": (words & our_words).total() / words.total(),
+        "its of our words": (words & our_words).total() / our_words.total(),
     }
-    if not expected.is_file():
+    if not known:
         return row
-    known = collections.Counter(_json_paragraphs(expected))
-    words, known_words = _words(found), _words(known)
     return row | {
         "exact paragraphs": (found & known).total() / known.total(),
         "word precision": (words & known_words).total() / words.total(),
@@ -67,18 +72,21 @@ def kept(paragraphs: Iterable[str], expected: Path) -> dict[str, float | int | s
 def compare(dump: Path, peer_python: str | None) -> list[tables.Row]:
     """Returns a row of figures for each program."""
     expected = dump.with_suffix(".jsonl")
+    known = Text(_json_paragraphs(expected)) if expected.is_file() else Text()
     megabytes = sum(map(len, read_chunks(dump))) / 1e6
-    rows = []
+    programs = {"this package": [sys.executable, "-c", _OURS, str(dump)]}
+    if peer_python:
+        module = [peer_python, "-m", "wikiextractor.WikiExtractor"]
+        programs["wikiextractor"] = [*module, *_PEER, str(dump)]
+        programs["mwparserfromhell"] = [peer_python, str(_REFERENCE), str(dump)]
+    rows: list[tables.Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        lines, answer = Path(folder) / "lines", Path(folder) / "answer"
-        ours = [sys.executable, "-c", _OURS, str(dump), str(lines)]
-        programs = {"this package": (ours, lines)}
-        if peer_python:
-            module = [peer_python, "-m", "wikiextractor.WikiExtractor"]
-            programs["wikiextractor"] = ([*module, *_PEER, str(dump)], answer)
-        for name, (command, output) in programs.items():
+        ours = Text()
+        for name, command in programs.items():
+            answer = Path(folder) / "answer"
             seconds, memory = cpu_seconds(command, answer)
-            read = _json_paragraphs if output == answer else _line_paragraphs
+            found = Text((_json_paragraphs if rows else _line_paragraphs)(answer))
+            ours = ours or found
             speed = megabytes / seconds
             rows.append(
                 {
@@ -86,7 +94,7 @@ def compare(dump: Path, peer_python: str | None) -> list[tables.Row]:
                     "MB/s": speed,
                     "of ours": speed / rows[0]["MB/s"] if rows else 1.0,
                     "MB of memory": memory,
-                    **kept(read(output), expected),
+                    **kept(found, ours, known),
                 }
             )
     return rows
@@ -103,8 +111,8 @@ def _json_paragraphs(path: Path) -> Iterator[str]:
                 yield text
 
 
-def _words(paragraphs: collections.Counter[str]) -> collections.Counter[str]:
-    words: collections.Counter[str] = collections.Counter()
+def _words(paragraphs: Text) -> Text:
+    words = Text()
     for text, count in paragraphs.items():
         for word in text.split():
             words[word] += count

@@ -53,7 +53,7 @@ def read_site(path: Path) -> Site:
             reader.feed(chunk)
             if reader.is_told:
                 return Site(reader.language, frozenset(reader.hidden))
-    raise UserError(f"{path}: no <siteinfo> in it; wanted a dump of a Wikimedia wiki")
+    raise UserError(f"{path}: holds no page; wanted a dump of a Wikimedia wiki")
 
 
 def read_dump(path: Path, facts: Conversion, span: Span | None = None) -> Iterator[Row]:
@@ -143,7 +143,7 @@ class _Reader:
     def __init__(self, facts: Conversion):
         self.language = ""
         self.hidden: list[str] = []
-        self.is_told = False  # what the dump says of its wiki
+        self.is_told = False  # whether it has said of its wiki what it says
         self._facts = facts
         self._finished: list[str] = []
         self._page: dict[str, str] = {}  # elements of the current page
@@ -179,7 +179,7 @@ class _Reader:
                 raise _RefusedError(f"its root element is {name!r}")
             self.language = attributes.get("xml:lang", "")
         elif name == "page":
-            self._page, self._reason = {}, ""
+            self._page, self._reason, self.is_told = {}, "", True
         elif name == "redirect":
             self._reason = self._reason or "redirect"
         elif name in _READ and not self._reason:

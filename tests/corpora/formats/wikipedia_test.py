@@ -120,7 +120,7 @@ WHOLE = HEAD + "".join(ARTICLES) + END
         (WHOLE.replace("</id>", "<id>", 1), "cut off, or no dump"),
         ("<rss></rss>", "its root element is 'rss'"),
         ("Some text.", "no dump of pages"),
-        ("<mediawiki></mediawiki>", "no <siteinfo>"),
+        ("<mediawiki></mediawiki>", "holds no page"),
         (f'<!DOCTYPE x [<!ENTITY a "b">]>{WHOLE}', "declares a document type, 'x'"),
     ],
 )
