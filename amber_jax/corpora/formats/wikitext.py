@@ -168,7 +168,7 @@ def _without_links(text: str, hidden: Collection[str]) -> str:
     """Leaves of links what they show; those to files and categories show nothing."""
     if "[" not in text:
         return text
-    text = _OUTWARD.sub(r"\1", _PLAIN_LINK.sub(r"\1\2", text))
+    text = _OUTWARD.sub(_label, _PLAIN_LINK.sub(_label, text))
     levels: list[list[str]] = [[]]
     position = 0
     for token in _BRACKETS.finditer(text):
@@ -182,6 +182,10 @@ def _without_links(text: str, hidden: Collection[str]) -> str:
                 levels[-1].append(_link("".join(content), hidden))
     levels[-1].append(text[position:])
     return "".join(piece for level in levels for piece in level)
+
+
+def _label(link: re.Match[str]) -> str:
+    return link[link.lastindex] if link.lastindex else ""
 
 
 def _link(content: str, hidden: Collection[str]) -> str:
@@ -219,27 +223,27 @@ def _joined_lines(text: str) -> Iterator[str]:
 
 
 def _without_quotes(line: str) -> str:
-    r"""Takes out the marks of bold and italic type, and leaves apostrophes.
+    """Takes out the marks of bold and italic type, and leaves apostrophes.
 
-        \'\'\'bold\'\'\' \'\'italic\'\'          bold italic
-        l\'\'\'Odyssée\'\' d'Homère        l'Odyssée d'Homère
+        '''bold''' ''italic''          bold italic
+        l'''Odyssée'' d'Homère        l'Odyssée d'Homère
 
     Source: MediaWiki's Parser::doQuotes: of an odd number of both, one bold mark is an
     apostrophe before italic, first one after a word of one letter, else after a word,
     else after a space.
     """
-    marks = list(_QUOTES.finditer(line))
-    sizes = [min(mark.end() - mark.start(), 5) for mark in marks]
-    apostrophe = -1
-    if (
+    sizes = [min(len(mark), 5) for mark in _QUOTES.findall(line)]
+    is_odd = (
         sum(size > 2 for size in sizes) % 2
         and sum(size in (2, 5) for size in sizes) % 2
-    ):
-        triples = [
-            mark.start()
-            for mark, size in zip(marks, sizes, strict=True)
-            if size in (3, 4)
-        ]
+    )
+    if not is_odd and "''''" not in line:
+        return _QUOTES.sub("", line)
+    triples = [
+        mark.start() for mark in _QUOTES.finditer(line) if len(mark[0]) in (3, 4)
+    ]
+    apostrophe = -1
+    if is_odd:
         apostrophe = min(triples, key=lambda start: _order(line, start), default=-1)
 
     def apostrophes(mark: re.Match[str]) -> str:
