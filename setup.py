@@ -32,7 +32,6 @@ CORPORA = [
     "py3langid==0.4.*",
     "pyarrow>=20",
     "rensa==0.5.*",
-    "zstandard>=0.23",
 ]
 
 setup(

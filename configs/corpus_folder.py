@@ -3,17 +3,20 @@
 python launch/build_corpus.py --config=configs/corpus_folder.py:FOLDER \
     --config.tokenizer=DIR --output=DIR
 
-What is read, each plain or as .gz, .bz2 or .xz:
+What is read, for instance; `amber_jax/corpora/folder.py` names all:
 
-    FOLDER/mono/fr.txt, news.fr.txt         one sentence or paragraph a line
+    FOLDER/mono/fr.txt, news.fr.txt.gz      one sentence or paragraph a line
+    FOLDER/mono/frwiki-20240101-pages-articles.xml.bz2
+    FOLDER/mono/news.fr.jsonl, .parquet     a field "text"
     FOLDER/parallel/en-fr.tsv               two columns
     FOLDER/parallel/memory.en-fr.tmx        translation memories
-    FOLDER/parallel/MultiUN.en-fr.en, .fr   Moses pairs, as OPUS names them
+    FOLDER/parallel/MultiUN.en-fr.txt.zip   OPUS' archives; unpacked: .en-fr.en, .fr
     FOLDER/parallel/ntrex.tsv               header key<TAB>en<TAB>fr..., many languages
     FOLDER/held_out/*                       sentences that no shard may hold
 
-A language code may have subtags after `_`, as zh_CN and sr_Latn have. FOLDER:en,fr,ar
-takes these languages only.
+Text may be plain or end in .gz, .bz2, .xz or .zst. A language code may have subtags
+after `_`, as zh_CN and sr_Latn have. FOLDER:en,fr,ar takes these languages only. What
+is no text, as README and LICENSE, is left and listed.
 """
 
 from pathlib import Path
@@ -28,9 +31,8 @@ def get_config(text: str = "text") -> ConfigDict:
     config = ConfigDict()
     config.tokenizer = config_dict.placeholder(str)  # folder, *.model or vocab.txt
     config.processes = 0  # workers; 0 takes one for each core
-    config.sources, config.evaluation_files = folder_sources(
-        Path(folder), languages.split(",") if languages else ()
-    )
+    content = folder_sources(Path(folder), languages.split(",") if languages else ())
+    config.sources, config.evaluation_files, config.left_files = content
 
     config.row_length = 256  # tokens
     config.max_pairs = 16  # pairs packed into a row

@@ -2,7 +2,7 @@
 
 Variant FOLDER takes the text of a folder of your own, laid out as
 configs/corpus_folder.py says; FOLDER:en,fr,ar these languages only. Read are texts,
-Moses pairs and many-way tables; two-column tables and translation memories are not.
+Moses pairs and many-way tables; two-column tables and other formats are not.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from amber_jax.corpora.folder import folder_sources
 from amber_jax.corpora.sources import (
+    Converted,
     ManyWaySource,
     MosesSource,
     Source,
@@ -22,6 +23,8 @@ LANGUAGES = ("en", "es", "fr", "pt", "id", "ru", "ar", "hi", "zh")
 
 
 def _texts(source: Source) -> list[tuple[str, Path]]:
+    if isinstance(source, Converted):
+        return []
     if isinstance(source, TextSource):
         return [(source.language, source.path)]
     if isinstance(source, MosesSource):
@@ -37,7 +40,7 @@ def get_config(text: str = "") -> ConfigDict:
         ManyWaySource(SAMPLE / "parallel_train.tsv.xz"),
     )
     if folder:
-        sources, _ = folder_sources(Path(folder), languages)
+        sources = folder_sources(Path(folder), languages).sources
 
     config = ConfigDict()
     # Text of one language: (language, path), one sentence a line.

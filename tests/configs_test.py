@@ -327,3 +327,33 @@ def test_the_corpus_and_the_vocabulary_of_a_folder_read_the_same_text(
     (many,) = (one for one in corpus.sources if isinstance(one, ManyWaySource))
     assert many.languages == (("fr",) if languages else ("fr", "sw"))
     assert corpus.evaluation_files == (tmp_path / "held_out" / "test.tsv",)
+
+
+def test_the_corpus_of_the_paper_takes_its_lists_and_names_what_is_missing(tmp_path):
+    paper = load("corpus_paper")
+    assert len({*paper.LANGUAGES}) == len(paper.LANGUAGES) == 103
+    assert {"en", *paper.PARALLEL} <= {*paper.LANGUAGES}
+    corpora = (
+        *("MultiUN_v1_moses_ar-en.txt.zip", "EUbookshop.bg-en.txt.zip"),
+        *("Europarl.bg-en.tmx.gz", "OPUS-100.bg-en.txt.zip", "MultiUN.de-en.tsv"),
+        "README",
+    )
+    dump = "{}wiki-20240101-pages-articles.xml.bz2"
+    for name in (
+        *(f"mono/{dump.format(language)}" for language in ("en", "ar", "bg", "tlh")),
+        *(f"parallel/{name}" for name in corpora),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    config = paper.get_config(f"{tmp_path}:en,ar,bg")
+    assert sorted(source.path.name for source in config.sources) == [
+        *sorted((*corpora[:3], *(dump.format(one) for one in ("ar", "bg", "en")))),
+    ]
+    left = [path.name for path in config.left_files]
+    assert sorted(left) == sorted((*corpora[3:], dump.format("tlh")))
+    with pytest.raises(
+        UserError, match=r"holds no text of af .*MultiUN of es fr ru zh, .*; add"
+    ):
+        paper.get_config(str(tmp_path))
+    with pytest.raises(UserError, match="holds no text of ur, Tanzil of ur; add"):
+        paper.get_config(f"{tmp_path}:en,ur")

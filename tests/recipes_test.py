@@ -199,7 +199,7 @@ class JsonLinesSource(Converted):
     tgt_lang: str
     path: Path
 
-    def rows(self, facts: TmxFacts) -> Iterator[tuple[str, ...]]:
+    def rows(self, facts: Conversion) -> Iterator[Row]:
         """Yields both texts of each line."""
         for line in split_lines(read_chunks(self.path)):
             cells = json.loads(line)
@@ -215,15 +215,14 @@ SENTENCES = """
 
 
 def test_a_source(tree, tmp_path):
-    sources = tree / "amber_jax" / "corpora" / "sources.py"
-    insert(sources, "import json\n", before="import re\n")
+    downloads = tree / "amber_jax" / "corpora" / "downloads.py"
+    insert(downloads, "import json\n\n", before="from collections.abc")
     insert(
-        sources,
-        "from amber_jax.corpora.text import clean_text, read_chunks, split_lines\n",
-        before="from amber_jax.corpora.text import KEY",
+        downloads,
+        "from amber_jax.corpora.text import clean_text, read_chunks, split_lines\n\n",
+        before="_TRANSLATION =",
     )
-    insert(sources, SOURCE, before="Source = TextSource")
-    insert(sources, "JsonLinesSource | ", before="TextSource | MosesSource")
+    insert(downloads, SOURCE, before="@dataclass(frozen=True)\nclass WikipediaSource")
     sample = (ROOT / "configs" / "corpus_sample.py").read_text("utf-8")
     begin, end = sample.index("    texts ="), sample.index("    config.row_length")
     text = sample[:begin] + (
@@ -232,9 +231,10 @@ def test_a_source(tree, tmp_path):
         "    config.evaluation_files = ()\n"
     )
     text = (text + sample[end:]).replace("ManyWaySource, TextSource", "JsonLinesSource")
+    text = text.replace("amber_jax.corpora.sources", "amber_jax.corpora.downloads")
     (tree / "configs" / "json_lines.py").write_text(text, "utf-8")
     assert changed(tree) == recipe("a source")
-    assert changed(tree) == row("corpora in Parquet, or another format")
+    assert changed(tree) == row("corpora in another format")
 
     tiny_run.save_tokenizer(tmp_path / "tokenizer")
     (tmp_path / "pairs.jsonl").write_text(SENTENCES.lstrip(), "utf-8")

@@ -27,7 +27,7 @@ def align_file(
 ) -> None:
     r"""Writes the links of every line of a file, as `i-j` items from 0, in its order.
 
-    Lines are `source<TAB>target` or `source ||| target`, plain, .gz, .bz2 or .xz;
+    Lines are `source<TAB>target` or `source ||| target`, plain, .gz, .bz2, .xz or .zst;
     words are separated by spaces. A line that cannot be used gives an empty
     line and is counted.
 

@@ -63,7 +63,7 @@ def embed_file(
 
     Args:
         checkpoint: as `inference.loading.load_model` takes it.
-        source: path of a plain, .gz, .bz2 or .xz file, or
+        source: path of a plain, .gz, .bz2, .xz or .zst file, or
             `line_files.STANDARD` for stdin.
         output: path of the .npy; it appears when complete.
         layer: as of `inference.model.Model.encode`, as are the next three.

@@ -71,7 +71,7 @@ def mine_files(
 
     Args:
         checkpoint: as `inference.loading.load_model` takes it.
-        src: path of a file with one sentence a line, plain, .gz, .bz2 or .xz, or
+        src: path of a file with one sentence a line, plain, .gz, .bz2, .xz or .zst, or
             `line_files.STANDARD` for stdin.
         tgt: the same in another language.
         output: path of the .tsv, which appears when complete, or the same for stdout.

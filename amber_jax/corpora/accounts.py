@@ -47,10 +47,11 @@ class InputFacts:
     files: list[str]  # names without folders
     kind: str  # text, moses, tsv, manyway, tmx or held out
     streams: list[str]  # "fr" of running text, "en-fr" of pairs
-    lines: int  # of each file, below a header; units of a memory, held-out sentences
+    lines: int  # of each file, below a header; what was left out; held-out sentences
     kept: int  # lines of running text, pairs, held-out sentences
     rejects: dict[str, int] = field(default_factory=dict)
     unknown_entities: int = 0
+    left_files: list[str] = field(default_factory=list)  # of an archive, not read
 
 
 def tally(part: Part, row_length: int) -> Tally:
@@ -70,9 +71,10 @@ def summed(tallies: Iterable[Tallies]) -> dict[StreamKey, Tally]:
 
 
 def left_out(source: Input) -> dict[StreamKey, Tally]:
-    """Returns the units of a translation memory that are no XML, of its pair stream."""
-    count = source.memory.not_xml
-    return {source.streams[0]: Tally(count, Counter(not_xml=count))} if count else {}
+    """Returns what the conversion of an input left out, of its first stream."""
+    reasons = source.conversion.left_out
+    count = reasons.total()
+    return {source.streams[0]: Tally(count, Counter(reasons))} if count else {}
 
 
 def expected_rows(
@@ -142,7 +144,8 @@ def input_facts(source: Input, tallies: Tallies) -> InputFacts:
         lines=source.lines,
         kept=total.inputs - total.rejects.total(),
         rejects=dict(sorted(total.rejects.items())),
-        unknown_entities=source.memory.unknown_entities,
+        unknown_entities=source.conversion.unknown_entities,
+        left_files=source.conversion.left_files,
     )
 
 
@@ -179,7 +182,7 @@ def listed(rejects: Mapping[str, int]) -> str:
 
 def _checked(facts: InputFacts) -> InputFacts:
     counts = (facts.lines, facts.kept, facts.unknown_entities, *facts.rejects.values())
-    names = (facts.kind, *facts.files, *facts.streams)
+    names = (facts.kind, *facts.files, *facts.streams, *facts.left_files)
     if {*map(type, counts)} != {int} or {*map(type, names)} != {str}:
         raise TypeError("a count or name is of a wrong type")
     return facts
@@ -206,7 +209,7 @@ def _reason(source: Input, counts: Tally) -> str:
         unit = source.units[0]
         columns = next(read_slice(unit.slices[0]), b"").count(b"\t") + 1
         reason += f", columns {columns} instead of {len(unit.columns)}"
-    codes = sorted(source.memory.languages)
+    codes = sorted(source.conversion.languages)
     if codes and counts.rejects["empty_side"]:
         more = ", ..." if len(codes) > _MOST_CODES else ""
         reason += f", languages {', '.join(codes[:_MOST_CODES])}{more}"

@@ -11,7 +11,7 @@ _MAGICS = (
     (b"\x1f\x8b", "gzip data (name it .gz)"),
     *((b"BZh%d1AY&SY" % level, "bzip2 data (name it .bz2)") for level in range(1, 10)),
     (b"\xfd7zXZ\0", "xz data (name it .xz)"),
-    (b"\x28\xb5\x2f\xfd", "Zstandard data"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard data (name it .zst)"),
     (b"PK\x03\x04", "a zip archive"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"SQLite format 3\0", "an SQLite database"),

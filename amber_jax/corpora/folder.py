@@ -1,20 +1,47 @@
 """The sources of a folder of text whose files have telling names.
 
     FOLDER/mono/fr.txt, news.fr.txt         one sentence or paragraph a line
+    FOLDER/mono/news.fr.jsonl               JSON lines with a field "text"
+    FOLDER/mono/news.fr.parquet, .arrow     a column "text"
+    FOLDER/mono/20231101.fr/                a folder of Parquet files, or a data set
+                                            that Hugging Face's `datasets` saved
+    FOLDER/mono/frwiki-20240101-pages-articles.xml.bz2
+                                            Wikimedia's dumps, their parts and indexes,
+                                            search indexes and Enterprise archives
     FOLDER/parallel/en-fr.tsv               two columns, no header
     FOLDER/parallel/memory.en-fr.tmx        translation memories
     FOLDER/parallel/MultiUN.en-fr.en, .fr   Moses pairs, as OPUS names them
+    FOLDER/parallel/MultiUN.en-fr.txt.zip   the same in OPUS' zip archive
+    FOLDER/parallel/en-fr.xml.gz            OPUS' alignments (XCES), with the documents
+                                            of en.zip and fr.zip beside them
+    FOLDER/parallel/news.en-fr.jsonl        JSON lines, Parquet, Arrow or folders: with
+                                            "translation", or "en" and "fr"
     FOLDER/parallel/ntrex.tsv               header key<TAB>en<TAB>fr..., many languages
+    FOLDER/tfds/wikipedia/20230601.fr/1.0.0 what TensorFlow Datasets prepared, its split
+    FOLDER/tfds/para_crawl/enbg/1.2.0       "train"
     FOLDER/held_out/*                       sentences that no shard may hold
 
-Each may be plain or end in .gz, .bz2 or .xz. A language code may have subtags, as
-zh_CN, sr_Latn and es_419 have.
+Text may be plain or end in .gz, .bz2, .xz or .zst. A language code may have subtags, as
+zh_CN, sr_Latn and es_419 have. What is no text (README, LICENSE and the like) is left.
 """
 
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from amber_jax.corpora.downloads import (
+    MosesArchiveSource,
+    RecordPairSource,
+    RecordSource,
+    TfdsPairSource,
+    TfdsSource,
+    WikimediaJsonSource,
+    WikipediaSource,
+    XcesSource,
+)
+from amber_jax.corpora.formats.tfds import INFO, translated_languages
+from amber_jax.corpora.formats.wikipedia import read_site
 from amber_jax.corpora.sources import (
     ManyWaySource,
     MosesSource,
@@ -28,18 +55,43 @@ from amber_jax.corpora.text import KEY, many_way_columns
 from amber_jax.errors import UserError
 
 PIVOT = "en"  # the language that many-way files pair with all others
-_COMPRESSED = r"((?i:\.gz|\.bz2|\.xz))?$"
+_COMPRESSED = r"((?i:\.gz|\.bz2|\.xz|\.zst))?$"
 # Language, then country, region or script: they tell zh_cn from names like my_notes.
 _CODE = r"([a-z]{2,3}(?:_(?:[A-Za-z]{2}|[0-9]{3}|[A-Z][a-z]{3}))*)"
-_PAIR = re.compile(rf"(?:.*\.)?{_CODE}-{_CODE}\.(tsv|tmx|\1|\2)" + _COMPRESSED)
+_RECORDS = "jsonl|ndjson|parquet|arrow"
+_PAIR = re.compile(  # its beginning also as the program `opus_get` makes it
+    rf"(?:.*\.|.*_(?:moses|raw|tmx|xml)_)?{_CODE}-{_CODE}"
+    rf"(?:\.(tsv|tmx|xml|txt\.zip|{_RECORDS}|\1|\2))?{_COMPRESSED}"
+)
 _MANY_WAY = re.compile(r"[^.]+\.tsv" + _COMPRESSED)
-_TEXT = re.compile(rf"(?:.*\.)?{_CODE}\.txt" + _COMPRESSED)
+_TEXT = re.compile(rf"(?:.*\.)?{_CODE}\.(txt|{_RECORDS}){_COMPRESSED}")
+_TEXT_FOLDER = re.compile(rf"(?:.*\.)?{_CODE}")
+_TFDS_TEXT = re.compile(rf"(?:.*\.)?({_CODE[1:-1]}|[a-z]{{2,3}}(?:-[A-Za-z]+)*)")
+_WIKI = r"([a-z]{2,3}(?:_[a-z]+)*|simple)wik(?:i[a-z]*|tionary)-"
+_DUMP = re.compile(rf"(?:{_WIKI})?[\w-]*pages-articles[\w-]*\.xml[\w-]*{_COMPRESSED}")
+_WIKI_JSON = re.compile(
+    rf"{_WIKI}[\w-]*(?:cirrussearch-content\.json(?:\.gz)?|ENTERPRISE-HTML\.json\.tar\.gz)"
+)
+_DUMP_INDEX = re.compile(r".*pages-articles-multistream-index\d*\.txt[\w-]*\.bz2")
+_WIKI_LANGUAGES = {"simple": "en", "zh_classical": "lzh"}
+_NO_TEXT = re.compile(  # what lies beside text
+    r"\..*|(?:readme|licen[cs]e|copying|notice|citation|changelog|info)\b.*"
+    r"|.*sums?\.txt|.*\.(?:md|rst|html?|pdf|ids|scores|info|ya?ml|md5|sha\d+)(?:\.gz)?",
+    re.IGNORECASE,
+)
+_DOCUMENTS = re.compile(rf"(?:.*\.|.*_(?:raw|xml)_)?{_CODE}\.zip")  # of an alignment
 
 
-def folder_sources(
-    folder: Path, languages: Collection[str] = ()
-) -> tuple[tuple[Source, ...], tuple[Path, ...]]:
-    """Returns the sources of a folder, and its held-out files.
+class FolderContent(NamedTuple):
+    """What a folder holds."""
+
+    sources: tuple[Source, ...]
+    held_out: tuple[Path, ...]
+    left: tuple[Path, ...]  # no text
+
+
+def folder_sources(folder: Path, languages: Collection[str] = ()) -> FolderContent:
+    """Returns the sources of a folder, its held-out files, and what is left.
 
     Args:
         folder: laid out as above.
@@ -49,53 +101,113 @@ def folder_sources(
         UserError: a file's name or header says no language, half of a Moses pair is
             alone, or `languages` names one that no file has.
     """
-    texts = tuple(_texts(folder / "mono", languages))
-    pairs = tuple(_pairs(folder / "parallel", languages))
-    unknown = set(languages) - {code for one in texts + pairs for code in _codes(one)}
+    left: list[Path] = []
+    texts = tuple(_texts(folder / "mono", languages, left))
+    pairs = tuple(_pairs(folder / "parallel", languages, left))
+    prepared = tuple(_prepared(folder / "tfds", languages))
+    sources: tuple[Source, ...] = (*texts, *pairs, *prepared)
+    unknown = set(languages) - {code for one in sources for code in _codes(one)}
     if unknown:
         raise UserError(
             f"{folder}: no file of {', '.join(sorted(unknown))}; "
             "correct the languages or add the text"
         )
-    return texts + pairs, tuple(sorted((folder / "held_out").glob("*")))
+    held_out = tuple(sorted((folder / "held_out").glob("*")))
+    return FolderContent(sources, held_out, tuple(left))
 
 
-def _texts(folder: Path, languages: Collection[str]) -> Iterator[TextSource]:
+def _texts(
+    folder: Path, languages: Collection[str], left: list[Path]
+) -> Iterator[TextSource]:
     for path in sorted(folder.glob("*")):
-        if not (found := _TEXT.match(path.name)):
-            raise UserError(
-                f"{path}: wanted a name like fr.txt, fr.txt.gz, news.fr.txt or "
-                "sr_Latn.txt in mono/"
-            )
-        if not languages or found[1] in languages:
-            yield TextSource(found[1], path)
+        if _NO_TEXT.fullmatch(path.name):
+            left.append(path)
+        elif not _DUMP_INDEX.fullmatch(path.name):
+            source = _text(path)
+            if not languages or source.language in languages:
+                yield source
 
 
-def _pairs(folder: Path, languages: Collection[str]) -> Iterator[Source]:
+def _text(path: Path) -> TextSource:
+    if name := _DUMP.fullmatch(path.name):
+        code = name[1] or read_site(path).language
+        return WikipediaSource(_WIKI_LANGUAGES.get(code, code), path)
+    if name := _WIKI_JSON.fullmatch(path.name):
+        return WikimediaJsonSource(_WIKI_LANGUAGES.get(name[1], name[1]), path)
+    name = (_TEXT_FOLDER if path.is_dir() else _TEXT).fullmatch(path.name)
+    if name:
+        of_lines = not path.is_dir() and name[2] == "txt"
+        return (TextSource if of_lines else RecordSource)(name[1], path)
+    raise UserError(
+        f"{path}: wanted a name like fr.txt, fr.txt.gz, news.fr.txt, sr_Latn.txt, "
+        "news.fr.jsonl, fr.parquet or frwiki-20240101-pages-articles.xml.bz2 in mono/"
+    )
+
+
+def _pairs(
+    folder: Path, languages: Collection[str], left: list[Path]
+) -> Iterator[Source]:
     for path in sorted(folder.glob("*")):
-        if found := _PAIR.match(path.name):
-            if not languages or {found[1], found[2]} <= set(languages):
-                yield from _pair(path, *found.groups())
-        elif _MANY_WAY.match(path.name):
+        if _NO_TEXT.fullmatch(path.name):
+            left.append(path)
+        elif (name := _PAIR.fullmatch(path.name)) and (name[3] or path.is_dir()):
+            if not languages or {name[1], name[2]} <= set(languages):
+                yield from _pair(path, *name.groups(), left)
+        elif _MANY_WAY.fullmatch(path.name):
             yield from _many_way(path, languages)
-        else:
+        elif not _DOCUMENTS.fullmatch(path.name):
             raise UserError(
                 f"{path}: wanted a name like en-fr.tsv, x.en-fr.tmx, x.en-fr.en and "
-                "x.en-fr.fr, or x.tsv with a header of languages, in parallel/"
+                "x.en-fr.fr, x.en-fr.txt.zip, x.en-fr.jsonl, or x.tsv with a header of "
+                "languages, in parallel/"
             )
 
 
 def _pair(
-    path: Path, src: str, tgt: str, kind: str, suffix: str | None
+    path: Path, src: str, tgt: str, kind: str, suffix: str | None, left: list[Path]
 ) -> Iterator[Source]:
     if kind == "tsv":
         yield TsvSource(src, tgt, path)
     elif kind == "tmx":
         yield TmxSource(src, tgt, path)
-    else:
+    elif kind == "txt.zip":
+        yield MosesArchiveSource(src, tgt, path)
+    elif kind == "xml":
+        stem = path.name[: path.name.rindex(f"{src}-{tgt}")]
+        documents = [path.with_name(f"{stem}{code}.zip") for code in (src, tgt)]
+        if all(archive.is_file() for archive in documents):
+            yield XcesSource(src, tgt, path, *documents)
+        else:
+            left.append(path)  # the twin of other files, or of no use
+    elif kind in (src, tgt):
         other = _other_side(path, kind, tgt if kind == src else src, suffix or "")
         if kind == src:  # the second side is read with the first
             yield MosesSource(src, tgt, path, other)
+    else:
+        yield RecordPairSource(src, tgt, path)
+
+
+def _prepared(folder: Path, languages: Collection[str]) -> Iterator[Source]:
+    """Yields the data sets of TFDS' data folder, each in its last version."""
+    for path in sorted({info.parent.parent for info in folder.rglob(INFO)}):
+        for source in _data_set(path):
+            if not languages or {*_codes(source)} <= {*languages}:
+                yield source
+
+
+def _data_set(path: Path) -> Iterator[Source]:
+    if translated := translated_languages(path):
+        first = PIVOT if PIVOT in translated else translated[0]
+        for other in translated:
+            if other != first:
+                yield TfdsPairSource(first, other, path)
+    elif name := _TFDS_TEXT.fullmatch(path.name):
+        yield TfdsSource(name[1], path)
+    else:
+        raise UserError(
+            f"{path}: wanted translations, or a config that names a language, as "
+            "wikipedia/20230601.fr and wiki40b/fr do, in tfds/"
+        )
 
 
 def _other_side(path: Path, side: str, other: str, suffix: str) -> Path:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from amber_jax.corpora.conversion import Conversion
 from amber_jax.corpora.sources import Converted
 from amber_jax.corpora.text import is_packed, read_chunks, split_lines, text_only
-from amber_jax.corpora.tmx import TmxFacts
 
 BLOCK_LINES = 64
 _CHUNK_BYTES = 1 << 20
@@ -49,13 +49,13 @@ def plain_file(path: Path, copy: Path) -> PlainFile:
         return _index(copy, _written(chunks, file))
 
 
-def plain_rows(source: Converted, copy: Path) -> tuple[PlainFile, TmxFacts]:
+def plain_rows(source: Converted, copy: Path) -> tuple[PlainFile, Conversion]:
     """Returns a source's rows as a TSV written to `copy`, and what was left out.
 
     Raises:
         UserError: as the source's `rows`.
     """
-    facts = TmxFacts()
+    facts = Conversion()
     rows = source.rows(facts)
     lines = ("\t".join(row).encode("utf-8", "replace") + b"\n" for row in rows)
     with copy.open("wb") as file:

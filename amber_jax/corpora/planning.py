@@ -2,10 +2,11 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from amber_jax.corpora.conversion import Conversion, joined
 from amber_jax.corpora.plain import PlainFile, plain_file, plain_rows
 from amber_jax.corpora.processes import Mapper, Report, reported
 from amber_jax.corpora.sources import (
@@ -18,7 +19,6 @@ from amber_jax.corpora.sources import (
     source_pairs,
 )
 from amber_jax.corpora.text import read_lines
-from amber_jax.corpora.tmx import TmxFacts
 from amber_jax.corpora.units import BuildOptions, StreamKey, Unit, cut_units, sampled
 from amber_jax.errors import UserError
 
@@ -28,11 +28,11 @@ class Input:
     """A source whose files have been read once and cut."""
 
     source: Source
-    lines: int  # of each file, below a header; translation units of a memory
+    lines: int  # of each file, below a header, and what its conversion left out
     units: tuple[Unit, ...]
     samples: tuple[Unit, ...]  # the first lines of each unit
     streams: tuple[StreamKey, ...]  # that it may add to
-    memory: TmxFacts = field(default_factory=TmxFacts)  # of a translation memory
+    conversion: Conversion = field(default_factory=Conversion)
 
     @property
     def sampled_share(self) -> float:
@@ -60,7 +60,7 @@ def plan_inputs(
     Raises:
         UserError: an input cannot be read, or its parts do not match.
     """
-    jobs = [(source, path) for source in sources for path in source_files(source)]
+    jobs = [job for source in sources for job in _reading(source)]
     numbered = [
         (source, path, directory / f"{number}.txt")
         for number, (source, path) in enumerate(jobs)
@@ -69,20 +69,25 @@ def plan_inputs(
     numbers = itertools.count()
     inputs = []
     for source in sources:
-        files, (memory, *_) = zip(
-            *(next(plain) for _ in source_files(source)), strict=True
-        )
-        inputs.append(_cut(source, files, memory, options, numbers))
+        files, facts = zip(*(next(plain) for _ in _reading(source)), strict=True)
+        inputs.append(_cut(source, files, joined(facts), options, numbers))
     list(plain)
     return inputs
+
+
+def _reading(source: Source) -> list[tuple[Source, Path]]:
+    """Returns what is read on its own: parts of a converted source, or files."""
+    if isinstance(source, Converted):
+        return [(part, part.path) for part in source.parts()]
+    return [(source, path) for path in source_files(source)]
 
 
 def _cut(
     source: Source,
     files: Sequence[PlainFile],
-    memory: TmxFacts,
+    facts: Conversion,
     options: BuildOptions,
-    numbers: Iterable[int],
+    numbers: Iterator[int],
 ) -> Input:
     columns = source_columns(source)
     pairs = source_pairs(source, columns)
@@ -90,21 +95,19 @@ def _cut(
         _check_line_counts(source, files)
     if isinstance(source, ManyWaySource):
         files = [_without_header(files[0])]
-    units = tuple(
-        Unit(number, slices, columns, pairs)
-        for slices, number in zip(
-            cut_units(files, unit_bytes=options.unit_bytes), numbers, strict=False
-        )
-    )
-    samples = [
-        dataclasses.replace(unit, slices=sampled(files, unit.slices)) for unit in units
-    ]
+    tables = [[file] for file in files] if isinstance(source, Converted) else [files]
+    units, samples = [], []
+    for table in tables:
+        for slices in cut_units(table, unit_bytes=options.unit_bytes):
+            units.append(Unit(next(numbers), slices, columns, pairs))
+            sample = sampled(table, slices)
+            samples.append(dataclasses.replace(units[-1], slices=sample))
     streams = [("pair", f"{src}-{tgt}") for src, tgt in pairs]
     if not pairs or options.parallel_as_text:
         languages = itertools.chain(*pairs) if pairs else columns
         streams += [("mono", language) for language in dict.fromkeys(languages)]
-    lines = files[0].lines + memory.not_xml
-    return Input(source, lines, units, tuple(samples), tuple(streams), memory)
+    lines = sum(table[0].lines for table in tables) + facts.left_out.total()
+    return Input(source, lines, tuple(units), tuple(samples), tuple(streams), facts)
 
 
 def _check_line_counts(source: MosesSource, files: Sequence[PlainFile]) -> None:
@@ -126,8 +129,8 @@ def _size(units: Iterable[Unit]) -> int:
     return sum(part.end - part.start for unit in units for part in unit.slices)
 
 
-def _run_plain(job: tuple[Source, Path, Path]) -> tuple[PlainFile, TmxFacts]:
+def _run_plain(job: tuple[Source, Path, Path]) -> tuple[PlainFile, Conversion]:
     source, path, copy = job
     if isinstance(source, Converted):
         return plain_rows(source, copy)
-    return plain_file(path, copy), TmxFacts()
+    return plain_file(path, copy), Conversion()

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from amber_jax.corpora.conversion import Conversion, Row
 from amber_jax.corpora.text import KEY, many_way_columns
-from amber_jax.corpora.tmx import TmxFacts, read_tmx
+from amber_jax.corpora.tmx import read_tmx
 from amber_jax.errors import UserError
 
 LanguagePair = tuple[str, str]
@@ -62,12 +63,23 @@ class Converted(abc.ABC):
 
     path: Path
 
+    def files(self) -> tuple[Path, ...]:
+        """Returns the files that it is read from."""
+        return (self.path,)
+
+    def parts(self) -> tuple["Converted", ...]:
+        """Returns sources that hold its rows in order, to be converted side by side.
+
+        They do not depend on how many workers there are.
+        """
+        return (self,)
+
     @abc.abstractmethod
-    def rows(self, facts: TmxFacts) -> Iterator[tuple[str, ...]]:
-        """Yields the cells of each line, one a column, as `text.clean_text` makes them.
+    def rows(self, facts: Conversion) -> Iterator[Row]:
+        """Yields the cells of each line, one a column; ("",) ends a document.
 
         Args:
-            facts: counts what becomes no line, if anything is counted.
+            facts: is told what becomes no line.
 
         Raises:
             UserError: the file cannot be read.
@@ -82,19 +94,19 @@ class TmxSource(Converted):
     tgt_lang: str
     path: Path
 
-    def rows(self, facts: TmxFacts) -> Iterator[tuple[str, ...]]:
+    def rows(self, facts: Conversion) -> Iterator[Row]:
         """Yields both sides of each translation unit, see `tmx.read_tmx`."""
         return read_tmx(self.path, self.src_lang, self.tgt_lang, facts)
 
 
-Source = TextSource | MosesSource | TsvSource | ManyWaySource | TmxSource
+Source = TextSource | MosesSource | TsvSource | ManyWaySource | Converted
 
 
 def source_files(source: Source) -> tuple[Path, ...]:
     """Returns the files of a source, in column order."""
     if isinstance(source, MosesSource):
         return source.src_path, source.tgt_path
-    return (source.path,)
+    return source.files() if isinstance(source, Converted) else (source.path,)
 
 
 def source_columns(source: Source) -> tuple[str, ...]:

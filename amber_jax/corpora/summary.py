@@ -29,13 +29,19 @@ def progress() -> Iterator[Report]:
         yield report
 
 
-def summary(manifest: Mapping[str, Any], inputs: Sequence[InputFacts]) -> Group:
+def summary(
+    manifest: Mapping[str, Any],
+    inputs: Sequence[InputFacts],
+    left_files: Sequence[str] = (),
+) -> Group:
     """Returns the inputs of a corpus, the streams of its manifest, and its totals.
 
     Args:
         manifest: what `build_corpus` wrote.
         inputs: what each input gave; none for a corpus that does not tell.
+        left_files: names of files beside the inputs that are no text.
     """
+    left = [*left_files, *(name for facts in inputs for name in facts.left_files)]
     empty = [_name(facts) for facts in inputs if not facts.kept]
     return Group(
         *([_inputs(inputs)] if inputs else []),
@@ -43,6 +49,7 @@ def summary(manifest: Mapping[str, Any], inputs: Sequence[InputFacts]) -> Group:
         f"rejected: {listed(manifest['rejects']) or 'nothing'}",
         f"evaluation sentences kept out: {manifest['excluded_evaluation_sentences']:,}",
         *([f"inputs that gave nothing: {', '.join(empty)}"] if empty else []),
+        *([f"not read: {escape(', '.join(left))}"] if left else []),
     )
 
 

@@ -6,22 +6,22 @@ a whole file (missing, truncated, no header) is a `UserError` that names it.
 
 import bz2
 import gzip
+import io
 import lzma
 import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from amber_jax.corpora.content import other_content
-from amber_jax.errors import UserError
+from amber_jax.errors import UserError, from_extra
 
 LINE_CAP_BYTES = 1 << 20  # longer lines are cut here and always rejected
 MAX_EXPANSION = 1000  # text compresses 3 to 50 times; more is an archive bomb
 _FREE_EXPANSION_BYTES = 64 << 20  # never suspicious below this size
 _CHUNK_BYTES = 1 << 20
 
-_OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _CONTROLS = re.compile("[\x01-\x1f\x7f-\x9f]")
 _BOM = "\ufeff"
 
@@ -31,7 +31,7 @@ Cells = dict[str, str]
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    r"""Yields the lines of a plain, .gz, .bz2 or .xz file, without their `\n`.
+    r"""Yields the lines of a plain, .gz, .bz2, .xz or .zst file, without their `\n`.
 
     A line longer than `LINE_CAP_BYTES` is cut to one byte more than that, so that
     memory stays bounded and `clean_line` rejects it. A `\r`, U+2028 or any other
@@ -44,12 +44,14 @@ def read_lines(path: Path) -> Iterator[bytes]:
     yield from split_lines(text_only(Path(path), read_chunks(Path(path))))
 
 
-def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    r"""Yields the lines of consecutive pieces of a file, cut as in `read_lines`."""
+def split_lines(
+    chunks: Iterable[bytes], *, cap: int = LINE_CAP_BYTES
+) -> Iterator[bytes]:
+    r"""Yields the lines of consecutive pieces of a file, cut to `cap` + 1 bytes."""
     kept = b""  # the start of a line whose end has not been read
     for chunk in chunks:
         first, *lines = chunk.split(b"\n")
-        kept = _cut(kept + first)
+        kept = (kept + first)[: cap + 1]
         if not lines:
             continue
         yield kept
@@ -59,21 +61,48 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield kept
 
 
-def read_chunks(path: Path) -> Iterator[bytes]:
+def read_chunks(path: Path, span: tuple[int, int] | None = None) -> Iterator[bytes]:
     """Yields the decompressed bytes of a file in pieces of at most 1 MiB.
+
+    Args:
+        path: plain, .gz, .bz2, .xz or .zst.
+        span: begin and end of the compressed bytes to read; None: all.
 
     Raises:
         UserError: as `read_lines`, but for content that is no plain text.
     """
     try:
-        limit = path.stat().st_size * MAX_EXPANSION + _FREE_EXPANSION_BYTES
-        with _OPENERS.get(path.suffix.lower(), open)(path, "rb") as file:
-            yield from _bounded(file, path, limit)
+        with path.open("rb") as stored, _spanned(stored, span) as packed:
+            size = path.stat().st_size if span is None else span[1] - span[0]
+            with _OPENERS.get(path.suffix.lower(), _plain)(packed, "rb") as file:
+                yield from bounded(file, str(path), size)
     except (EOFError, lzma.LZMAError, zlib.error, OSError) as error:
         raise UserError(
             f"{path}: cannot be read to its end ({error}); "
-            "give a complete, readable text, .gz, .bz2 or .xz file"
+            "give a complete, readable text, .gz, .bz2, .xz or .zst file"
         ) from error
+
+
+def bounded(file: BinaryIO, name: str, packed_bytes: int) -> Iterator[bytes]:
+    """Yields the bytes of an open file in pieces of at most 1 MiB.
+
+    Args:
+        file: unpacks what it reads.
+        name: for messages.
+        packed_bytes: how much it reads.
+
+    Raises:
+        UserError: it unpacks to more than text would.
+    """
+    limit, total = packed_bytes * MAX_EXPANSION + _FREE_EXPANSION_BYTES, 0
+    while chunk := file.read(_CHUNK_BYTES):
+        total += len(chunk)
+        if total > limit:
+            raise UserError(
+                f"{name}: unpacks to more than {MAX_EXPANSION} times its size; "
+                "this is no text archive, remove it from the config"
+            )
+        yield chunk
 
 
 def text_only(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -191,17 +220,44 @@ def is_packed(path: Path) -> bool:
     return path.suffix.lower() in _OPENERS
 
 
-def _cut(line: bytes) -> bytes:
-    return line[: LINE_CAP_BYTES + 1]
+class _Window(io.RawIOBase):
+    """So many bytes of an open file, from where it stands."""
+
+    def __init__(self, file: BinaryIO, size: int):
+        self._file, self._left = file, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:
+        data = self._file.read(min(len(buffer), self._left))
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        return len(data)
 
 
-def _bounded(file: BinaryIO, path: Path, limit: int) -> Iterator[bytes]:
-    total = 0
-    while chunk := file.read(_CHUNK_BYTES):
-        total += len(chunk)
-        if total > limit:
-            raise UserError(
-                f"{path}: unpacks to more than {MAX_EXPANSION} times its size; "
-                "this is no text archive, remove it from the config"
-            )
-        yield chunk
+def _spanned(stored: BinaryIO, span: tuple[int, int] | None) -> BinaryIO:
+    if span is None:
+        return stored
+    stored.seek(span[0])
+    return io.BufferedReader(_Window(stored, span[1] - span[0]))
+
+
+def _plain(packed: BinaryIO, mode: str) -> BinaryIO:
+    del mode
+    return packed
+
+
+def _open_zstandard(packed: BinaryIO, mode: str) -> Any:
+    del mode
+    with from_extra("corpora", "a .zst file is read with pyarrow"):
+        import pyarrow
+    return pyarrow.CompressedInputStream(packed, "zstd")
+
+
+_OPENERS = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _open_zstandard,
+}

@@ -8,11 +8,11 @@ is left out and counted; reading goes on behind it.
 import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
 from amber_jax.corpora.content import other_content
+from amber_jax.corpora.conversion import Conversion
 from amber_jax.corpora.text import LINE_CAP_BYTES, clean_text, read_chunks
 from amber_jax.errors import UserError
 
@@ -50,17 +50,8 @@ _NO_XML = "amber_jax.no_xml"
 codecs.register_error(_NO_XML, lambda error: ("\ufffe", error.end))
 
 
-@dataclass
-class TmxFacts:
-    """What a translation memory held besides its pairs."""
-
-    not_xml: int = 0  # units left out
-    unknown_entities: int = 0  # each became a space
-    languages: set[str] = field(default_factory=set)  # codes of its variants
-
-
 def read_tmx(
-    path: Path, src_lang: str, tgt_lang: str, facts: TmxFacts | None = None
+    path: Path, src_lang: str, tgt_lang: str, facts: Conversion | None = None
 ) -> Iterator[tuple[str, str]]:
     """Yields (source, target) of every translation unit; "" where a side is missing.
 
@@ -69,7 +60,7 @@ def read_tmx(
     that stand for a break, and entities that XML does not know, become spaces.
 
     Args:
-        path: plain, .gz, .bz2 or .xz, in any encoding that Python knows.
+        path: plain, .gz, .bz2, .xz or .zst, in any encoding that Python knows.
         src_lang: language code of the source side.
         tgt_lang: language code of the target side.
         facts: counts what is no pair while pairs are read.
@@ -80,7 +71,7 @@ def read_tmx(
 
     Source: TMX 1.4b specification (tu, tuv, seg and the inline elements).
     """
-    reader = _Reader((src_lang, tgt_lang), TmxFacts() if facts is None else facts)
+    reader = _Reader((src_lang, tgt_lang), facts or Conversion())
     try:
         parser = _Parser(reader)
         for piece in _utf8(path):
@@ -219,7 +210,7 @@ class _Code:
 class _Reader:
     """The pairs finished so far and the segment being read."""
 
-    def __init__(self, languages: tuple[str, str], facts: TmxFacts):
+    def __init__(self, languages: tuple[str, str], facts: Conversion):
         self._sought = languages
         self._languages = {_normal(language): language for language in languages}
         self._facts = facts
@@ -258,7 +249,7 @@ class _Reader:
         """Counts the current unit as no XML; returns the elements that it stands in."""
         ancestors = tuple(self._open[: self._open.index("tu")])
         self._open, self._segment = [], None
-        self._facts.not_xml += 1
+        self._facts.left_out["not_xml"] += 1
         return ancestors
 
     def check_root(self) -> None:

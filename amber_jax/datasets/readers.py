@@ -80,11 +80,12 @@ def read_examples(task: str, source: str, *, language: str, **options: bool) -> 
     Args:
         task: the name of one of `READERS`.
         source: a path or glob, in which `{language}` stands for the language; files
-            are plain, .gz, .bz2 or .xz. Several matches are read one after the other,
-            ordered by file name as in XTREME. Or `tfds:NAME[/CONFIG]:SPLIT[@DATA_DIR]`,
-            see `tfds_source`. Of udpos CoNLL-U (named .conllu) or `word<TAB>UPOS`
-            lines, of panx `word<TAB>tag` lines, of the others XNLI, MultiNLI or PAWS-X
-            in the original or XTREME's layout, or SICK as XNLI.
+            are plain, .gz, .bz2, .xz or .zst. Several matches are read one after the
+            other, ordered by file name as in XTREME. Or
+            `tfds:NAME[/CONFIG]:SPLIT[@DATA_DIR]`, see `tfds_source`. Of udpos CoNLL-U
+            (named .conllu) or `word<TAB>UPOS` lines, of panx `word<TAB>tag` lines,
+            of the others XNLI, MultiNLI or PAWS-X in the original or XTREME's layout,
+            or SICK as XNLI.
         language: ISO 639-1 code; also picks the rows of an original XNLI file.
         **options: of udpos, `syntactic_words`: whether the words of CoNLL-U are UD's
             syntactic words; if not, its surface tokens with one tag each, as XTREME

@@ -40,8 +40,14 @@ def main(_: list[str]) -> None:
             report=report,
         )
     console = Console(width=_ANY_WIDTH, soft_wrap=True)
-    console.print(summary(manifest, read_inputs(Path(_OUTPUT.value))))
+    inputs = read_inputs(Path(_OUTPUT.value))
+    console.print(summary(manifest, inputs, _left_files(_CONFIG.value)))
     console.print(f"{'written' if built else 'kept, it is finished'}: {_OUTPUT.value}")
+
+
+def _left_files(config: ConfigDict) -> list[str]:
+    """Returns what a config names as no text, as those of folders do."""
+    return [path.name for path in config.left_files] if "left_files" in config else []
 
 
 def _recipe(config: ConfigDict | None) -> "Recipe":

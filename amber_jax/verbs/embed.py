@@ -2,8 +2,8 @@
 
 amber embed --checkpoint=DIR --input=FILE --output=FILE.npy
 
-The input is plain, .gz, .bz2 or .xz, or - for stdin. Vectors are made as in training
-unless told otherwise; row n belongs to line n.
+The input is plain, .gz, .bz2, .xz or .zst, or - for stdin. Vectors are made as in
+training unless told otherwise; row n belongs to line n.
 """
 
 from pathlib import Path

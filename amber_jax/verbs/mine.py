@@ -2,8 +2,8 @@
 
 amber mine --checkpoint=DIR --src=FILE --tgt=FILE --output=FILE.tsv
 
-Files have one sentence a line, plain, .gz, .bz2 or .xz. Out come those that are each
-other's best by margin score, best first: score<TAB>source<TAB>target.
+Files have one sentence a line, plain, .gz, .bz2, .xz or .zst. Out come those that
+are each other's best by margin score, best first: score<TAB>source<TAB>target.
 """
 
 import sys

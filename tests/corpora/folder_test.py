@@ -2,6 +2,14 @@
 
 import pytest
 
+from amber_jax.corpora.downloads import (
+    MosesArchiveSource,
+    RecordPairSource,
+    RecordSource,
+    WikimediaJsonSource,
+    WikipediaSource,
+    XcesSource,
+)
 from amber_jax.corpora.folder import folder_sources
 from amber_jax.corpora.sources import (
     ManyWaySource,
@@ -30,7 +38,7 @@ def folder(tmp_path):
 
 
 def test_every_name_says_what_the_file_is(folder):
-    sources, held_out = folder_sources(folder)
+    sources, held_out, _ = folder_sources(folder)
     mono, parallel = folder / "mono", folder / "parallel"
     assert sources == (
         TextSource("fr", mono / "fr.txt"),
@@ -58,7 +66,7 @@ def test_codes_may_have_subtags_and_endings_capitals(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    sources, _ = folder_sources(tmp_path)
+    sources, *_ = folder_sources(tmp_path)
     moses = [tmp_path / name for name in names[-2:]]
     assert set(sources) == {
         TextSource("sr_Latn", tmp_path / names[0]),
@@ -84,8 +92,89 @@ def test_half_of_a_moses_pair_is_refused_with_the_half_that_lacks(tmp_path, side
         folder_sources(tmp_path, ("de",))  # of other languages than the half's
 
 
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_downloads_are_known_by_the_names_that_they_come_with(tmp_path):
+    dumps = (
+        "frwiki-20240101-pages-articles.xml.bz2",
+        "enwiki-20240101-pages-articles1.xml-p1p41242.bz2",
+        "zh_yuewiki-latest-pages-articles-multistream.xml.bz2",
+        "zh_classicalwiki-20240101-pages-articles.xml",
+        "simplewiki-20240101-pages-articles.xml.zst",
+        "swwikibooks-20240101-pages-articles.xml.bz2",
+    )
+    files = ("news.fr.jsonl.gz", "sw.parquet", "sw.arrow")
+    indexes = (
+        "dewiki-20240101-cirrussearch-content.json.gz",
+        "elwiki-NS0-20240101-ENTERPRISE-HTML.json.tar.gz",
+    )
+    touch(tmp_path / "mono", *dumps, *files, *indexes, "20231101.ar/a.parquet")
+    touch(
+        tmp_path / "mono",
+        "zh_yuewiki-latest-pages-articles-multistream-index.txt.bz2",
+    )
+    mono = tmp_path / "mono"
+    languages = ("fr", "en", "zh_yue", "lzh", "en", "sw")
+    assert set(folder_sources(tmp_path).sources) == {
+        *(
+            WikipediaSource(language, mono / name)
+            for language, name in zip(languages, dumps, strict=True)
+        ),
+        RecordSource("ar", mono / "20231101.ar"),
+        *(RecordSource(name.split(".")[-2], mono / name) for name in files[1:]),
+        RecordSource("fr", mono / files[0]),
+        WikimediaJsonSource("de", mono / indexes[0]),
+        WikimediaJsonSource("el", mono / indexes[1]),
+    }
+
+
+def test_a_dump_without_a_name_says_its_language_itself(tmp_path):
+    dump = tmp_path / "mono" / "pages-articles.xml"
+    dump.parent.mkdir()
+    dump.write_text('<mediawiki xml:lang="eo"><siteinfo></siteinfo></mediawiki>')
+    assert folder_sources(tmp_path).sources == (WikipediaSource("eo", dump),)
+
+
+def test_what_opus_gives_is_known_and_the_rest_left_and_listed(tmp_path):
+    touch(
+        tmp_path / "parallel",
+        *("en-zh_CN.txt.zip", "MultiUN_v1_moses_ar-en.txt.zip"),
+        *("Books_latest_xml_en-fi.xml.gz", "Books_latest_xml_en.zip"),
+        *("Books_latest_xml_fi.zip", "twin.en-sw.xml.gz", "README", "LICENSE.txt"),
+        *("Europarl.de-en.de", "Europarl.de-en.en", "Europarl.de-en.ids", "a.md"),
+        *("web.en-th.jsonl", "news.en-tr/state.json", "sr_Latn-en.parquet"),
+    )
+    touch(tmp_path / "mono", "frwiki-20240101-sha1sums.txt", ".hidden", "en.txt")
+    parallel = tmp_path / "parallel"
+    sources, _, left = folder_sources(tmp_path)
+    assert set(sources) == {
+        TextSource("en", tmp_path / "mono" / "en.txt"),
+        MosesArchiveSource("en", "zh_CN", parallel / "en-zh_CN.txt.zip"),
+        MosesArchiveSource("ar", "en", parallel / "MultiUN_v1_moses_ar-en.txt.zip"),
+        XcesSource(
+            *("en", "fi"),
+            *(parallel / f"Books_latest_xml_{end}" for end in ("en-fi.xml.gz",)),
+            *(parallel / f"Books_latest_xml_{code}.zip" for code in ("en", "fi")),
+        ),
+        MosesSource(
+            "de", "en", parallel / "Europarl.de-en.de", parallel / "Europarl.de-en.en"
+        ),
+        RecordPairSource("en", "th", parallel / "web.en-th.jsonl"),
+        RecordPairSource("en", "tr", parallel / "news.en-tr"),
+        RecordPairSource("sr_Latn", "en", parallel / "sr_Latn-en.parquet"),
+    }
+    assert sorted(path.name for path in left) == [
+        *(".hidden", "Europarl.de-en.ids", "LICENSE.txt", "README", "a.md"),
+        *("frwiki-20240101-sha1sums.txt", "twin.en-sw.xml.gz"),
+    ]
+
+
 def test_only_the_languages_that_are_named_are_taken(folder):
-    sources, held_out = folder_sources(folder, ("en", "sw", "ru"))
+    sources, held_out, _ = folder_sources(folder, ("en", "sw", "ru"))
     parallel = folder / "parallel"
     assert sources == (
         TextSource("sw", folder / "mono" / "sw.txt.xz"),
@@ -101,7 +190,7 @@ def test_only_the_languages_that_are_named_are_taken(folder):
 
 
 def test_many_way_tables_need_their_pivot_among_the_languages(folder):
-    sources, _ = folder_sources(folder, ("fr", "sw"))
+    sources, *_ = folder_sources(folder, ("fr", "sw"))
     assert not any(isinstance(one, ManyWaySource) for one in sources)
 
 
@@ -122,7 +211,6 @@ def test_a_language_that_no_file_has_is_named(folder):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("mono/notes.md", "wanted a name like"),
         ("mono/my_notes.txt", "wanted a name like"),
         ("parallel/en-fr.txt", "wanted a name like"),
         ("parallel/news.tsv", "wanted key<TAB>en<TAB>de"),

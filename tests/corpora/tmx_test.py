@@ -5,7 +5,8 @@ import gzip
 import pytest
 
 from amber_jax.corpora import tmx
-from amber_jax.corpora.tmx import TmxFacts, read_tmx
+from amber_jax.corpora.conversion import Conversion
+from amber_jax.corpora.tmx import read_tmx
 from amber_jax.errors import UserError
 
 UNITS = """<?xml version="1.0" encoding="UTF-8"?>
@@ -155,21 +156,21 @@ BAD = {
 def test_what_is_no_xml_costs_its_unit_and_is_counted(write, monkeypatch, kind, size):
     monkeypatch.setattr(tmx, "_PIECE_BYTES", size)
     content = units("One.", BAD[kind], "Two.", "Three.", BAD[kind], BAD[kind], "Four.")
-    facts = TmxFacts()
+    facts = Conversion()
     path = write(content.encode("utf-8", "surrogateescape"))
     pairs = list(read_tmx(path, "en", "fr", facts))
     assert pairs == [(text, "Oui.") for text in ("One.", "Two.", "Three.", "Four.")]
-    assert facts.not_xml == 3
+    assert facts.left_out == {"not_xml": 3}
 
 
 @pytest.mark.parametrize("doctype", ["", '<!DOCTYPE tmx SYSTEM "tmx14.dtd">'])
 def test_an_entity_that_xml_does_not_know_becomes_a_space_and_is_counted(
     write, doctype
 ):
-    facts = TmxFacts()
+    facts = Conversion()
     path = write((doctype + units("Ten&nbsp;men &amp; a&eacute;b")).encode())
     assert list(read_tmx(path, "en", "fr", facts)) == [("Ten men & a b", "Oui.")]
-    assert (facts.unknown_entities, facts.not_xml) == (2, 0)
+    assert (facts.unknown_entities, facts.left_out) == (2, {})
 
 
 INLINE = [
@@ -223,6 +224,6 @@ def test_the_first_segment_of_each_language_counts(write):
 
 def test_a_variant_without_a_segment_is_an_empty_side(write):
     content = units("x").replace("<seg>x</seg>", "x")
-    facts = TmxFacts()
+    facts = Conversion()
     assert list(read_tmx(write(content.encode()), "en", "fr", facts)) == [("", "Oui.")]
     assert facts.languages == {"en", "fr"}

@@ -1,0 +1,1 @@
+"""Files as people download them, read as lines of text: one module a format."""
