@@ -39,7 +39,7 @@ from amber_jax.corpora.assembly import (
     with_rates,
     write_stream,
 )
-from amber_jax.corpora.filters import HeldOut, held_out_sentences
+from amber_jax.corpora.filters import HeldOut, Screen, held_out_sentences
 from amber_jax.corpora.planning import Input, plan_inputs
 from amber_jax.corpora.processes import Mapper, Report, mapper, reported
 from amber_jax.corpora.recipe import (
@@ -259,16 +259,12 @@ def _write_streams(
 
 
 def _tally_unit(job: _UnitJob) -> Tallies:
-    parts = process_unit(
-        job.unit, job.options, _tokenizer(job.tokenizer), _held_out(job.held_out)
-    )
+    parts = process_unit(job.unit, job.options, _tokenizer(job.tokenizer), _screen(job))
     return {key: tally(part, job.options.row_length) for key, part in parts.items()}
 
 
 def _run_unit(job: _UnitJob) -> dict[StreamKey, StoredPart]:
-    parts = process_unit(
-        job.unit, job.options, _tokenizer(job.tokenizer), _held_out(job.held_out)
-    )
+    parts = process_unit(job.unit, job.options, _tokenizer(job.tokenizer), _screen(job))
     prefix = job.directory / f"{job.unit.number}"
     return {
         (kind, name): store_part(part, Path(f"{prefix}-{kind}-{name}.npy"))
@@ -289,6 +285,14 @@ def _run_stream(job: _StreamJob) -> Facts:
 @functools.cache
 def _tokenizer(path: Path) -> Tokenizer:
     return load_tokenizer(path)
+
+
+def _screen(job: _UnitJob) -> Screen:
+    return Screen(
+        max_bytes=job.options.max_line_bytes,
+        cleaning=job.options.cleaning,
+        held_out=_held_out(job.held_out),
+    )
 
 
 @functools.lru_cache(maxsize=1)

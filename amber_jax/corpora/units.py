@@ -13,14 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from amber_jax.corpora.filters import (
-    Cleaned,
-    HeldOut,
-    is_header,
-    pair_text_reason,
-    pair_token_reason,
-    screen,
-)
+from amber_jax.corpora.cleaning.options import Cleaning
+from amber_jax.corpora.filters import Cleaned, Screen, is_header, pair_token_reason
 from amber_jax.corpora.packing import (
     Pair,
     TokenIds,
@@ -55,6 +49,7 @@ class BuildOptions:
     max_line_bytes: int
     unit_bytes: int  # input bytes of a unit of work, at least one block of lines
     parallel_as_text: bool  # sides of kept pairs also serve as monolingual text
+    cleaning: Cleaning = Cleaning()
 
 
 @dataclass(frozen=True)
@@ -120,14 +115,14 @@ def sampled(files: Sequence[PlainFile], slices: Sequence[Slice]) -> tuple[Slice,
 
 
 def process_unit(
-    unit: Unit, options: BuildOptions, tokenizer: Tokenizer, held_out: HeldOut
+    unit: Unit, options: BuildOptions, tokenizer: Tokenizer, screen: Screen
 ) -> dict[StreamKey, Part]:
     """Returns the rows, leftovers and counts that a unit adds to each stream."""
     found = _Found()
-    lines = _lines(unit, options.max_line_bytes, held_out)
+    lines = screened_lines(unit, screen)
     while batch := list(itertools.islice(lines, _BATCH_LINES)):
         if unit.pairs:
-            _collect_pairs(batch, unit.pairs, options, tokenizer, found)
+            _collect_pairs(batch, unit.pairs, options, tokenizer, screen, found)
         else:
             _collect_text(batch, unit.columns[0], tokenizer, found)
     max_piece = (options.row_length - 2 - tokenizer.special.separators) // 2
@@ -152,7 +147,7 @@ class _Found:
     )
 
 
-def _lines(unit: Unit, max_bytes: int, held_out: HeldOut) -> Iterator[Line | str]:
+def screened_lines(unit: Unit, screen: Screen) -> Iterator[Line | str]:
     """Yields each line's cells by language, or why the whole line is rejected."""
     wanted = frozenset(itertools.chain(*unit.pairs)) or unit.columns
     for raws in zip(*map(read_slice, unit.slices), strict=True):
@@ -164,7 +159,7 @@ def _lines(unit: Unit, max_bytes: int, held_out: HeldOut) -> Iterator[Line | str
             yield "field_count"
         else:
             line = {
-                language: screen(cell, max_bytes=max_bytes, held_out=held_out)
+                language: screen.cell(cell, language)
                 for language, cell in zip(unit.columns, fields, strict=True)
                 if language in wanted
             }
@@ -176,10 +171,11 @@ def _collect_text(
 ) -> None:
     key = ("mono", language)
     cells = [line[language] for line in batch]
-    encoded = iter(tokenizer.encode_batch([text for text, _ in cells if text]))
+    kept = [text for text, reason in cells if not reason]
+    encoded = iter(tokenizer.encode_batch(kept))
     found.inputs[key] += len(cells)
-    for text, reason in cells:
-        ids = next(encoded) if text else []
+    for _, reason in cells:
+        ids = [] if reason else next(encoded)
         if not ids:
             found.rejects[key][reason or "empty"] += 1
         found.texts[language].append(ids or None)
@@ -190,6 +186,7 @@ def _collect_pairs(
     pairs: Sequence[LanguagePair],
     options: BuildOptions,
     tokenizer: Tokenizer,
+    screen: Screen,
     found: _Found,
 ) -> None:
     encoded = _encode_cells(batch, tokenizer)
@@ -203,7 +200,7 @@ def _collect_pairs(
                 line
                 if isinstance(line, str)
                 else (
-                    pair_text_reason(line[src_lang], line[tgt_lang])
+                    screen.pair_reason(line, (src_lang, tgt_lang))
                     or _token_reason(src, tgt, options, tokenizer.special.separators)
                 )
             )
@@ -234,7 +231,7 @@ def _encode_cells(
         for number, line in enumerate(batch)
         if isinstance(line, dict)
         for language, cell in line.items()
-        if cell[0]
+        if not cell[1]
     }
     encoded = tokenizer.encode_batch(list(places.values()))
     return dict(zip(places, encoded, strict=True))
