@@ -39,8 +39,9 @@ from amber_jax.corpora.assembly import (
     with_rates,
     write_stream,
 )
-from amber_jax.corpora.filters import HeldOut, Screen, held_out_sentences
-from amber_jax.corpora.planning import Input, plan_inputs
+from amber_jax.corpora.cleaning.libraries import require_libraries
+from amber_jax.corpora.filters import HeldOut, held_out_sentences
+from amber_jax.corpora.planning import Input, languages_of, plan_inputs
 from amber_jax.corpora.processes import Mapper, Report, mapper, reported
 from amber_jax.corpora.recipe import (
     Recipe,
@@ -54,6 +55,7 @@ from amber_jax.corpora.records import (
     read_manifest,
     write_manifest,
 )
+from amber_jax.corpora.screening import Screening
 from amber_jax.corpora.units import (
     BuildOptions,
     Part,
@@ -72,7 +74,7 @@ class _UnitJob:
     unit: Unit
     options: BuildOptions
     tokenizer: Path
-    held_out: Path
+    screening: Screening
     directory: Path  # for the rows
 
 
@@ -114,6 +116,7 @@ def build_corpus(
     """
     check_options(recipe.options, processes)
     check_sources(recipe.sources)
+    require_libraries(recipe.options.cleaning)
     tokenizer = load_tokenizer(recipe.tokenizer)
     check_options(recipe.options, processes, tokenizer.special.separators)
     fingerprint = recipe_fingerprint(recipe, tokenizer.fingerprint)
@@ -165,7 +168,12 @@ def _prepare(
         _UnitJob,
         options=recipe.options,
         tokenizer=recipe.tokenizer,
-        held_out=hashes,
+        screening=Screening(
+            max_bytes=recipe.options.max_line_bytes,
+            cleaning=recipe.options.cleaning,
+            held_out=hashes,
+            languages=languages_of(inputs),
+        ),
         directory=work / "rows",
     )
 
@@ -259,12 +267,16 @@ def _write_streams(
 
 
 def _tally_unit(job: _UnitJob) -> Tallies:
-    parts = process_unit(job.unit, job.options, _tokenizer(job.tokenizer), _screen(job))
+    parts = process_unit(
+        job.unit, job.options, _tokenizer(job.tokenizer), job.screening.load()
+    )
     return {key: tally(part, job.options.row_length) for key, part in parts.items()}
 
 
 def _run_unit(job: _UnitJob) -> dict[StreamKey, StoredPart]:
-    parts = process_unit(job.unit, job.options, _tokenizer(job.tokenizer), _screen(job))
+    parts = process_unit(
+        job.unit, job.options, _tokenizer(job.tokenizer), job.screening.load()
+    )
     prefix = job.directory / f"{job.unit.number}"
     return {
         (kind, name): store_part(part, Path(f"{prefix}-{kind}-{name}.npy"))
@@ -285,19 +297,6 @@ def _run_stream(job: _StreamJob) -> Facts:
 @functools.cache
 def _tokenizer(path: Path) -> Tokenizer:
     return load_tokenizer(path)
-
-
-def _screen(job: _UnitJob) -> Screen:
-    return Screen(
-        max_bytes=job.options.max_line_bytes,
-        cleaning=job.options.cleaning,
-        held_out=_held_out(job.held_out),
-    )
-
-
-@functools.lru_cache(maxsize=1)
-def _held_out(path: Path) -> HeldOut:
-    return frozenset(np.load(path).tolist())
 
 
 def _finished(output: Path, recipe_id: str) -> dict[str, Any] | None:

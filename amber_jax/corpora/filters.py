@@ -5,10 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from amber_jax.corpora.cleaning.lines import LineFilters
-from amber_jax.corpora.cleaning.options import Cleaning
-from amber_jax.corpora.cleaning.sides import are_copied
-from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line, clean_text, read_lines
+from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line, read_lines
 
 HeldOut = frozenset[int]
 # A cell's text if it can be used, and why not: the text of a cell that is left out for
@@ -16,54 +13,6 @@ HeldOut = frozenset[int]
 Cleaned = tuple[str | None, str | None]
 
 _CONLLU_TEXT = "# text"
-_OF_LANGUAGE = frozenset({"other_script"})
-
-
-class Screen:
-    """What the cells and pairs of a corpus have to pass, one and all."""
-
-    def __init__(
-        self,
-        *,
-        max_bytes: int,
-        cleaning: Cleaning,
-        held_out: HeldOut = frozenset(),
-    ):
-        """Takes the longest line in bytes, what is asked for, and what is held out."""
-        self._max_bytes = max_bytes
-        self._held_out = held_out
-        self._cleaning = cleaning
-        self._filters = LineFilters(cleaning)
-
-    def cell(self, raw: bytes, language: str) -> Cleaned:
-        """Returns what `clean_line` does, normalized, or why the cell is left out."""
-        text, reason = clean_line(raw, max_bytes=self._max_bytes)
-        if text is None:
-            return None, reason
-        if form := self._cleaning.normalization:
-            text = clean_text(unicodedata.normalize(form, text))
-        if self._held_out and sentence_hash(text) in self._held_out:
-            return None, "evaluation_sentence"
-        reason = self._reason(text, language)
-        return (text if reason in (None, *_OF_LANGUAGE) else None), reason
-
-    def pair_reason(
-        self, line: Mapping[str, Cleaned], languages: tuple[str, str]
-    ) -> str | None:
-        """Returns why two cells of a line make no pair, or None."""
-        src, tgt = (line[language] for language in languages)
-        reason = pair_text_reason(src, tgt)
-        if reason in _OF_LANGUAGE:
-            exchanged = zip((tgt[0], src[0]), languages, strict=True)
-            fit = all(text and not self._reason(text, of) for text, of in exchanged)
-            return "swapped_sides" if fit else reason
-        if reason is None and self._cleaning.max_copied < 1:
-            copied = are_copied(src[0], tgt[0], self._cleaning.max_copied)
-            return "copied_sides" if copied else None
-        return reason
-
-    def _reason(self, text: str, language: str) -> str | None:
-        return self._filters.reason(text, language)
 
 
 def is_header(line: Mapping[str, Cleaned]) -> bool:

@@ -77,6 +77,17 @@ def plan_inputs(
     return inputs
 
 
+def languages_of(inputs: Iterable[Input]) -> tuple[str, ...]:
+    """Returns the languages of which inputs have text that is used, sorted."""
+    names = {
+        name
+        for source in inputs
+        for unit in source.units
+        for name in (itertools.chain(*unit.pairs) if unit.pairs else unit.columns)
+    }
+    return tuple(sorted(names))
+
+
 def _cut(
     source: Source,
     files: Sequence[PlainFile],

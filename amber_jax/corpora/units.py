@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from amber_jax.corpora.cleaning.options import Cleaning
-from amber_jax.corpora.filters import Cleaned, Screen, is_header, pair_token_reason
+from amber_jax.corpora.filters import Cleaned, is_header, pair_token_reason
 from amber_jax.corpora.packing import (
     Pair,
     TokenIds,
@@ -24,6 +24,7 @@ from amber_jax.corpora.packing import (
     text_pairs,
 )
 from amber_jax.corpora.plain import PlainFile, Slice, read_slice
+from amber_jax.corpora.screening import Screen
 from amber_jax.corpora.sources import LanguagePair
 from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.tokenization.tokenizer import Tokenizer

@@ -4,9 +4,7 @@ import lzma
 
 import pytest
 
-from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.filters import (
-    Screen,
     held_out_sentences,
     pair_text_reason,
     pair_token_reason,
@@ -57,17 +55,6 @@ def test_a_pair_that_does_not_fit_a_row_is_too_long():
     assert pair_token_reason([5] * 9, [5] * 9, **limits) == "too_long"
 
 
-@pytest.mark.parametrize(
-    "variant",
-    ["The CAT sat.", " the  cat\u00a0sat. ", "Ｔｈｅ cat sat.", "THE CAT SAT."],
-)
-def test_sentences_are_held_out_whatever_their_case_width_and_spacing(variant):
-    held_out = frozenset([sentence_hash("The cat sat.")])
-    screen = Screen(max_bytes=99, cleaning=Cleaning(), held_out=held_out)
-    assert screen.cell(variant.encode(), "en") == (None, "evaluation_sentence")
-    assert screen.cell(b"The cat sits.", "en") == ("The cat sits.", None)
-
-
 def test_evaluation_files_are_read_line_by_line_cell_by_cell(tmp_path):
     lines, table, treebank = (tmp_path / n for n in ("a.deu", "b.tsv.xz", "c.conllu"))
     lines.write_bytes(b"Ein Satz.\r\n\n\xff\n")
@@ -88,42 +75,3 @@ def test_evaluation_files_are_read_line_by_line_cell_by_cell(tmp_path):
         "They do.",
     ]
     assert found == {sentence_hash(text) for text in expected}
-
-
-SCRIPTS = [
-    # en       ru          reason
-    ("Hello",  "Привет",   None),
-    ("Привет", "Hello",    "swapped_sides"),
-    ("Привет", "Пока",     "other_script"),
-    ("Hello",  "Goodbye",  "other_script"),
-    ("Hello",  "",         "empty_side"),
-    ("Привет", "",         "other_script"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("en", "ru", "reason"), SCRIPTS)
-def test_sides_in_each_others_script_are_swapped(en, ru, reason):
-    screen = Screen(max_bytes=99, cleaning=Cleaning(min_script=0.9))
-    line = {code: screen.cell(x.encode(), code) for code, x in (("en", en), ("ru", ru))}
-    assert screen.pair_reason(line, ("en", "ru")) == reason
-
-
-def test_a_copy_is_no_translation():
-    screen = Screen(max_bytes=99, cleaning=Cleaning(max_copied=0.8))
-    line = {"en": ("See www.example.org", None), "de": ("Siehe www.example.org", None)}
-    assert screen.pair_reason(line, ("en", "de")) == "copied_sides"
-    line["de"] = ("Siehe bei uns im Internet", None)
-    assert screen.pair_reason(line, ("en", "de")) is None
-
-
-@pytest.mark.parametrize(
-    ("form", "text"),
-    [("", "ｅ\u0301\u3000ﬁ"), ("NFC", "ｅ\u0301\u3000ﬁ"), ("NFKC", "é fi")],
-)
-def test_text_is_normalized_and_its_spaces_after_that(form, text):
-    screen = Screen(max_bytes=99, cleaning=Cleaning(normalization=form))
-    raw = "ｅ\u0301\u3000ﬁ\u00a0".encode()
-    expected = " ".join(text.split())
-    assert screen.cell(raw, "fr") == (expected, None)
-    decomposed = screen.cell("e\u0301".encode(), "fr")[0]
-    assert decomposed == ("é" if form else "e\u0301")

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 from amber_jax.corpora.cleaning.options import Cleaning
-from amber_jax.corpora.filters import Screen, sentence_hash
+from amber_jax.corpora.filters import sentence_hash
 from amber_jax.corpora.packing import taken_apart
 from amber_jax.corpora.plain import BLOCK_LINES, plain_file, read_slice
+from amber_jax.corpora.screening import Screen
 from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.corpora.units import (
     BuildOptions,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from amber_jax.corpora.cleaning.identification import LOWEST_THRESHOLD
 from amber_jax.ranges import Choice, real, whole
 
 _ANY_LENGTH = 1 << 20  # characters; no line is longer
@@ -18,6 +19,8 @@ class Cleaning:
     max_digits: float = 1.0
     max_repeated: float = 1.0
     min_script: float = 0.0  # share of the letters
+    language_threshold: float = 1.0  # probability of another language
+    language_min_characters: int = 20  # shorter lines are not identified
     max_copied: float = 1.0  # share of the shorter side's sequences of 5 characters
 
 
@@ -29,5 +32,7 @@ CLEANING_RANGES = {
     "max_digits": real(0, 1),
     "max_repeated": real(0, 1),
     "min_script": real(0, 1),
+    "language_threshold": real(LOWEST_THRESHOLD, 1),
+    "language_min_characters": whole(0, _ANY_LENGTH),
     "max_copied": real(0, 1),
 }
