@@ -1,7 +1,8 @@
 """Sources to a corpus folder, with worker processes and the same bytes for any number.
 
 Stages: unpack and index every input; process a hundredth of each to tell what to
-expect (`accounts.py`); process units (`units.py`); write each stream (`assembly.py`);
+expect (`accounts.py`); find what occurs again, if asked (`duplicates.py`); process
+units (`units.py`); write each stream (`assembly.py`);
 manifest; rename. Workers get paths and offsets and return paths and
 counts, so that memory does not grow with the corpus.
 """
@@ -13,8 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from amber_jax.corpora.accounts import (
     InputFacts,
@@ -40,6 +39,7 @@ from amber_jax.corpora.assembly import (
     write_stream,
 )
 from amber_jax.corpora.cleaning.libraries import require_libraries
+from amber_jax.corpora.duplicates import duplicates_of, find_duplicates
 from amber_jax.corpora.filters import HeldOut, held_out_sentences
 from amber_jax.corpora.planning import Input, languages_of, plan_inputs
 from amber_jax.corpora.processes import Mapper, Report, mapper, reported
@@ -55,16 +55,10 @@ from amber_jax.corpora.records import (
     read_manifest,
     write_manifest,
 )
-from amber_jax.corpora.screening import Screening
-from amber_jax.corpora.units import (
-    BuildOptions,
-    Part,
-    StreamKey,
-    Unit,
-    process_unit,
-)
+from amber_jax.corpora.screening import Screening, store_held_out
+from amber_jax.corpora.units import BuildOptions, Part, StreamKey, Unit, process_unit
 from amber_jax.errors import UserError
-from amber_jax.files import publish, workplace, writing
+from amber_jax.files import publish, workplace
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import SpecialTokens, Tokenizer
 
@@ -75,6 +69,7 @@ class _UnitJob:
     options: BuildOptions
     tokenizer: Path
     screening: Screening
+    duplicates: Path  # of `duplicates.find_duplicates`, if that is what is asked for
     directory: Path  # for the rows
 
 
@@ -131,6 +126,7 @@ def build_corpus(
             recipe, frozenset().union(*held_out.values()), work, run, report
         )
         _forecast(inputs, jobs, recipe.options, run, report, note)
+        _find_duplicates(inputs, jobs, run, report)
         parts, facts_of = _process(
             inputs, jobs, recipe.options, work / "rows", run, report
         )
@@ -154,9 +150,8 @@ def _prepare(
     """Returns the inputs cut into units, and what makes a job of a unit."""
     for name in ("inputs", "rows", "corpus"):
         (work / name).mkdir()
-    hashes = work / "held_out.npy"
-    with writing(hashes):
-        np.save(hashes, np.array(sorted(held_out), np.uint64))
+    cleaning, paths = recipe.options.cleaning, recipe.evaluation_files
+    store_held_out(work, held_out, paths, cleaning)
     inputs = plan_inputs(
         recipe.sources,
         options=recipe.options,
@@ -169,11 +164,9 @@ def _prepare(
         options=recipe.options,
         tokenizer=recipe.tokenizer,
         screening=Screening(
-            max_bytes=recipe.options.max_line_bytes,
-            cleaning=recipe.options.cleaning,
-            held_out=hashes,
-            languages=languages_of(inputs),
+            recipe.options.max_line_bytes, cleaning, languages_of(inputs), work
         ),
+        duplicates=work / "duplicates",
         directory=work / "rows",
     )
 
@@ -224,6 +217,14 @@ def _search(
     raise no_text_error(sorted(still), searched, tallies)
 
 
+def _find_duplicates(
+    inputs: Sequence[Input], jobs: Jobs, run: Mapper, report: Report
+) -> None:
+    units = [unit for source in inputs for unit in source.units]
+    job = jobs(units[0])
+    find_duplicates(units, job.screening, job.duplicates, mapper=run, report=report)
+
+
 def _process(
     inputs: Sequence[Input],
     jobs: Jobs,
@@ -267,21 +268,27 @@ def _write_streams(
 
 
 def _tally_unit(job: _UnitJob) -> Tallies:
-    parts = process_unit(
-        job.unit, job.options, _tokenizer(job.tokenizer), job.screening.load()
-    )
+    parts = _processed(job)
     return {key: tally(part, job.options.row_length) for key, part in parts.items()}
 
 
 def _run_unit(job: _UnitJob) -> dict[StreamKey, StoredPart]:
-    parts = process_unit(
-        job.unit, job.options, _tokenizer(job.tokenizer), job.screening.load()
-    )
+    parts = _processed(job)
     prefix = job.directory / f"{job.unit.number}"
     return {
         (kind, name): store_part(part, Path(f"{prefix}-{kind}-{name}.npy"))
         for (kind, name), part in parts.items()
     }
+
+
+def _processed(job: _UnitJob) -> dict[StreamKey, Part]:
+    return process_unit(
+        job.unit,
+        job.options,
+        _tokenizer(job.tokenizer),
+        job.screening.load(),
+        duplicates_of(job.unit, job.duplicates),
+    )
 
 
 def _run_stream(job: _StreamJob) -> Facts:

@@ -1,8 +1,9 @@
 """What every cell and every pair of a corpus has to pass before it is tokenized."""
 
 import functools
+import itertools
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +12,19 @@ import numpy as np
 from amber_jax.corpora.cleaning.identification import Identification
 from amber_jax.corpora.cleaning.lines import LineFilters
 from amber_jax.corpora.cleaning.options import Cleaning
+from amber_jax.corpora.cleaning.overlap import Overlap, sequence_hashes
 from amber_jax.corpora.cleaning.sides import are_copied
 from amber_jax.corpora.filters import (
     Cleaned,
     HeldOut,
+    evaluation_texts,
     pair_text_reason,
     sentence_hash,
 )
 from amber_jax.corpora.text import clean_line, clean_text
+from amber_jax.files import writing
 
+_SENTENCES, _SEQUENCES = "held_out.npy", "held_out_sequences.npy"
 _OF_LANGUAGE = frozenset({"other_script", "other_language"})
 
 
@@ -32,6 +37,7 @@ class Screen:
         max_bytes: int,
         cleaning: Cleaning,
         held_out: HeldOut = frozenset(),
+        sequences: np.ndarray | None = None,
         languages: Collection[str] = (),
     ):
         """Takes what is asked for.
@@ -40,6 +46,7 @@ class Screen:
             max_bytes: of a line; longer ones are left out.
             cleaning: the config's.
             held_out: hashes of sentences that are left out.
+            sequences: of their word sequences, see `overlap.sequence_hashes`.
             languages: of the corpus; a line is identified as one of them.
 
         Raises:
@@ -48,6 +55,8 @@ class Screen:
         self._max_bytes = max_bytes
         self._held_out = held_out
         self._cleaning = cleaning
+        words = cleaning.evaluation_words
+        self._overlap = Overlap(words, sequences) if sequences is not None else None
         self._filters = LineFilters(cleaning)
         identifies = cleaning.language_threshold < 1
         self._identification = Identification(languages) if identifies else None
@@ -61,6 +70,8 @@ class Screen:
             text = clean_text(unicodedata.normalize(form, text))
         if self._held_out and sentence_hash(text) in self._held_out:
             return None, "evaluation_sentence"
+        if self._overlap and self._overlap.is_in(text):
+            return None, "evaluation_overlap"
         reason = self._reason(text, language)
         return (text if reason in (None, *_OF_LANGUAGE) else None), reason
 
@@ -96,19 +107,44 @@ class Screening:
 
     max_bytes: int
     cleaning: Cleaning
-    held_out: Path  # .npy of `filters.HeldOut`
     languages: tuple[str, ...]
+    directory: Path  # of what `store_held_out` wrote
 
     def load(self) -> Screen:
         """Returns the screen, of one build at a time the same one again."""
         return _loaded(self)
 
 
+def store_held_out(
+    directory: Path, held_out: HeldOut, paths: Iterable[Path], cleaning: Cleaning
+) -> None:
+    """Writes what must not get into a corpus.
+
+    Args:
+        directory: for the files.
+        held_out: hashes of the sentences of evaluation files.
+        paths: these files, read again if word sequences are asked for.
+        cleaning: whether they are.
+    """
+    _write(directory / _SENTENCES, np.array(sorted(held_out), np.uint64))
+    if words := cleaning.evaluation_words:
+        texts = itertools.chain.from_iterable(map(evaluation_texts, paths))
+        _write(directory / _SEQUENCES, sequence_hashes(texts, words))
+
+
+def _write(path: Path, hashes: np.ndarray) -> None:
+    with writing(path):
+        np.save(path, hashes)
+
+
 @functools.lru_cache(maxsize=1)
 def _loaded(screening: Screening) -> Screen:
+    cleaning, directory = screening.cleaning, screening.directory
+    words = cleaning.evaluation_words
     return Screen(
         max_bytes=screening.max_bytes,
-        cleaning=screening.cleaning,
-        held_out=frozenset(np.load(screening.held_out).tolist()),
+        cleaning=cleaning,
+        held_out=frozenset(np.load(directory / _SENTENCES).tolist()),
+        sequences=np.load(directory / _SEQUENCES) if words else None,
         languages=screening.languages,
     )

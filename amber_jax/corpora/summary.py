@@ -41,9 +41,16 @@ def summary(manifest: Mapping[str, Any], inputs: Sequence[InputFacts]) -> Group:
         *([_inputs(inputs)] if inputs else []),
         _streams(manifest),
         f"rejected: {listed(manifest['rejects']) or 'nothing'}",
-        f"evaluation sentences kept out: {manifest['excluded_evaluation_sentences']:,}",
+        _held_out(manifest),
         *([f"inputs that gave nothing: {', '.join(empty)}"] if empty else []),
     )
+
+
+def _held_out(manifest: Mapping[str, Any]) -> str:
+    sentences = manifest["excluded_evaluation_sentences"]
+    overlaps = manifest["rejects"].get("evaluation_overlap", 0)
+    more = f", lines that hold part of one: {overlaps:,}" if overlaps else ""
+    return f"evaluation sentences kept out: {sentences:,}{more}"
 
 
 def _inputs(inputs: Sequence[InputFacts]) -> Table:

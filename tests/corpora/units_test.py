@@ -51,7 +51,7 @@ def work(tmp_path, words):
             cleaning=options.cleaning,
             held_out=hashes,
         )
-        parts = process_unit(unit, options, words, screen)
+        parts = process_unit(unit, options, words, screen, {})
         return {key: (sorted_pairs(part), part) for key, part in parts.items()}
 
     return work

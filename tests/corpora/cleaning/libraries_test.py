@@ -10,7 +10,11 @@ from amber_jax.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("library", "options"), [("py3langid", {"language_threshold": 0.9})]
+    ("library", "options"),
+    [
+        ("py3langid", {"language_threshold": 0.9}),
+        ("rensa", {"near_duplicates": 0.8}),
+    ],
 )
 def test_a_library_is_needed_only_by_what_uses_it(monkeypatch, library, options):
     monkeypatch.setitem(sys.modules, library, None)
