@@ -27,6 +27,7 @@ BUILD_RANGES = {
     "unit_bytes": whole(1, 2**40),
     "parallel_as_text": bool,
     "cleaning": CLEANING_RANGES,
+    "split_sentences": bool,
     "processes": whole(0, 1024),
 }
 # What a config must have; the others have a default, which changes nothing.

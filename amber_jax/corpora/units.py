@@ -25,6 +25,7 @@ from amber_jax.corpora.packing import (
 )
 from amber_jax.corpora.plain import PlainFile, Slice, read_slice
 from amber_jax.corpora.screening import Screen
+from amber_jax.corpora.sentences import split_sentences
 from amber_jax.corpora.sources import LanguagePair
 from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.tokenization.tokenizer import Tokenizer
@@ -55,6 +56,7 @@ class BuildOptions:
     unit_bytes: int  # input bytes of a unit of work, at least one block of lines
     parallel_as_text: bool  # sides of kept pairs also serve as monolingual text
     cleaning: Cleaning = Cleaning()
+    split_sentences: bool = False  # of running text, before neighbors become pairs
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def process_unit(
         if unit.pairs:
             _collect_pairs(batch, unit, options, tokenizer, found)
         else:
-            _collect_text(batch, unit.columns[0], tokenizer, found)
+            _collect_text(batch, unit.columns[0], options, tokenizer, found)
     max_piece = (options.row_length - 2 - tokenizer.special.separators) // 2
     for language, texts in found.texts.items():
         found.pairs["mono", language] = text_pairs(texts, max_piece)
@@ -211,17 +213,30 @@ def _screened_lines(unit: Unit, screen: Screen) -> Iterator[Line | str]:
 
 
 def _collect_text(
-    batch: list[_Judged], language: str, tokenizer: Tokenizer, found: _Found
+    batch: list[_Judged],
+    language: str,
+    options: BuildOptions,
+    tokenizer: Tokenizer,
+    found: _Found,
 ) -> None:
     key = ("mono", language)
-    kept = [line[language][0] for line, (reason,) in batch if reason is None]
-    encoded = iter(tokenizer.encode_batch(kept))
+    texts = [[line[language][0]] if not reason else [] for line, (reason,) in batch]
+    if options.split_sentences:
+        texts = [
+            [
+                sentence
+                for text in of_line
+                for sentence in split_sentences(text, language)
+            ]
+            for of_line in texts
+        ]
+    encoded = iter(tokenizer.encode_batch([*itertools.chain(*texts)]))
     found.inputs[key] += len(batch)
-    for _, (reason,) in batch:
-        ids = [] if reason else next(encoded)
+    for of_line, (_, (reason,)) in zip(texts, batch, strict=True):
+        ids = [*filter(None, itertools.islice(encoded, len(of_line)))]
         if not ids:
             found.rejects[key][reason or "empty"] += 1
-        found.texts[language].append(ids or None)
+        found.texts[language] += ids or [None]
 
 
 def _collect_pairs(

@@ -183,6 +183,15 @@ def test_cleaning_gives_its_reasons_to_texts_and_pairs(work):
     assert part.rejects == {"other_script": 1, "too_short": 1}
 
 
+def test_paragraphs_may_be_cut_into_sentences_that_are_neighbors(work):
+    lines = b"#1 #2. #3 #4! #5\n#6. \n\n#7 mr. #8.\n"
+    split = work(lines, columns=("en",), pairs=(), split_sentences=True)
+    pairs, part = split["mono", "en"]
+    assert [[len(x), len(y)] for x, y in pairs] == [[2, 2], [1, 1], [3, 0]]
+    assert (part.inputs, part.rejects) == (4, {"empty": 1})
+    assert len(work(lines, columns=("en",), pairs=())["mono", "en"][0]) == 2
+
+
 def test_an_empty_file_makes_an_empty_part_of_no_stream(work):
     assert work(b"", columns=("en",), pairs=()) == {}
 
