@@ -27,9 +27,7 @@ _DOTTED = re.compile(r"[^\s.]{1,3}(\.[^\s.]{1,3})+")  # U.S, a.m
 
 _UNMARKED = frozenset({"th", "lo"})  # nothing ends a sentence
 # Languages that write ordinals with a full stop: am 3. Mai.
-_ORDINALS = frozenset(
-    "bs cs da de et eu fi fo hr hu is lt lv nb nn no pl se sh sk sl sr tr".split()
-)
+_ORDINALS = "bs cs da de et eu fi fo hr hu is lt lv nb nn no pl se sh sk sl sr tr"
 _ABBREVIATIONS = {
     "en": (
         "mr mrs ms dr prof st jr sr gen sen rep gov col lt capt sgt rev hon pres vs "
@@ -56,9 +54,10 @@ _ABBREVIATIONS = {
     "hi": "डॉ श्री प्रो पं सं मि मिस सुश्री सेन ए बी सी डी पी",
     "ar": "د أ م ص ج",
 }
-_OF_ALL = frozenset("dr prof st mr mrs ms no vs etc".split())
+_OF_ALL = "dr prof st mr mrs ms no vs etc"
 _KNOWN = {
-    language: _OF_ALL.union(words.split()) for language, words in _ABBREVIATIONS.items()
+    language: frozenset(f"{words} {_OF_ALL}".split())
+    for language, words in {**_ABBREVIATIONS, "": ""}.items()
 }
 
 
@@ -104,7 +103,7 @@ def _ends(text: str, mark: int, after: int, language: str) -> bool:
 
 def _is_abbreviation(word: str, language: str) -> bool:
     if word.isdecimal():
-        return language in _ORDINALS and len(word) <= 2
+        return language in _ORDINALS.split() and len(word) <= 2
     if (len(word) == 1 and word.isupper()) or _DOTTED.fullmatch(word):
         return True
-    return word.casefold() in _KNOWN.get(language, _OF_ALL)
+    return word.casefold() in _KNOWN.get(language, _KNOWN[""])
