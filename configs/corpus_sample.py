@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict, config_dict
 
+from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.sources import ManyWaySource, TextSource
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample"
@@ -46,4 +47,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
     config.max_line_bytes = 1 << 16
     config.unit_bytes = 1 << 20  # input bytes of a unit of work
     config.parallel_as_text = True  # sides of kept pairs are monolingual text too
+    config.split_sentences = False  # lines of running text are cut into sentences
+    config.cleaning = ConfigDict(vars(Cleaning()))  # all off, see docs/data.md
     return config.lock()

@@ -23,6 +23,7 @@ NAMES = {
         "Converted",
     ),
     "amber_jax.corpora.folder": ("folder_sources",),
+    "amber_jax.corpora.cleaning.options": ("Cleaning",),
 }
 HEAD = """\
 # The library

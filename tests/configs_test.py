@@ -10,9 +10,8 @@ from amber_jax import config as settings
 from amber_jax.config.evaluation import EVALUATION_RANGES, WORD_ALIGNMENT_RANGES
 from amber_jax.config.finetuning import FINETUNING_RANGES
 from amber_jax.config.pretraining import PRETRAINING_RANGES
-from amber_jax.corpora.recipe import BUILD_RANGES, check_options
+from amber_jax.corpora.recipe import BUILD_RANGES, build_options, check_options
 from amber_jax.corpora.sources import ManyWaySource, TextSource
-from amber_jax.corpora.units import BuildOptions
 from amber_jax.corpora.vocabulary import VOCABULARY_RANGES
 from amber_jax.errors import UserError
 from amber_jax.losses import LOSSES
@@ -159,9 +158,7 @@ def test_all_mistakes_are_told_at_once():
 
 
 def check_build(config):
-    names = BUILD_RANGES.keys() - {"processes"}
-    options = BuildOptions(**{name: config[name] for name in names})
-    check_options(options, config.processes)
+    check_options(build_options(config), config.processes)
 
 
 def check_finetuning(config):

@@ -255,6 +255,47 @@ def test_a_source(tree, tmp_path):
     assert facts["kind"] == "jsonlines"
 
 
+ADDRESSES = '''
+def has_address(line: Line, without: bool) -> bool:
+    """Returns whether a line holds an e-mail address."""
+    return without and re.search(r"\\w@\\w+[.]\\w", line.text) is not None
+
+
+'''
+
+
+def test_a_filter(tree, tmp_path):
+    cleaning = tree / "amber_jax" / "corpora" / "cleaning"
+    lines, options = cleaning / "lines.py", cleaning / "options.py"
+    insert(lines, "import re\n", before="import unicodedata")
+    insert(lines, ADDRESSES.lstrip(), before="FILTERS: ")
+    entry = '    "address": ("without_addresses", has_address),\n'
+    insert(lines, entry, before='    "too_short":')
+    option = "    without_addresses: bool = False\n"
+    insert(options, option, before="    min_characters: int")
+    insert(
+        options,
+        '    "without_addresses": bool,\n',
+        before='    "min_characters": whole',
+    )
+    assert changed(tree) == recipe("a filter") == row("a filter of text")
+
+    tiny_run.save_tokenizer(tmp_path / "tokenizer")
+    (tmp_path / "text" / "mono").mkdir(parents=True)
+    text = "1 2 3\n4 write@me.now 5\n6 @ 7.8\n"
+    (tmp_path / "text" / "mono" / "en.txt").write_text(text, "utf-8")
+    config = f"{tree / 'configs' / 'corpus_folder.py'}:text"
+    command = ("-m", "amber_jax", "build_corpus", f"--config={config}")
+    settings = {
+        **{"tokenizer": "tokenizer", "processes": 1, "row_length": 32},
+        **{"max_side_tokens": 14, "cleaning.without_addresses": True},
+    }
+    flags = [f"--config.{name}={value}" for name, value in settings.items()]
+    run(tree, *command, *flags, "--output=corpus")
+    manifest = json.loads((tmp_path / "corpus" / "manifest.json").read_text("utf-8"))
+    assert manifest["rejects"] == {"address": 1}
+
+
 UPDATE = """
 import json
 import jax.numpy as jnp

@@ -1,7 +1,8 @@
 """Sources to a corpus folder, with worker processes and the same bytes for any number.
 
 Stages: unpack and index every input; process a hundredth of each to tell what to
-expect (`accounts.py`); process units (`units.py`); write each stream (`assembly.py`);
+expect (`accounts.py`); find what occurs again, if asked (`duplicates.py`); process
+units (`units.py`); write each stream (`assembly.py`);
 manifest; rename. Workers get paths and offsets and return paths and
 counts, so that memory does not grow with the corpus.
 """
@@ -13,8 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from amber_jax.corpora.accounts import (
     InputFacts,
@@ -39,8 +38,10 @@ from amber_jax.corpora.assembly import (
     with_rates,
     write_stream,
 )
+from amber_jax.corpora.cleaning.libraries import require_libraries
+from amber_jax.corpora.duplicates import duplicates_of, find_duplicates
 from amber_jax.corpora.filters import HeldOut, held_out_sentences
-from amber_jax.corpora.planning import Input, plan_inputs
+from amber_jax.corpora.planning import Input, languages_of, plan_inputs
 from amber_jax.corpora.processes import Mapper, Report, mapper, reported
 from amber_jax.corpora.recipe import (
     Recipe,
@@ -54,15 +55,10 @@ from amber_jax.corpora.records import (
     read_manifest,
     write_manifest,
 )
-from amber_jax.corpora.units import (
-    BuildOptions,
-    Part,
-    StreamKey,
-    Unit,
-    process_unit,
-)
+from amber_jax.corpora.screening import Screening, store_held_out
+from amber_jax.corpora.units import BuildOptions, Part, StreamKey, Unit, process_unit
 from amber_jax.errors import UserError
-from amber_jax.files import publish, workplace, writing
+from amber_jax.files import publish, workplace
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import SpecialTokens, Tokenizer
 
@@ -72,7 +68,8 @@ class _UnitJob:
     unit: Unit
     options: BuildOptions
     tokenizer: Path
-    held_out: Path
+    screening: Screening
+    duplicates: Path  # of `duplicates.find_duplicates`, if that is what is asked for
     directory: Path  # for the rows
 
 
@@ -114,6 +111,7 @@ def build_corpus(
     """
     check_options(recipe.options, processes)
     check_sources(recipe.sources)
+    require_libraries(recipe.options.cleaning)
     tokenizer = load_tokenizer(recipe.tokenizer)
     check_options(recipe.options, processes, tokenizer.special.separators)
     fingerprint = recipe_fingerprint(recipe, tokenizer.fingerprint)
@@ -128,6 +126,7 @@ def build_corpus(
             recipe, frozenset().union(*held_out.values()), work, run, report
         )
         _forecast(inputs, jobs, recipe.options, run, report, note)
+        _find_duplicates(inputs, jobs, run, report)
         parts, facts_of = _process(
             inputs, jobs, recipe.options, work / "rows", run, report
         )
@@ -151,9 +150,8 @@ def _prepare(
     """Returns the inputs cut into units, and what makes a job of a unit."""
     for name in ("inputs", "rows", "corpus"):
         (work / name).mkdir()
-    hashes = work / "held_out.npy"
-    with writing(hashes):
-        np.save(hashes, np.array(sorted(held_out), np.uint64))
+    cleaning, paths = recipe.options.cleaning, recipe.evaluation_files
+    store_held_out(work, held_out, paths, cleaning)
     inputs = plan_inputs(
         recipe.sources,
         options=recipe.options,
@@ -165,7 +163,10 @@ def _prepare(
         _UnitJob,
         options=recipe.options,
         tokenizer=recipe.tokenizer,
-        held_out=hashes,
+        screening=Screening(
+            recipe.options.max_line_bytes, cleaning, languages_of(inputs), work
+        ),
+        duplicates=work / "duplicates",
         directory=work / "rows",
     )
 
@@ -216,6 +217,14 @@ def _search(
     raise no_text_error(sorted(still), searched, tallies)
 
 
+def _find_duplicates(
+    inputs: Sequence[Input], jobs: Jobs, run: Mapper, report: Report
+) -> None:
+    units = [unit for source in inputs for unit in source.units]
+    job = jobs(units[0])
+    find_duplicates(units, job.screening, job.duplicates, mapper=run, report=report)
+
+
 def _process(
     inputs: Sequence[Input],
     jobs: Jobs,
@@ -259,21 +268,27 @@ def _write_streams(
 
 
 def _tally_unit(job: _UnitJob) -> Tallies:
-    parts = process_unit(
-        job.unit, job.options, _tokenizer(job.tokenizer), _held_out(job.held_out)
-    )
+    parts = _processed(job)
     return {key: tally(part, job.options.row_length) for key, part in parts.items()}
 
 
 def _run_unit(job: _UnitJob) -> dict[StreamKey, StoredPart]:
-    parts = process_unit(
-        job.unit, job.options, _tokenizer(job.tokenizer), _held_out(job.held_out)
-    )
+    parts = _processed(job)
     prefix = job.directory / f"{job.unit.number}"
     return {
         (kind, name): store_part(part, Path(f"{prefix}-{kind}-{name}.npy"))
         for (kind, name), part in parts.items()
     }
+
+
+def _processed(job: _UnitJob) -> dict[StreamKey, Part]:
+    return process_unit(
+        job.unit,
+        job.options,
+        _tokenizer(job.tokenizer),
+        job.screening.load(),
+        duplicates_of(job.unit, job.duplicates),
+    )
 
 
 def _run_stream(job: _StreamJob) -> Facts:
@@ -289,11 +304,6 @@ def _run_stream(job: _StreamJob) -> Facts:
 @functools.cache
 def _tokenizer(path: Path) -> Tokenizer:
     return load_tokenizer(path)
-
-
-@functools.lru_cache(maxsize=1)
-def _held_out(path: Path) -> HeldOut:
-    return frozenset(np.load(path).tolist())
 
 
 def _finished(output: Path, recipe_id: str) -> dict[str, Any] | None:

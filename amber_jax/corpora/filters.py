@@ -8,17 +8,12 @@ from pathlib import Path
 from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line, read_lines
 
 HeldOut = frozenset[int]
-Cleaned = tuple[str | None, str | None]  # (text, reason): one of the two is None
+# A cell's text if it can be used, and why not: the text of a cell that is left out for
+# its language alone stays, to see whether it is the other side's.
+Cleaned = tuple[str | None, str | None]
 
+EVALUATION_REASONS = ("evaluation_sentence", "evaluation_overlap")
 _CONLLU_TEXT = "# text"
-
-
-def screen(raw: bytes, *, max_bytes: int, held_out: HeldOut) -> Cleaned:
-    """Returns what `clean_line` does, or "evaluation_sentence" for held-out text."""
-    text, reason = clean_line(raw, max_bytes=max_bytes)
-    if text and held_out and sentence_hash(text) in held_out:
-        return None, "evaluation_sentence"
-    return text, reason
 
 
 def is_header(line: Mapping[str, Cleaned]) -> bool:
@@ -29,8 +24,9 @@ def is_header(line: Mapping[str, Cleaned]) -> bool:
 def pair_text_reason(src: Cleaned, tgt: Cleaned) -> str | None:
     """Returns why two screened sides make no pair, or None."""
     reason = src[1] or tgt[1]
-    if "evaluation_sentence" in (src[1], tgt[1]):
-        return "evaluation_sentence"
+    for of_evaluation in EVALUATION_REASONS:
+        if of_evaluation in (src[1], tgt[1]):
+            return of_evaluation
     if reason:
         return "empty_side" if reason == "empty" else reason
     return "identical_sides" if src[0] == tgt[0] else None
@@ -71,17 +67,21 @@ def sentence_hash(text: str) -> int:
 
 
 def held_out_sentences(paths: Iterable[Path]) -> HeldOut:
-    """Returns the hashes of all sentences in evaluation files.
-
-    Every tab-separated cell of every line counts as a sentence; of CoNLL-U files the
-    `# text = ` comments do.
-    """
+    """Returns the hashes of all sentences in evaluation files."""
     return frozenset(
-        sentence_hash(text) for path in paths for text in _sentences(Path(path))
+        sentence_hash(text) for path in paths for text in evaluation_texts(Path(path))
     )
 
 
-def _sentences(path: Path) -> Iterator[str]:
+def evaluation_texts(path: Path) -> Iterator[str]:
+    """Yields the sentences of an evaluation file.
+
+    Every tab-separated cell of every line counts as a sentence; of CoNLL-U files the
+    `# text = ` comments do.
+
+    Raises:
+        UserError: as `text.read_lines`.
+    """
     conllu = ".conllu" in path.suffixes
     for raw in read_lines(path):
         for field in raw.split(b"\t"):

@@ -82,6 +82,17 @@ def _reading(source: Source) -> list[tuple[Source, Path]]:
     return [(source, path) for path in source_files(source)]
 
 
+def languages_of(inputs: Iterable[Input]) -> tuple[str, ...]:
+    """Returns the languages of which inputs have text that is used, sorted."""
+    names = {
+        name
+        for source in inputs
+        for unit in source.units
+        for name in (itertools.chain(*unit.pairs) if unit.pairs else unit.columns)
+    }
+    return tuple(sorted(names))
+
+
 def _cut(
     source: Source,
     files: Sequence[PlainFile],

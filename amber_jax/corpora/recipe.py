@@ -1,11 +1,12 @@
 """Everything that decides the bytes of a corpus, checked and fingerprinted."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from amber_jax.corpora.cleaning.options import CLEANING_RANGES, Cleaning
 from amber_jax.corpora.records import FORMAT
 from amber_jax.corpora.sampling import ALPHA
 from amber_jax.corpora.sources import Source, source_files
@@ -25,8 +26,19 @@ BUILD_RANGES = {
     "max_line_bytes": whole(1),
     "unit_bytes": whole(1, 2**40),
     "parallel_as_text": bool,
+    "cleaning": CLEANING_RANGES,
+    "split_sentences": bool,
     "processes": whole(0, 1024),
 }
+# What a config must have; the others have a default, which changes nothing.
+REQUIRED = (
+    "processes",
+    *(
+        option.name
+        for option in dataclasses.fields(BuildOptions)
+        if option.default is dataclasses.MISSING
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -47,11 +59,25 @@ def recipe_fingerprint(recipe: Recipe, tokenizer_fingerprint: str) -> str:
     facts = {
         "format": FORMAT,
         "tokenizer": tokenizer_fingerprint,
-        "options": dataclasses.asdict(recipe.options),
+        "options": dict(_chosen(recipe.options)),
         "evaluation_files": [_named_digest(p) for p in recipe.evaluation_files],
         "sources": [_source_facts(source) for source in recipe.sources],
     }
     return fingerprint(facts)
+
+
+def build_options(settings: Mapping[str, Any]) -> BuildOptions:
+    """Returns the options in a config that has those of `REQUIRED`.
+
+    Raises:
+        UserError: there is no such way of cleaning.
+    """
+    names = [option.name for option in dataclasses.fields(BuildOptions)]
+    chosen = {name: settings[name] for name in names if name in settings}
+    cleaning = dict(chosen.pop("cleaning", {}))
+    unknown = sorted(cleaning.keys() - CLEANING_RANGES.keys())
+    refuse("config", [f"there is no cleaning.{name}" for name in unknown])
+    return BuildOptions(**chosen, cleaning=Cleaning(**cleaning))
 
 
 def check_sources(sources: Sequence[Source]) -> None:
@@ -68,7 +94,7 @@ def check_options(options: BuildOptions, processes: int, separators: int = 1) ->
         processes: workers.
         separators: those between the sides of a pair.
     """
-    numbers = {**vars(options), "processes": processes}
+    numbers = {**dataclasses.asdict(options), "processes": processes}
     found = list(problems(numbers, BUILD_RANGES))
     refuse("config", found or _conflicts(options, 2 + separators))
 
@@ -91,6 +117,15 @@ def _conflicts(options: BuildOptions, special: int) -> Iterator[str]:
             f"{options.row_length}; it must be at most "
             f"{(options.row_length - special) // 2}"
         )
+
+
+def _chosen(options: Any) -> Iterator[tuple[str, Any]]:
+    """Yields the options that have no default, and those that are not at theirs."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value != field.default:
+            is_group = dataclasses.is_dataclass(value)
+            yield field.name, dict(_chosen(value)) if is_group else value
 
 
 def _source_facts(source: Source) -> dict[str, Any]:

@@ -47,10 +47,17 @@ def summary(
         *([_inputs(inputs)] if inputs else []),
         _streams(manifest),
         f"rejected: {listed(manifest['rejects']) or 'nothing'}",
-        f"evaluation sentences kept out: {manifest['excluded_evaluation_sentences']:,}",
+        _held_out(manifest),
         *([f"inputs that gave nothing: {', '.join(empty)}"] if empty else []),
         *([f"not read: {escape(', '.join(left))}"] if left else []),
     )
+
+
+def _held_out(manifest: Mapping[str, Any]) -> str:
+    sentences = manifest["excluded_evaluation_sentences"]
+    overlaps = manifest["rejects"].get("evaluation_overlap", 0)
+    more = f", lines that hold part of one: {overlaps:,}" if overlaps else ""
+    return f"evaluation sentences kept out: {sentences:,}{more}"
 
 
 def _inputs(inputs: Sequence[InputFacts]) -> Table:

@@ -8,19 +8,13 @@ import bisect
 import itertools
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from amber_jax.corpora.filters import (
-    Cleaned,
-    HeldOut,
-    is_header,
-    pair_text_reason,
-    pair_token_reason,
-    screen,
-)
+from amber_jax.corpora.cleaning.options import Cleaning
+from amber_jax.corpora.filters import Cleaned, is_header, pair_token_reason
 from amber_jax.corpora.packing import (
     Pair,
     TokenIds,
@@ -30,6 +24,8 @@ from amber_jax.corpora.packing import (
     text_pairs,
 )
 from amber_jax.corpora.plain import PlainFile, Slice, read_slice
+from amber_jax.corpora.screening import Screen
+from amber_jax.corpora.sentences import split_sentences
 from amber_jax.corpora.sources import LanguagePair
 from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.tokenization.tokenizer import Tokenizer
@@ -39,6 +35,10 @@ _BATCH_LINES = 256  # lines tokenized together
 
 StreamKey = tuple[str, str]  # ("pair", "en-fr") or ("mono", "en")
 Line = dict[str, Cleaned]  # language -> its screened cell
+# Of a unit's lines or pairs that pass the screen, by number, why some are left out.
+LeftOut = Mapping[StreamKey, Mapping[int, str]]
+
+_Judged = tuple[Line, list[str | None]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class BuildOptions:
     max_line_bytes: int
     unit_bytes: int  # input bytes of a unit of work, at least one block of lines
     parallel_as_text: bool  # sides of kept pairs also serve as monolingual text
+    cleaning: Cleaning = Cleaning()
+    split_sentences: bool = False  # of running text, before neighbors become pairs
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,13 @@ class Unit:
     slices: tuple[Slice, ...]
     columns: tuple[str, ...]  # tab-separated when they are more than the files
     pairs: tuple[LanguagePair, ...]  # none: the table is running text
+
+    @property
+    def keys(self) -> list[StreamKey]:
+        """The streams of its pairs, or of its text."""
+        if not self.pairs:
+            return [("mono", self.columns[0])]
+        return [("pair", f"{src}-{tgt}") for src, tgt in self.pairs]
 
 
 @dataclass
@@ -120,20 +129,52 @@ def sampled(files: Sequence[PlainFile], slices: Sequence[Slice]) -> tuple[Slice,
 
 
 def process_unit(
-    unit: Unit, options: BuildOptions, tokenizer: Tokenizer, held_out: HeldOut
+    unit: Unit,
+    options: BuildOptions,
+    tokenizer: Tokenizer,
+    screen: Screen,
+    left_out: LeftOut,
 ) -> dict[StreamKey, Part]:
     """Returns the rows, leftovers and counts that a unit adds to each stream."""
     found = _Found()
-    lines = _lines(unit, options.max_line_bytes, held_out)
+    lines = judged_lines(unit, screen, left_out)
     while batch := list(itertools.islice(lines, _BATCH_LINES)):
         if unit.pairs:
-            _collect_pairs(batch, unit.pairs, options, tokenizer, found)
+            _collect_pairs(batch, unit, options, tokenizer, found)
         else:
-            _collect_text(batch, unit.columns[0], tokenizer, found)
+            _collect_text(batch, unit.columns[0], options, tokenizer, found)
     max_piece = (options.row_length - 2 - tokenizer.special.separators) // 2
     for language, texts in found.texts.items():
         found.pairs["mono", language] = text_pairs(texts, max_piece)
     return {key: _part(key, found, options, tokenizer) for key in sorted(found.inputs)}
+
+
+def judged_lines(
+    unit: Unit, screen: Screen, left_out: LeftOut
+) -> Iterator[tuple[Line, list[str | None]]]:
+    """Yields each line of a unit, and why each of `unit.keys` does without it, if so.
+
+    Args:
+        unit: a slice of a table.
+        screen: says which cells and pairs pass.
+        left_out: of those that pass, counted from 0 in each stream, which do not after
+            all, and why.
+    """
+    keys = unit.keys
+    passed: Counter[StreamKey] = Counter()
+    for line in _screened_lines(unit, screen):
+        if isinstance(line, str):
+            yield {}, [line] * len(keys)
+            continue
+        if unit.pairs:
+            reasons = [screen.pair_reason(line, pair) for pair in unit.pairs]
+        else:
+            reasons = [line[unit.columns[0]][1]]
+        for place, key in enumerate(keys):
+            if reasons[place] is None:
+                reasons[place] = left_out.get(key, {}).get(passed[key])
+                passed[key] += 1
+        yield line, reasons
 
 
 @dataclass
@@ -152,7 +193,7 @@ class _Found:
     )
 
 
-def _lines(unit: Unit, max_bytes: int, held_out: HeldOut) -> Iterator[Line | str]:
+def _screened_lines(unit: Unit, screen: Screen) -> Iterator[Line | str]:
     """Yields each line's cells by language, or why the whole line is rejected."""
     wanted = frozenset(itertools.chain(*unit.pairs)) or unit.columns
     for raws in zip(*map(read_slice, unit.slices), strict=True):
@@ -164,7 +205,7 @@ def _lines(unit: Unit, max_bytes: int, held_out: HeldOut) -> Iterator[Line | str
             yield "field_count"
         else:
             line = {
-                language: screen(cell, max_bytes=max_bytes, held_out=held_out)
+                language: screen.cell(cell, language)
                 for language, cell in zip(unit.columns, fields, strict=True)
                 if language in wanted
             }
@@ -172,49 +213,55 @@ def _lines(unit: Unit, max_bytes: int, held_out: HeldOut) -> Iterator[Line | str
 
 
 def _collect_text(
-    batch: list[Line | str], language: str, tokenizer: Tokenizer, found: _Found
-) -> None:
-    key = ("mono", language)
-    cells = [line[language] for line in batch]
-    encoded = iter(tokenizer.encode_batch([text for text, _ in cells if text]))
-    found.inputs[key] += len(cells)
-    for text, reason in cells:
-        ids = next(encoded) if text else []
-        if not ids:
-            found.rejects[key][reason or "empty"] += 1
-        found.texts[language].append(ids or None)
-
-
-def _collect_pairs(
-    batch: list[Line | str],
-    pairs: Sequence[LanguagePair],
+    batch: list[_Judged],
+    language: str,
     options: BuildOptions,
     tokenizer: Tokenizer,
     found: _Found,
 ) -> None:
-    encoded = _encode_cells(batch, tokenizer)
-    for number, line in enumerate(batch):
+    key = ("mono", language)
+    texts = [[line[language][0]] if not reason else [] for line, (reason,) in batch]
+    if options.split_sentences:
+        texts = [
+            [
+                sentence
+                for text in of_line
+                for sentence in split_sentences(text, language)
+            ]
+            for of_line in texts
+        ]
+    encoded = iter(tokenizer.encode_batch([*itertools.chain(*texts)]))
+    found.inputs[key] += len(batch)
+    for of_line, (_, (reason,)) in zip(texts, batch, strict=True):
+        ids = [*filter(None, itertools.islice(encoded, len(of_line)))]
+        if not ids:
+            found.rejects[key][reason or "empty"] += 1
+        found.texts[language] += ids or [None]
+
+
+def _collect_pairs(
+    batch: list[_Judged],
+    unit: Unit,
+    options: BuildOptions,
+    tokenizer: Tokenizer,
+    found: _Found,
+) -> None:
+    encoded = _encode_cells(batch, unit.pairs, tokenizer)
+    separators, keys = tokenizer.special.separators, unit.keys
+    for number, (_, reasons) in enumerate(batch):
         as_text: dict[str, TokenIds] = {}
-        for src_lang, tgt_lang in pairs:
-            key = ("pair", f"{src_lang}-{tgt_lang}")
+        for pair, key, reason in zip(unit.pairs, keys, reasons, strict=True):
             found.inputs[key] += 1
-            src, tgt = encoded.get((number, src_lang)), encoded.get((number, tgt_lang))
-            reason = (
-                line
-                if isinstance(line, str)
-                else (
-                    pair_text_reason(line[src_lang], line[tgt_lang])
-                    or _token_reason(src, tgt, options, tokenizer.special.separators)
-                )
-            )
+            src, tgt = (encoded.get((number, language), []) for language in pair)
+            reason = reason or _token_reason(src, tgt, options, separators)
             if reason:
                 found.rejects[key][reason] += 1
             else:
                 limit = options.max_side_tokens
                 found.pairs[key].append((src[:limit], tgt[:limit]))
-                as_text |= {src_lang: src, tgt_lang: tgt}
+                as_text |= zip(pair, (src, tgt), strict=True)
         if options.parallel_as_text:
-            _collect_sides(as_text, pairs, found)
+            _collect_sides(as_text, unit.pairs, found)
 
 
 def _collect_sides(
@@ -227,17 +274,18 @@ def _collect_sides(
 
 
 def _encode_cells(
-    batch: list[Line | str], tokenizer: Tokenizer
+    batch: list[_Judged], pairs: Sequence[LanguagePair], tokenizer: Tokenizer
 ) -> dict[tuple[int, str], TokenIds]:
-    places = {
-        (number, language): cell[0]
-        for number, line in enumerate(batch)
-        if isinstance(line, dict)
-        for language, cell in line.items()
-        if cell[0]
+    """Returns the ids of the cells that a pair is still made of, by line, language."""
+    texts = {
+        (number, language): line[language][0]
+        for number, (line, reasons) in enumerate(batch)
+        for pair, reason in zip(pairs, reasons, strict=True)
+        if reason is None
+        for language in pair
     }
-    encoded = tokenizer.encode_batch(list(places.values()))
-    return dict(zip(places, encoded, strict=True))
+    encoded = tokenizer.encode_batch(list(texts.values()))
+    return dict(zip(texts, encoded, strict=True))
 
 
 def _token_reason(

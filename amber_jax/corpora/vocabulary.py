@@ -27,6 +27,8 @@ VOCABULARY_RANGES = {
     "byte_fallback": bool,
 }
 
+_PROBES = 1000  # sentences of a language that show how a vocabulary does
+
 _Sentence = tuple[str, str | None, str | None]  # language, text, reject reason
 
 
@@ -39,6 +41,7 @@ class Sample:
     drawn: dict[str, int]
     rejects: dict[str, int]  # lines of each reject reason
     empty: list[Path]  # files without a line of text
+    probes: dict[str, list[str]]  # some of the sentences of each language
 
 
 def sample_text(
@@ -68,8 +71,9 @@ def sample_text(
     """
     available, rejects = _count(files, many_way, languages)
     positions = draw_positions(available, sentences=sentences, alpha=alpha, seed=seed)
+    sentences, probes = _draw(_pick(_read(files, many_way), positions), positions)
     return Sample(
-        sentences=list(_pick(_read(files, many_way), positions)),
+        sentences=sentences,
         available=available,
         drawn={language: len(chosen) for language, chosen in positions.items()},
         rejects=rejects,
@@ -81,6 +85,7 @@ def sample_text(
             )
             if next(iter(lines), None) is None
         ],
+        probes=probes,
     )
 
 
@@ -150,10 +155,25 @@ def _require_text(available: Mapping[str, int]) -> None:
         )
 
 
+def _draw(
+    picked: Iterator[tuple[str, str]], positions: Mapping[str, np.ndarray]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Returns all texts, and evenly spaced ones of each language."""
+    steps = {language: -(-len(at) // _PROBES) for language, at in positions.items()}
+    seen = dict.fromkeys(positions, 0)
+    sentences, probes = [], {language: [] for language in positions}
+    for language, text in picked:
+        sentences.append(text)
+        if seen[language] % steps[language] == 0:
+            probes[language].append(text)
+        seen[language] += 1
+    return sentences, probes
+
+
 def _pick(
     read: Iterator[_Sentence], positions: Mapping[str, np.ndarray]
-) -> Iterator[str]:
-    """Yields the text at each position of its language, once for each mention."""
+) -> Iterator[tuple[str, str]]:
+    """Yields (language, text) at each of its positions, once for each mention."""
     waiting = {language: iter(at.tolist()) for language, at in positions.items()}
     following = {language: next(at, -1) for language, at in waiting.items()}
     seen = dict.fromkeys(positions, 0)
@@ -161,6 +181,6 @@ def _pick(
         if text is None or language not in positions:
             continue
         while following[language] == seen[language]:
-            yield text
+            yield language, text
             following[language] = next(waiting[language], -1)
         seen[language] += 1

@@ -3,7 +3,6 @@
 amber build_corpus --config=corpus_sample.py --config.tokenizer=DIR --output=DIR
 """
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,21 +50,19 @@ def _left_files(config: ConfigDict) -> list[str]:
 
 
 def _recipe(config: ConfigDict | None) -> "Recipe":
-    from amber_jax.corpora.recipe import BUILD_RANGES, Recipe
-    from amber_jax.corpora.units import BuildOptions
+    from amber_jax.corpora.recipe import REQUIRED, Recipe, build_options
 
     if config is not None:
         inputs = ("sources", "evaluation_files", "tokenizer")
-        require_keys(config, (*inputs, *BUILD_RANGES))
+        require_keys(config, (*inputs, *REQUIRED))
     if config is None or config.tokenizer is None:
         raise UserError(
             "no tokenizer or no config given; wanted --config=corpus_sample.py "
             "--config.tokenizer=DIR with a folder of amber train_tokenizer"
         )
-    names = [option.name for option in dataclasses.fields(BuildOptions)]
     return Recipe(
         sources=config.sources,
         evaluation_files=config.evaluation_files,
         tokenizer=Path(config.tokenizer),
-        options=BuildOptions(**{name: config[name] for name in names}),
+        options=build_options(config),
     )

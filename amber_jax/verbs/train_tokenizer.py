@@ -12,6 +12,7 @@ from amber_jax.commands.command_line import require_keys
 from amber_jax.commands.config_flag import define_config
 
 if TYPE_CHECKING:
+    from amber_jax.corpora.fertility import Fertility
     from amber_jax.corpora.vocabulary import Sample
 
 _CONFIG = define_config("text and size", "tokenizer.py")
@@ -19,6 +20,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write", required=True)
 
 
 def main(_: list[str]) -> None:
+    from amber_jax.corpora.fertility import fertility, write_fertility
     from amber_jax.corpora.sources import TextSource
     from amber_jax.corpora.vocabulary import VOCABULARY_RANGES, sample_text
     from amber_jax.ranges import problems, refuse
@@ -41,16 +43,24 @@ def main(_: list[str]) -> None:
         character_coverage=config.character_coverage,
         byte_fallback=config.byte_fallback,
     )
+    found = fertility(tokenizer, sample.probes)
     save_once(tokenizer, Path(_OUTPUT.value))
-    _print_sample(sample)
+    write_fertility(Path(_OUTPUT.value), found)
+    _print_sample(sample, found)
     print(f"vocabulary   {tokenizer.vocab_size} pieces")
     print(f"fingerprint  {tokenizer.fingerprint}")
     print(f"written to   {_OUTPUT.value}")
 
 
-def _print_sample(sample: "Sample") -> None:
+def _print_sample(sample: "Sample", found: "dict[str, Fertility]") -> None:
     for language, count in sample.available.items():
-        print(f"{language:12} {sample.drawn[language]} of {count} sentences")
+        of_language = found[language]
+        print(
+            f"{language:12} {sample.drawn[language]} of {count} sentences, "
+            f"{of_language.tokens_a_word:.2f} tokens a word, "
+            f"{of_language.characters_a_token:.2f} characters a token, "
+            f"{of_language.unknown_rate:.2%} unknown"
+        )
     for reason, count in sample.rejects.items():
         print(f"left out     {count} lines: {reason}")
     for path in sample.empty:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import io
 import json
 import multiprocessing
 import os
@@ -15,9 +16,11 @@ import library_folders
 import numpy as np
 import pytest
 from quiet_build import silent
+from rich.console import Console
 
 from amber_jax.corpora import build
 from amber_jax.corpora.build import build_corpus
+from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.packing import taken_apart
 from amber_jax.corpora.records import open_corpus, read_rows
 from amber_jax.corpora.sources import (
@@ -27,6 +30,7 @@ from amber_jax.corpora.sources import (
     TmxSource,
     TsvSource,
 )
+from amber_jax.corpora.summary import summary
 from amber_jax.corpora.text import read_chunks, read_lines, read_many_way
 from amber_jax.data.pipeline import BatchPlan, batches
 from amber_jax.errors import UserError
@@ -175,6 +179,33 @@ def test_evaluation_sentences_are_kept_out_and_counted(recipe, texts, tmp_path):
     rows = all_rows(open_corpus(tmp_path / "c", verify=False), "mono", "en")
     pieces = {tuple(x) for pair in taken_apart(rows, row_length=128) for x in pair}
     assert not pieces & {tuple(tokenizer.encode(x.decode())) for x in [*lines, plain]}
+
+
+def test_lines_that_hold_part_of_an_evaluation_sentence_are_counted(
+    recipe, texts, tmp_path
+):
+    held_out = tmp_path / "test.txt"
+    lines = [line.decode().split() for line in read_lines(texts / "en-fr.en")]
+    some = [line for line in lines if len(line) > 14][:3]
+    held_out.write_text("".join(f"So {' '.join(line[1:])}\n" for line in some))
+    counts = []
+    for words in (0, 8):
+        options = dataclasses.replace(
+            recipe.options, cleaning=Cleaning(evaluation_words=words)
+        )
+        changed = dataclasses.replace(
+            recipe, evaluation_files=(held_out,), options=options
+        )
+        output = tmp_path / str(words)
+        manifest, _ = build_corpus(changed, output, processes=1, report=silent)
+        assert manifest["excluded_evaluation_sentences"] == 0
+        counts.append(manifest["streams"]["pair"]["en-fr"]["rejects"])
+        printed = Console(file=io.StringIO(), width=200)
+        printed.print(summary(manifest, []))
+        told = "lines that hold part of one: " in printed.file.getvalue()
+        assert told == bool(words)
+    assert "evaluation_overlap" not in counts[0]
+    assert counts[1]["evaluation_overlap"] >= 3
 
 
 def test_unequal_line_counts_fail_with_both_numbers(recipe, texts, tmp_path):

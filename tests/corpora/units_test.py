@@ -4,9 +4,11 @@ import dataclasses
 
 import pytest
 
+from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.filters import sentence_hash
 from amber_jax.corpora.packing import taken_apart
 from amber_jax.corpora.plain import BLOCK_LINES, plain_file, read_slice
+from amber_jax.corpora.screening import Screen
 from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.corpora.units import (
     BuildOptions,
@@ -44,7 +46,12 @@ def work(tmp_path, words):
         unit = Unit(0, slices, columns, pairs)
         options = dataclasses.replace(OPTIONS, **changes)
         hashes = frozenset(map(sentence_hash, held_out))
-        parts = process_unit(unit, options, words, hashes)
+        screen = Screen(
+            max_bytes=options.max_line_bytes,
+            cleaning=options.cleaning,
+            held_out=hashes,
+        )
+        parts = process_unit(unit, options, words, screen, {})
         return {key: (sorted_pairs(part), part) for key, part in parts.items()}
 
     return work
@@ -157,6 +164,32 @@ def test_sides_of_kept_pairs_serve_as_text_once_per_line(work):
     assert streams["mono", "de"][0] == [([11], [12])]
     assert streams["mono", "fr"][0] == [([21], []), ([23], [])]
     assert [streams["mono", code][1].inputs for code in ("en", "de", "fr")] == [3, 2, 2]
+
+
+def test_cleaning_gives_its_reasons_to_texts_and_pairs(work):
+    cleaning = Cleaning(min_characters=3, min_script=0.5)
+    lines = "#1 cat\t#2 кот\n#3 кот\t#4 cat\n#5 dog\t#6 cat\n#7\t#8 кот\n".encode()
+    streams = work(
+        lines, columns=("en", "ru"), pairs=(("en", "ru"),), cleaning=cleaning
+    )
+    pairs, part = streams["pair", "en-ru"]
+    assert [(x[0], y[0]) for x, y in pairs] == [(1, 2)]
+    assert part.rejects == {"swapped_sides": 1, "other_script": 1, "too_short": 1}
+    lines = "#1 cat\n#2 кот\n#3\n".encode()
+    pairs, part = work(lines, columns=("en",), pairs=(), cleaning=cleaning)[
+        "mono", "en"
+    ]
+    assert [(x[0], y) for x, y in pairs] == [(1, [])]
+    assert part.rejects == {"other_script": 1, "too_short": 1}
+
+
+def test_paragraphs_may_be_cut_into_sentences_that_are_neighbors(work):
+    lines = b"#1 #2. #3 #4! #5\n#6. \n\n#7 mr. #8.\n"
+    split = work(lines, columns=("en",), pairs=(), split_sentences=True)
+    pairs, part = split["mono", "en"]
+    assert [[len(x), len(y)] for x, y in pairs] == [[2, 2], [1, 1], [3, 0]]
+    assert (part.inputs, part.rejects) == (4, {"empty": 1})
+    assert len(work(lines, columns=("en",), pairs=())["mono", "en"][0]) == 2
 
 
 def test_an_empty_file_makes_an_empty_part_of_no_stream(work):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amber_jax.corpora import vocabulary
 from amber_jax.corpora.sources import TextSource
 from amber_jax.corpora.vocabulary import draw_positions, sample_text
 from amber_jax.errors import UserError
@@ -71,6 +72,12 @@ def test_all_the_text_is_drawn_once_when_nothing_is_smoothed(inputs):
     assert sample.sentences == [*english, "Раз.", "Yes.", "Ja.", "No."]
     assert sample.available == sample.drawn == {"en": 5, "ru": 1, "de": 1}
     assert sample.rejects == {"not_utf8": 1, "empty": 1}
+
+
+def test_probes_are_spread_evenly_over_what_is_drawn(inputs, monkeypatch):
+    monkeypatch.setattr(vocabulary, "_PROBES", 2)
+    sample = sample_text(*inputs, sentences=7, alpha=1, seed=0)
+    assert sample.probes == {"en": ["One.", "Yes."], "ru": ["Раз."], "de": ["Ja."]}
 
 
 def test_a_small_language_is_repeated(inputs):

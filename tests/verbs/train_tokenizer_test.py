@@ -1,5 +1,6 @@
 """The command: trains, repeats itself byte for byte, never overwrites."""
 
+import json
 import os
 import subprocess
 import sys
@@ -52,6 +53,11 @@ def test_the_command_trains_repeats_and_refuses_to_overwrite(train):
     tokenizer = load_tokenizer(train.output)
     assert tokenizer.vocab_size == 700
     assert f"fingerprint  {tokenizer.fingerprint}" in first.stdout
+    counts = json.loads((train.output / "fertility.json").read_text("utf-8"))
+    assert sorted(counts) == ["en", "sp"]
+    assert f"{counts['en']['tokens'] / counts['en']['words']:.2f} tokens a word" in (
+        next(line for line in first.stdout.splitlines() if line.startswith("en"))
+    )
     before = {path.name: path.read_bytes() for path in train.output.iterdir()}
 
     assert train().stdout == first.stdout

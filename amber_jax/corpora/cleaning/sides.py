@@ -1,0 +1,20 @@
+"""Filters of the two sides of a pair."""
+
+SEQUENCE = 5  # characters that are compared together
+
+
+def are_copied(src: str, tgt: str, max_copied: float) -> bool:
+    """Returns whether more of the shorter side than `max_copied` stands in the other.
+
+    Compared are the different sequences of 5 characters, whatever their case:
+
+        "See www.example.org", "Siehe www.example.org"      .87
+    """
+    shorter, longer = sorted((_sequences(src), _sequences(tgt)), key=len)
+    return len(shorter & longer) > max_copied * len(shorter)
+
+
+def _sequences(text: str) -> set[str]:
+    text = text.casefold()
+    last = max(1, len(text) - SEQUENCE + 1)
+    return {text[start : start + SEQUENCE] for start in range(last)}
