@@ -61,10 +61,21 @@ class BuildOptions:
 class Unit:
     """A slice of a table: the same lines of each of its files."""
 
-    number: int  # unique, for the names of files
+    number: int  # among those of its source
     slices: tuple[Slice, ...]
     columns: tuple[str, ...]  # tab-separated when they are more than the files
     pairs: tuple[LanguagePair, ...]  # none: the table is running text
+    source: int = 0  # number of the source among those of the recipe
+
+    @property
+    def name(self) -> str:
+        """A name that no other unit has."""
+        return f"{self.source}-{self.number}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of input."""
+        return sum(part.end - part.start for part in self.slices)
 
 
 @dataclass
@@ -93,10 +104,11 @@ def cut_units(
     Each slice is the smallest number of blocks with at least `unit_bytes` in all
     files together.
     """
-    blocks = list(zip(*(file.blocks for file in files), strict=True))
-    units, begin = [], blocks[0]
-    for end in blocks[1:]:
-        if sum(end) - sum(begin) >= unit_bytes or end == blocks[-1]:
+    blocks = zip(*(file.blocks for file in files), strict=True)
+    last = tuple(file.blocks[-1] for file in files)
+    units, begin = [], next(blocks)
+    for end in blocks:
+        if sum(end) - sum(begin) >= unit_bytes or end == last:
             bounds = zip(files, begin, end, strict=True)
             units.append(tuple(Slice(file.path, a, b) for file, a, b in bounds))
             begin = end
