@@ -20,7 +20,14 @@ from amber_jax.corpora.sources import (
 )
 from amber_jax.corpora.text import is_packed, read_lines
 from amber_jax.corpora.tmx import TmxFacts
-from amber_jax.corpora.units import BuildOptions, StreamKey, Unit, cut_units, sampled
+from amber_jax.corpora.units import (
+    BuildOptions,
+    StreamKey,
+    Unit,
+    cut_units,
+    sampled,
+    unit_number,
+)
 from amber_jax.corpora.work import Share, WorkFolder, read_record
 from amber_jax.errors import UserError
 from amber_jax.files import write_bytes, write_json
@@ -116,7 +123,7 @@ def own_units(inputs: Sequence[Input], share: Share) -> list[Unit]:
         for source in inputs
         for unit in source.units
         if not _is_seekable(source.source)
-        or (unit.source + unit.number) % share.count == share.index
+        or (unit.source + unit.place) % share.count == share.index
     ]
 
 
@@ -157,7 +164,7 @@ def _cut(
     if isinstance(source, ManyWaySource):
         files = [_without_header(files[0])]
     units = tuple(
-        Unit(place, slices, columns, pairs, number)
+        Unit(unit_number(number, place), slices, columns, pairs)
         for place, slices in enumerate(cut_units(files, unit_bytes=options.unit_bytes))
     )
     samples = [

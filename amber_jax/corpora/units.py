@@ -36,6 +36,7 @@ from amber_jax.tokenization.tokenizer import Tokenizer
 
 SAMPLED_SHARE = 100  # one block in so many tells what to expect
 _BATCH_LINES = 256  # lines tokenized together
+_MOST_UNITS = 1 << 32  # of a source
 
 StreamKey = tuple[str, str]  # ("pair", "en-fr") or ("mono", "en")
 Line = dict[str, Cleaned]  # language -> its screened cell
@@ -61,16 +62,25 @@ class BuildOptions:
 class Unit:
     """A slice of a table: the same lines of each of its files."""
 
-    number: int  # among those of its source
+    number: int  # of `unit_number`
     slices: tuple[Slice, ...]
     columns: tuple[str, ...]  # tab-separated when they are more than the files
     pairs: tuple[LanguagePair, ...]  # none: the table is running text
-    source: int = 0  # number of the source among those of the recipe
+
+    @property
+    def source(self) -> int:
+        """The number of its source among those of the recipe."""
+        return self.number // _MOST_UNITS
+
+    @property
+    def place(self) -> int:
+        """Its number among the units of its source."""
+        return self.number % _MOST_UNITS
 
     @property
     def name(self) -> str:
         """A name that no other unit has."""
-        return f"{self.source}-{self.number}"
+        return f"{self.source}-{self.place}"
 
     @property
     def size(self) -> int:
@@ -94,6 +104,14 @@ class Part:
         """Returns a part of lines of which none is kept."""
         none = np.zeros((0, options.row_length + 2 * options.max_pairs), np.int32)
         return cls(none, none, inputs, rejects)
+
+
+def unit_number(source: int, place: int) -> int:
+    """Returns a unit's number, which orders units by source, then by place in it.
+
+    It is known without knowing how many units the sources before have.
+    """
+    return source * _MOST_UNITS + place
 
 
 def cut_units(

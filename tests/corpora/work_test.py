@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from quiet_build import silent
 
-from amber_jax.corpora import engine
+from amber_jax.corpora import engine, parts
 from amber_jax.corpora.build import build_corpus, process_share
 from amber_jax.corpora.records import open_corpus
 from amber_jax.corpora.sources import ManyWaySource, TextSource, TmxSource
 from amber_jax.corpora.work import Share
 from amber_jax.errors import UserError
+from amber_jax.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,16 +82,13 @@ def test_a_build_that_is_cut_anywhere_goes_on(recipe, whole, tmp_path, processed
 def test_only_the_unit_that_was_cut_is_processed_again(
     recipe, whole, tmp_path, processed, monkeypatch
 ):
-    write_json = engine.run_unit.__defaults__[0].__globals__["write_json"]
-    failing = iter([False] * 5 + [True])
-
     def cut(path, content):
-        if next(failing, False):
+        if path.parent.name == "rows" and len(processed) == 6:
             raise KeyboardInterrupt
         write_json(path, content)
 
-    monkeypatch.setattr("amber_jax.corpora.parts.write_json", cut)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(parts, "write_json", cut)
         build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
     assert len(processed) == 6
     notes = []
@@ -147,7 +145,7 @@ def test_tasks_and_a_merge_make_the_same_bytes(
     units = len(processed)
     assert len({*processed}) == units
     if count == 3:
-        assert all(len([*folder.glob("rows/*.json")]) > 2 for folder, _ in folders)
+        assert all([*folder.glob("rows/*.json")] for folder, _ in folders)
     build_corpus(recipe, output, processes=1, report=silent, tasks=count)
     assert len(processed) == units
     assert contents(output) == whole
@@ -174,7 +172,7 @@ def test_a_merge_names_a_stream_that_no_task_has_text_for(recipe, tmp_path):
         build_corpus(recipe, tmp_path / "c", processes=1, report=silent, tasks=2)
 
 
-def test_the_largest_packed_source_has_a_task_of_its_own(recipe, texts, tmp_path):
+def test_the_largest_packed_source_has_a_task_of_its_own(recipe, tmp_path):
     packed = []
     for number in range(4):
         path = tmp_path / f"{number}.txt.gz"
