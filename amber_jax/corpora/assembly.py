@@ -41,6 +41,11 @@ class PackJob:
     special: SpecialTokens
     directory: Path  # for the rows
 
+    @property
+    def size(self) -> int:
+        """Bytes of rows."""
+        return sum(part.left for part in self.parts) * _row_bytes(self.options)
+
 
 @dataclass(frozen=True)
 class ShardJob:
@@ -51,14 +56,15 @@ class ShardJob:
     first: int  # number of the first shard
     count: int  # shards of the stream
     per_shard: int  # rows
-    row_length: int  # tokens
+    options: BuildOptions
     corpus: Path
     record: Path
 
     @property
     def size(self) -> int:
-        """Rows."""
-        return sum(end - begin for _, begin, end in self.tables)
+        """Bytes of rows."""
+        rows = sum(end - begin for _, begin, end in self.tables)
+        return rows * _row_bytes(self.options)
 
 
 def pack_left(job: PackJob) -> None:
@@ -100,8 +106,7 @@ def shard_jobs(
     total = sum(rows for _, rows in tables)
     per_shard = min(options.rows_per_shard, total) or options.rows_per_shard
     count = total // per_shard
-    width = options.row_length + 2 * options.max_pairs
-    shards = max(1, _JOB_BYTES // (4 * width * per_shard))  # of a job
+    shards = max(1, _JOB_BYTES // (_row_bytes(options) * per_shard))  # of a job
     return [
         ShardJob(
             key,
@@ -110,7 +115,7 @@ def shard_jobs(
             first,
             count,
             per_shard,
-            options.row_length,
+            options,
             corpus,
             directory / f"{'-'.join(key)}-{first}.json",
         )
@@ -129,12 +134,12 @@ def write_shards(job: ShardJob) -> None:
     tables = (np.load(file, mmap_mode="r")[a:b] for file, a, b in job.tables)
     for number, rows in enumerate(_rebatch(tables, job.per_shard), job.first):
         if len(rows) < job.per_shard:
-            dropped = _measure(rows, job.row_length)
+            dropped = _measure(rows, job.options.row_length)
             continue
         name = shard_name(*job.key, number, job.count)
         (job.corpus / name).parent.mkdir(parents=True, exist_ok=True)
         shards.append({**write_shard(job.corpus / name, rows), "file": name})
-        total = _added(total, _measure(rows, job.row_length))
+        total = _added(total, _measure(rows, job.options.row_length))
     write_json(job.record, {"shards": shards, "total": total, "dropped": dropped})
 
 
@@ -169,6 +174,10 @@ def total_rejects(streams: Iterable[Facts]) -> dict[str, int]:
     for facts in streams:
         total.update(facts["rejects"])
     return dict(sorted(total.items()))
+
+
+def _row_bytes(options: BuildOptions) -> int:
+    return 4 * (options.row_length + 2 * options.max_pairs)
 
 
 def _cut(

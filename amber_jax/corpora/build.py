@@ -186,7 +186,7 @@ def _write_streams(build: Build, parts: Parts, corpus: Path) -> dict[StreamKey, 
         for key in sorted(parts)
         if not build.work.record(f"written/{'-'.join(key)}")
     ]
-    sizes = [sum(part.left for part in job.parts) for job in packing]
+    sizes = [job.size for job in packing]
     for _ in reported("pack", build.run(pack_left, packing), sizes, build.report):
         pass
     jobs = {

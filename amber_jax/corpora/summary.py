@@ -1,24 +1,44 @@
 """What a build shows on the terminal: progress while it runs, a table at the end."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
 from rich.markup import escape
-from rich.progress import Progress, TaskID
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from amber_jax.corpora.accounts import InputFacts, listed
 from amber_jax.corpora.processes import Report
 
+_LINE_SECONDS = 30
 _RIGHT = ("rows", "pairs", "real tokens", "fill", "rate", "kept", "dropped")
 
 
 @contextlib.contextmanager
 def progress() -> Iterator[Report]:
-    """Yields a `report(stage, done, total)` that draws one bar for each stage."""
-    with Progress(transient=True) as bars:
+    """Yields a `report(stage, done, total)` of bytes, with the time that is left.
+
+    On a terminal it draws one bar for each stage, else it prints a line now and then.
+    """
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), DownloadColumn()),
+        *(TransferSpeedColumn(), TimeRemainingColumn()),
+    )
+    with Progress(*columns, transient=True) as bars:
+        if not bars.console.is_terminal:
+            yield _lines(bars.console.print)
+            return
         stages: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int) -> None:
@@ -27,6 +47,38 @@ def progress() -> Iterator[Report]:
             bars.update(stages[stage], completed=done, total=total)
 
         yield report
+
+
+def _lines(
+    write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+) -> Report:
+    """Returns a report that writes how far a stage is every `_LINE_SECONDS`."""
+    began: dict[str, tuple[float, int]] = {}  # when, and what was done before
+    last = clock()
+
+    def report(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        now = clock()
+        start, before = began.setdefault(stage, (now, done))
+        if now - last < _LINE_SECONDS:
+            return
+        last = now
+        rate = (done - before) / max(now - start, 1e-9)
+        left = f", {_duration((total - done) / rate)} left" if rate else ""
+        write(
+            f"{stage} {done / total:.0%} of {total / 1e6:,.1f} MB, "
+            f"{rate / 1e6:.2f} MB/s{left}"
+        )
+
+    return report
+
+
+def _duration(seconds: float) -> str:
+    """Returns "2 h 05 min", "5 min" or "12 s"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
 def summary(manifest: Mapping[str, Any], inputs: Sequence[InputFacts]) -> Group:
