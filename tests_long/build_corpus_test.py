@@ -20,7 +20,7 @@ def vocabulary(tmp_path_factory):
     command = [sys.executable, ROOT / "launch" / "train_tokenizer.py"]
     config = f"--config={ROOT / 'configs' / 'tokenizer.py'}"
     subprocess.run(
-        [*command, config, "--config.vocab_size=2000", f"--output={folder}"], check=True
+        [*command, config, "--config.vocab_size=4000", f"--output={folder}"], check=True
     )
     return folder
 
@@ -29,7 +29,7 @@ def vocabulary(tmp_path_factory):
 def started(vocabulary):
     """A function: a folder and flags to the running command that builds there."""
 
-    def started(output, *flags, python=sys.executable):
+    def started(output, *flags, python=sys.executable, stderr=None):
         return subprocess.Popen(
             [
                 *(python, ROOT / "launch" / "build_corpus.py"),
@@ -39,6 +39,7 @@ def started(vocabulary):
             ],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
+            stderr=stderr,
         )
 
     return started
@@ -90,3 +91,47 @@ def test_three_tasks_and_a_merge_make_the_same_bytes(started, whole, tmp_path):
         assert task.wait() == 0
     assert started(output, "--merge", "--num_tasks=3").wait() == 0
     assert contents(output) == whole
+
+
+@pytest.fixture(scope="module")
+def beam_python(tmp_path_factory):
+    """The interpreter of an environment with Beam, whose pins no other can have."""
+    venv = tmp_path_factory.mktemp("beam") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    python = venv / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--editable"]
+    subprocess.run([*install, f"{ROOT}[beam]"], check=True)
+    return python
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--runner=DirectRunner",
+        "--runner=DirectRunner --direct_num_workers=2 "
+        "--direct_running_mode=multi_processing",
+    ],
+)
+def test_beam_makes_the_same_bytes(started, whole, beam_python, tmp_path, options):
+    output = tmp_path / "c"
+    assert started(output, f"--beam={options}", python=beam_python).wait() == 0
+    assert contents(output) == whole
+
+
+def test_what_a_worker_of_beam_cannot_read_is_one_sentence(
+    started, beam_python, tmp_path
+):
+    cut = tmp_path / "text" / "mono" / "en.txt.gz"
+    cut.parent.mkdir(parents=True)
+    cut.write_bytes(b"\x1f\x8b\x08\x00")
+    process = started(
+        tmp_path / "c",
+        *("--beam=--runner=DirectRunner", "--config.processes=1"),
+        f"--config={ROOT / 'configs' / 'corpus_folder.py'}:{cut.parents[1]}",
+        python=beam_python,
+        stderr=subprocess.PIPE,
+    )
+    _, stderr = process.communicate()
+    assert process.returncode == 2
+    assert b"en.txt.gz: cannot be read to its end" in stderr
+    assert stderr.count(b"\n") == 1

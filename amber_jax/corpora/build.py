@@ -10,6 +10,7 @@ that memory does not grow with the corpus, and a build that was cut goes on
 import itertools
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def build_corpus(
     report: Report,
     note: Note = print,
     tasks: int = 0,
+    beam: Sequence[str] = (),
 ) -> tuple[dict[str, Any], bool]:
     """Builds the corpus of a recipe in the folder `output`.
 
@@ -85,6 +87,7 @@ def build_corpus(
         report: called with (stage, done, total) as work proceeds, in bytes.
         note: called with what a hundredth of the inputs lets expect.
         tasks: how many calls of `process_share` have processed the units; 0: none.
+        beam: options of an Apache Beam pipeline that does the work; none: processes.
 
     Returns:
         (manifest, built): `built` is False if the corpus was there already.

@@ -8,6 +8,7 @@ processes one share of the text, as in an array of jobs; --merge puts them toget
 
 import dataclasses
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,12 @@ _TASK_INDEX = flags.DEFINE_integer(
 _NUM_TASKS = flags.DEFINE_integer("num_tasks", None, "shares that the text is cut into")
 _MERGE = flags.DEFINE_bool(
     "merge", False, "puts the shares of --num_tasks finished tasks together"
+)
+_BEAM = flags.DEFINE_string(
+    "beam",
+    "",
+    "works by Apache Beam, with these options of a pipeline, as in "
+    "'--runner=FlinkRunner --parallelism=64'",
 )
 _ANY_WIDTH = 1000  # characters; a narrow terminal folds lines, it loses none
 
@@ -58,6 +65,7 @@ def _build(recipe: "Recipe", output: Path, tasks: int) -> None:
             processes=_CONFIG.value.processes,
             report=report,
             tasks=tasks,
+            beam=shlex.split(_BEAM.value),
         )
     console = Console(width=_ANY_WIDTH, soft_wrap=True)
     console.print(summary(manifest, read_inputs(output)))
