@@ -49,7 +49,7 @@ def run_unit(job: UnitJob) -> None:
     """Processes a unit and stores its parts, the record that names them last."""
     stem = job.directory / job.unit.name
     stored = []
-    for (kind, name), part in _processed(job).items():
+    for (kind, name), part in processed(job).items():
         file = stem.with_name(f"{stem.name}-{kind}-{name}.npy")
         facts = vars(store_part(part, file)) | {"file": file.name}
         stored.append({"kind": kind, "name": name, **facts})
@@ -73,7 +73,7 @@ def sample_unit(job: UnitJob) -> None:
     length = job.options.row_length
     tallies = [
         {"kind": kind, "name": name, **vars(tally(part, length))}
-        for (kind, name), part in _processed(job).items()
+        for (kind, name), part in processed(job).items()
     ]
     write_json(job.directory / f"{job.unit.name}.json", tallies)
 
@@ -88,7 +88,8 @@ def sampled_tallies(record: Path) -> Tallies:
     }
 
 
-def _processed(job: UnitJob) -> dict[StreamKey, Part]:
+def processed(job: UnitJob) -> dict[StreamKey, Part]:
+    """Returns what a unit adds to each stream."""
     return process_unit(
         job.unit, job.options, _tokenizer(job.tokenizer), _held_out(job.held_out)
     )

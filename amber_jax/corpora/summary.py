@@ -1,6 +1,7 @@
 """What a build shows on the terminal: progress while it runs, a table at the end."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,9 +20,12 @@ from rich.progress import (
 from rich.table import Table
 
 from amber_jax.corpora.accounts import InputFacts, listed
+from amber_jax.corpora.dry_run import Estimate
 from amber_jax.corpora.processes import Report
 
 _LINE_SECONDS = 30
+_EXAMPLES = 3  # of a reason
+_EXAMPLE_WIDTH = 100  # characters
 _RIGHT = ("rows", "pairs", "real tokens", "fill", "rate", "kept", "dropped")
 
 
@@ -95,6 +99,41 @@ def summary(manifest: Mapping[str, Any], inputs: Sequence[InputFacts]) -> Group:
         f"rejected: {listed(manifest['rejects']) or 'nothing'}",
         f"evaluation sentences kept out: {manifest['excluded_evaluation_sentences']:,}",
         *([f"inputs that gave nothing: {', '.join(empty)}"] if empty else []),
+    )
+
+
+def outlook(estimate: Estimate, cores: Sequence[int]) -> Group:
+    """Returns what a build will give and cost.
+
+    Args:
+        estimate: of `dry_run.dry_run`.
+        cores: numbers of cores to tell the hours for.
+    """
+    kinds = Table("kind", "stream")
+    for heading in ("lines", "tokens"):
+        kinds.add_column(heading, justify="right")
+    for (kind, name), tokens in estimate.tokens.items():
+        lines = estimate.lines[kind, name]
+        kinds.add_row(kind, name, f"{lines:,.0f}", f"{tokens:,.0f}")
+    text = sum(source.text_bytes for source in estimate.sources)
+    documents = sum(source.documents for source in estimate.sources)
+    rejected = Table("rejected", "about", "examples")
+    for reason, count in estimate.rejects.items():
+        examples = (source.examples.get(reason, []) for source in estimate.sources)
+        some = list(itertools.chain(*examples))[:_EXAMPLES]
+        shown = "\n".join(repr(line[:_EXAMPLE_WIDTH]) for line in some)
+        rejected.add_row(reason, f"{count:,.0f}", escape(shown))
+    hours = ", ".join(
+        f"{_duration(estimate.seconds / count)} on {count}" for count in cores
+    )
+    return Group(
+        kinds,
+        rejected,
+        f"text: {text / 1e6:,.1f} MB, documents of running text: {documents:,.0f}",
+        f"speed: {text / max(estimate.seconds, 1e-9) / 1e6:.2f} MB/s a core; {hours}",
+        f"disk: corpus {estimate.corpus_bytes / 1e6:,.1f} MB, and while it is built "
+        f"{estimate.scratch_bytes / 1e6:,.1f} MB more at most",
+        "all of it by the beginning of each source; nothing was written",
     )
 
 

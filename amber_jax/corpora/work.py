@@ -21,7 +21,7 @@ from amber_jax.files import PROGRESS, fingerprint, make_folder, read_json, read_
 
 FORMAT = 1  # of the records; those of another are of no use
 TASK = "task.json"  # what a task's folder is of
-_FOLDERS = ("inputs", "sampled", "rows", "written")
+FOLDERS = ("inputs", "sampled", "rows", "written")
 _ADVICE = "remove the folder and run the command again"
 
 
@@ -89,7 +89,7 @@ def open_work(
     if directory.exists():
         units = sum(1 for _ in (directory / "rows").glob("*.json"))
         note(f"going on where a build was cut: {units:,} units of work are done")
-    for name in _FOLDERS:
+    for name in FOLDERS:
         make_folder(directory / name)
     return WorkFolder(directory, tuple(finished))
 

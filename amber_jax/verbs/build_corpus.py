@@ -31,12 +31,16 @@ _NUM_TASKS = flags.DEFINE_integer("num_tasks", None, "shares that the text is cu
 _MERGE = flags.DEFINE_bool(
     "merge", False, "puts the shares of --num_tasks finished tasks together"
 )
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "tells from the beginning of each source what to expect"
+)
 _BEAM = flags.DEFINE_string(
     "beam",
     "",
     "works by Apache Beam, with these options of a pipeline, as in "
     "'--runner=FlinkRunner --parallelism=64'",
 )
+_CORES = (16, 64)  # that hours are told for
 _ANY_WIDTH = 1000  # characters; a narrow terminal folds lines, it loses none
 
 
@@ -45,10 +49,24 @@ def main(_: list[str]) -> None:
     # Every worker keeps one core busy; a tokenizer's own threads would only crowd it.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     recipe, output = _recipe(_CONFIG.value), Path(_OUTPUT.value)
-    if _TASK_INDEX.value is None:
+    if _DRY_RUN.value:
+        _tell(recipe)
+    elif _TASK_INDEX.value is None:
         _build(recipe, output, tasks)
     else:
         _process(recipe, output, _TASK_INDEX.value, tasks)
+
+
+def _tell(recipe: "Recipe") -> None:
+    from rich.console import Console
+
+    from amber_jax.corpora.dry_run import dry_run
+    from amber_jax.corpora.summary import outlook, progress
+
+    with progress() as report:
+        estimate = dry_run(recipe, processes=_CONFIG.value.processes, report=report)
+    cores = sorted({1, os.cpu_count() or 1, *_CORES})
+    Console(width=_ANY_WIDTH, soft_wrap=True).print(outlook(estimate, cores))
 
 
 def _build(recipe: "Recipe", output: Path, tasks: int) -> None:
