@@ -71,6 +71,8 @@ setup(
         "tokenizers>=0.22",
     ],
     extras_require={
+        # In an environment of its own: its pins keep protobuf, pyarrow and others old.
+        "beam": ["apache-beam>=2.77,<3", "sentencepiece<0.2.3"],
         # The programs that benchmarks/compare.py runs beside ours.
         "bench": [*TRAIN, "torch==2.13.0", "transformers==5.23.*"],
         "corpora": CORPORA,

@@ -95,6 +95,7 @@ FENCES = {  # third-party package -> the only places that may import it
         *("training/console.py", "corpora/summary.py", "report/terminal.py"),
         *("progress.py", "verbs/build_corpus.py"),
     },
+    "apache_beam": {"corpora/beam.py"},
     "jinja2": {"report/pages.py"},
     "faiss": {"search/faiss_index.py"},
     "tensorflow_datasets": {"corpora/formats/tfds.py", "datasets/tfds_source.py"},

@@ -205,8 +205,8 @@ def _reason(source: Input, counts: Tally) -> str:
         return "none of its pairs is kept"
     rejects = listed(dict(sorted(counts.rejects.items())))
     reason = f"{rejects} of {counts.inputs:,}"
-    if counts.rejects["field_count"]:
-        unit = source.units[0]
+    unit = source.units[0]
+    if counts.rejects["field_count"] and unit.slices[0].path.exists():
         columns = next(read_slice(unit.slices[0]), b"").count(b"\t") + 1
         reason += f", columns {columns} instead of {len(unit.columns)}"
     codes = sorted(source.conversion.languages)

@@ -17,61 +17,140 @@ from amber_jax.corpora.packing import (
     pack,
     taken_apart,
 )
+from amber_jax.corpora.parts import StoredPart
 from amber_jax.corpora.records import shard_name, write_shard
 from amber_jax.corpora.sampling import smoothed_rates
-from amber_jax.corpora.units import BuildOptions, Part, StreamKey
-from amber_jax.files import writing
+from amber_jax.corpora.units import BuildOptions, StreamKey
+from amber_jax.corpora.work import read_record
+from amber_jax.files import new_file, write_json
 from amber_jax.tokenization.tokenizer import SpecialTokens
 
 Facts = dict[str, Any]
 
 
+_JOB_BYTES = 1 << 26  # of rows that are written before the next record
+
+
 @dataclass(frozen=True)
-class StoredPart:
-    """A unit's `Part` of a stream with its rows on disk."""
+class PackJob:
+    """All that a worker needs to pack what the units of a stream left over."""
 
-    file: Path  # the rows, then the rows left to be packed anew
-    rows: int
-    inputs: int
-    rejects: Counter[str]
+    key: StreamKey
+    parts: tuple[StoredPart, ...]
+    options: BuildOptions
+    special: SpecialTokens
+    directory: Path  # for the rows
+
+    @property
+    def size(self) -> int:
+        """Bytes of rows."""
+        return sum(part.left for part in self.parts) * _row_bytes(self.options)
 
 
-def store_part(part: Part, file: Path) -> StoredPart:
-    """Writes the rows of a part to `file` (.npy) and returns the rest."""
-    with writing(file):
-        np.save(file, np.concatenate([part.rows, part.left]))
-    return StoredPart(file, len(part.rows), part.inputs, part.rejects)
+@dataclass(frozen=True)
+class ShardJob:
+    """All that a worker needs to write some shards of a stream."""
+
+    key: StreamKey
+    tables: tuple[tuple[Path, int, int], ...]  # the rows [begin, end) of each file
+    first: int  # number of the first shard
+    count: int  # shards of the stream
+    per_shard: int  # rows
+    options: BuildOptions
+    corpus: Path
+    record: Path
+
+    @property
+    def size(self) -> int:
+        """Bytes of rows."""
+        rows = sum(end - begin for _, begin, end in self.tables)
+        return rows * _row_bytes(self.options)
 
 
-def write_stream(
+def pack_left(job: PackJob) -> None:
+    """Packs what the parts of a stream left over; the record names the files."""
+    name = "-".join(job.key)
+    tables = []
+    for number, rows in enumerate(_repacked(job.parts, job.options, job.special)):
+        file = job.directory / f"{name}-left-{number}.npy"
+        with new_file(file) as opened:
+            np.save(opened, rows)
+        tables.append([file.name, len(rows)])
+    write_json(job.directory / f"{name}.json", tables)
+
+
+def shard_jobs(
     key: StreamKey,
     parts: Sequence[StoredPart],
+    packed: Path,
     options: BuildOptions,
     *,
-    special: SpecialTokens,
     directory: Path,
-) -> Facts:
-    """Writes the shards of a stream, parts in the order given; returns its facts.
+    corpus: Path,
+) -> list[ShardJob]:
+    """Returns the writing of a stream, parts in the order given, cut into jobs.
 
-    Rows that do not fill the last shard are dropped and counted. A stream of fewer
-    rows than a shard has gets one short shard, in which row i still stands at place i.
+    A stream of fewer rows than a shard has gets one short shard, in which row i still
+    stands at place i.
+
+    Args:
+        key: of the stream.
+        parts: of its units.
+        packed: the record that `pack_left` wrote.
+        options: the shape of rows and shards.
+        directory: for the records of the jobs.
+        corpus: for the shards.
     """
-    repacked = list(_repacked(parts, options, special))
-    rows = sum(part.rows for part in parts) + sum(map(len, repacked))
-    per_shard = min(options.rows_per_shard, rows) or options.rows_per_shard
-    count = rows // per_shard
+    tables = [(part.file, part.rows) for part in parts]
+    tables += [(packed.with_name(name), rows) for name, rows in read_record(packed)]
+    total = sum(rows for _, rows in tables)
+    per_shard = min(options.rows_per_shard, total) or options.rows_per_shard
+    count = total // per_shard
+    shards = max(1, _JOB_BYTES // (_row_bytes(options) * per_shard))  # of a job
+    return [
+        ShardJob(
+            key,
+            # Rows that do not fill the last shard go to the last job.
+            tuple(_cut(tables, first * per_shard, total if last else end * per_shard)),
+            first,
+            count,
+            per_shard,
+            options,
+            corpus,
+            directory / f"{'-'.join(key)}-{first}.json",
+        )
+        for first in range(0, max(count, 1), shards)
+        for end in [first + shards]
+        for last in [end >= count]
+    ]
+
+
+def write_shards(job: ShardJob) -> None:
+    """Writes some shards of a stream, and what they hold as a record.
+
+    Rows that do not fill the last shard are dropped and counted.
+    """
     shards, total, dropped = [], Counter(), Counter()
-    tables = itertools.chain(map(_rows, parts), repacked)
-    for rows in _rebatch(tables, per_shard):
-        if len(rows) < per_shard:
-            dropped = _measure(rows, options.row_length)
+    tables = (np.load(file, mmap_mode="r")[a:b] for file, a, b in job.tables)
+    for number, rows in enumerate(_rebatch(tables, job.per_shard), job.first):
+        if len(rows) < job.per_shard:
+            dropped = _measure(rows, job.options.row_length)
             continue
-        name = shard_name(*key, len(shards), count)
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        shards.append({**write_shard(directory / name, rows), "file": name})
-        facts = _measure(rows, options.row_length)
-        largest = max(total.pop("max_token_id", 0), facts.pop("max_token_id"))
-        total.update({**facts, "max_token_id": largest})
+        name = shard_name(*job.key, number, job.count)
+        (job.corpus / name).parent.mkdir(parents=True, exist_ok=True)
+        shards.append({**write_shard(job.corpus / name, rows), "file": name})
+        total = _added(total, _measure(rows, job.options.row_length))
+    write_json(job.record, {"shards": shards, "total": total, "dropped": dropped})
+
+
+def stream_facts(parts: Sequence[StoredPart], jobs: Sequence[ShardJob]) -> Facts:
+    """Returns what the manifest says of a stream, from the records of its jobs."""
+    shards, total, dropped = [], Counter(), Counter()
+    for job in jobs:
+        record = read_record(job.record)
+        shards += record["shards"]
+        total = _added(total, record["total"])
+        dropped = Counter(record["dropped"]) or dropped
     return _facts(parts, shards, total, dropped)
 
 
@@ -97,8 +176,26 @@ def total_rejects(streams: Iterable[Facts]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def _rows(part: StoredPart) -> np.ndarray:
-    return np.load(part.file, mmap_mode="r")[: part.rows]
+def _row_bytes(options: BuildOptions) -> int:
+    return 4 * (options.row_length + 2 * options.max_pairs)
+
+
+def _cut(
+    tables: Iterable[tuple[Path, int]], begin: int, end: int
+) -> Iterator[tuple[Path, int, int]]:
+    """Yields where the rows [begin, end) of all tables lie in each."""
+    before = 0
+    for file, rows in tables:
+        first, last = max(begin - before, 0), min(end - before, rows)
+        if first < last:
+            yield file, first, last
+        before += rows
+
+
+def _added(total: Counter[str], facts: Mapping[str, int]) -> Counter[str]:
+    largest = max(total["max_token_id"], facts.get("max_token_id", 0))
+    sums = {name: total[name] + count for name, count in facts.items()}
+    return Counter(sums | {"max_token_id": largest})
 
 
 def _left_pairs(

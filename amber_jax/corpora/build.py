@@ -2,47 +2,46 @@
 
 Stages: unpack and index every input; process a hundredth of each to tell what to
 expect (`accounts.py`); find what occurs again, if asked (`duplicates.py`); process
-units (`units.py`); write each stream (`assembly.py`);
-manifest; rename. Workers get paths and offsets and return paths and
-counts, so that memory does not grow with the corpus.
+units (`parts.py`); write each stream (`assembly.py`); manifest; rename. Workers get
+paths and offsets and leave rows and counts on disk, so that memory does not grow with
+the corpus, and a build that was cut goes on (`work.py`). Any number of tasks may
+process the units, each its share of them.
 """
 
-import functools
 import itertools
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from amber_jax.corpora.accounts import (
-    InputFacts,
-    Tallies,
-    Tally,
-    expectation,
-    expected_rows,
     held_out_facts,
-    input_facts,
-    left_out,
-    no_text_error,
-    summed,
-    tally,
-    without_text,
     write_inputs,
 )
 from amber_jax.corpora.assembly import (
     Facts,
-    StoredPart,
-    store_part,
+    PackJob,
+    pack_left,
+    shard_jobs,
+    stream_facts,
     total_rejects,
     with_rates,
-    write_stream,
+    write_shards,
 )
 from amber_jax.corpora.cleaning.libraries import require_libraries
-from amber_jax.corpora.duplicates import duplicates_of, find_duplicates
-from amber_jax.corpora.filters import HeldOut, held_out_sentences
-from amber_jax.corpora.planning import Input, languages_of, plan_inputs
-from amber_jax.corpora.processes import Mapper, Report, mapper, reported
+from amber_jax.corpora.engine import (
+    Build,
+    Note,
+    Parts,
+    begin_build,
+    collect,
+    decide_duplicates,
+    plan,
+    process_units,
+)
+from amber_jax.corpora.forecast import forecast
+from amber_jax.corpora.processes import Report, mapper, reported
 from amber_jax.corpora.recipe import (
     Recipe,
     check_options,
@@ -55,34 +54,19 @@ from amber_jax.corpora.records import (
     read_manifest,
     write_manifest,
 )
-from amber_jax.corpora.screening import Screening, store_held_out
-from amber_jax.corpora.units import BuildOptions, Part, StreamKey, Unit, process_unit
+from amber_jax.corpora.units import BuildOptions, StreamKey
+from amber_jax.corpora.work import (
+    TASK,
+    Share,
+    check_task,
+    open_work,
+    task_facts,
+    task_folders,
+)
 from amber_jax.errors import UserError
-from amber_jax.files import publish, workplace
+from amber_jax.files import PROGRESS, publish, workplace, write_json
 from amber_jax.tokenization import load_tokenizer
-from amber_jax.tokenization.tokenizer import SpecialTokens, Tokenizer
-
-
-@dataclass(frozen=True)
-class _UnitJob:
-    unit: Unit
-    options: BuildOptions
-    tokenizer: Path
-    screening: Screening
-    duplicates: Path  # of `duplicates.find_duplicates`, if that is what is asked for
-    directory: Path  # for the rows
-
-
-Jobs = Callable[[Unit], _UnitJob]
-
-
-@dataclass(frozen=True)
-class _StreamJob:
-    key: StreamKey
-    parts: tuple[StoredPart, ...]
-    options: BuildOptions
-    special: SpecialTokens
-    directory: Path
+from amber_jax.tokenization.tokenizer import Tokenizer
 
 
 def build_corpus(
@@ -91,219 +75,163 @@ def build_corpus(
     *,
     processes: int,
     report: Report,
-    note: Callable[[str], None] = print,
+    note: Note = print,
+    tasks: int = 0,
+    beam: Sequence[str] = (),
 ) -> tuple[dict[str, Any], bool]:
     """Builds the corpus of a recipe in the folder `output`.
+
+    A build that was killed or interrupted goes on where it stopped.
 
     Args:
         recipe: inputs, filters and shapes.
         output: is created; a finished corpus of the same recipe there is kept.
         processes: workers; 0 takes one for each core.
-        report: called with (stage, done, total) as work proceeds.
+        report: called with (stage, done, total) as work proceeds, in bytes.
         note: called with what a hundredth of the inputs lets expect.
+        tasks: how many calls of `process_share` have processed the units; 0: none.
+        beam: options of an Apache Beam pipeline that does the work; none: processes.
 
     Returns:
         (manifest, built): `built` is False if the corpus was there already.
 
     Raises:
-        UserError: an input cannot be used, a stream gets no text, or `output` holds
-            something else.
+        UserError: an input cannot be used, a stream gets no text, a task is missing,
+            or `output` holds something else.
     """
-    check_options(recipe.options, processes)
-    check_sources(recipe.sources)
-    require_libraries(recipe.options.cleaning)
-    tokenizer = load_tokenizer(recipe.tokenizer)
-    check_options(recipe.options, processes, tokenizer.special.separators)
-    fingerprint = recipe_fingerprint(recipe, tokenizer.fingerprint)
-    if finished := _finished(output, fingerprint):
+    tokenizer, recipe_id = _checked(recipe, processes)
+    if finished := _finished(output, recipe_id):
         return finished, False
-    with workplace(output) as work, mapper(processes) as run:
-        directory = work / "corpus"
-        held_out = {
-            path: held_out_sentences([path]) for path in recipe.evaluation_files
-        }
-        inputs, jobs = _prepare(
-            recipe, frozenset().union(*held_out.values()), work, run, report
-        )
-        _forecast(inputs, jobs, recipe.options, run, report, note)
-        _find_duplicates(inputs, jobs, run, report)
-        parts, facts_of = _process(
-            inputs, jobs, recipe.options, work / "rows", run, report
-        )
-        streams = _write_streams(
-            parts, recipe.options, tokenizer.special, directory, run, report
-        )
+    if tasks:
+        _check_shares(recipe)
+    folders = task_folders(output, tasks, recipe_id)
+    with (
+        workplace(output, resumed=f"*{PROGRESS}") as place,
+        mapper(processes) as run,
+    ):
+        work = open_work(place, recipe_id, note, folders)
+        build = begin_build(recipe, tokenizer, work, run, report, note)
+        inputs = plan(build, Share())
+        if not tasks:
+            forecast(build, inputs)
+            decide_duplicates(build, inputs)
+        process_units(build, inputs, Share())
+        parts, facts_of = collect(build, inputs)
+        directory = work.directory / "corpus"
+        streams = _write_streams(build, parts, directory)
         facts_of += [
-            held_out_facts(path, len(hashes)) for path, hashes in held_out.items()
+            held_out_facts(path, len(hashes)) for path, hashes in build.held_out.items()
         ]
         write_inputs(directory, facts_of)
+        shutil.rmtree(directory / "tokenizer", ignore_errors=True)
         tokenizer.save(directory / "tokenizer")
-        facts = _manifest(recipe.options, tokenizer, streams, fingerprint)
+        facts = _manifest(recipe.options, tokenizer, streams, recipe_id)
         manifest = write_manifest(directory, facts)
         publish(directory, output)
     return manifest, True
 
 
-def _prepare(
-    recipe: Recipe, held_out: HeldOut, work: Path, run: Mapper, report: Report
-) -> tuple[list[Input], Jobs]:
-    """Returns the inputs cut into units, and what makes a job of a unit."""
-    for name in ("inputs", "rows", "corpus"):
-        (work / name).mkdir()
-    cleaning, paths = recipe.options.cleaning, recipe.evaluation_files
-    store_held_out(work, held_out, paths, cleaning)
-    inputs = plan_inputs(
-        recipe.sources,
-        options=recipe.options,
-        directory=work / "inputs",
-        mapper=run,
-        report=report,
-    )
-    return inputs, functools.partial(
-        _UnitJob,
-        options=recipe.options,
-        tokenizer=recipe.tokenizer,
-        screening=Screening(
-            recipe.options.max_line_bytes, cleaning, languages_of(inputs), work
-        ),
-        duplicates=work / "duplicates",
-        directory=work / "rows",
-    )
-
-
-def _forecast(
-    inputs: Sequence[Input],
-    jobs: Jobs,
-    options: BuildOptions,
-    run: Mapper,
+def process_share(
+    recipe: Recipe,
+    output: Path,
+    share: Share,
+    *,
+    processes: int,
     report: Report,
-    note: Callable[[str], None],
-) -> None:
-    """Tells which rows to expect; ends the build for a stream that will have none."""
-    units = [unit for source in inputs for unit in source.samples]
-    found = reported("sample", run(_tally_unit, map(jobs, units)), len(units), report)
-    samples = [
-        summed(itertools.islice(found, len(source.samples))) for source in inputs
+    note: Note = print,
+) -> tuple[Path, bool]:
+    """Processes one task's share of the units of a corpus.
+
+    `build_corpus` with `tasks=share.count` puts all shares together, on any machine
+    that sees their folders. A task that was killed goes on where it stopped.
+
+    Args:
+        recipe: as of `build_corpus`, as are all others.
+        output: of the corpus; the task's folder appears beside it.
+        share: which task of how many.
+        processes: workers.
+        report: called as work proceeds.
+        note: called with whether earlier work goes on.
+
+    Returns:
+        (folder, done): `done` is False if the task had finished already.
+
+    Raises:
+        UserError: as `build_corpus`.
+    """
+    tokenizer, recipe_id = _checked(recipe, processes)
+    _check_shares(recipe)
+    folder = share.folder(output)
+    if folder.exists():
+        check_task(folder, recipe_id)
+        return folder, False
+    with (
+        workplace(folder, resumed=f"*{PROGRESS}") as place,
+        mapper(processes) as run,
+    ):
+        work = open_work(place, recipe_id, note)
+        build = begin_build(recipe, tokenizer, work, run, report, note)
+        process_units(build, plan(build, share), share)
+        write_json(work.directory / TASK, task_facts(recipe_id))
+        publish(work.directory, folder)
+    return folder, True
+
+
+def _checked(recipe: Recipe, processes: int) -> tuple[Tokenizer, str]:
+    """Returns the tokenizer and the fingerprint of a recipe that can be built."""
+    check_options(recipe.options, processes)
+    check_sources(recipe.sources)
+    require_libraries(recipe.options.cleaning)
+    tokenizer = load_tokenizer(recipe.tokenizer)
+    check_options(recipe.options, processes, tokenizer.special.separators)
+    return tokenizer, recipe_fingerprint(recipe, tokenizer.fingerprint)
+
+
+def _check_shares(recipe: Recipe) -> None:
+    cleaning = recipe.options.cleaning
+    if cleaning.exact_duplicates or cleaning.near_duplicates:
+        raise UserError(
+            "cleaning.exact_duplicates and cleaning.near_duplicates compare all text, "
+            "of which a task reads its share; leave them out, or build without tasks"
+        )
+
+
+def _write_streams(build: Build, parts: Parts, corpus: Path) -> dict[StreamKey, Facts]:
+    """Writes the shards of all streams; what has been written stays as it is."""
+    directory = build.work.directory / "written"
+    packing = [
+        PackJob(
+            key, tuple(parts[key]), build.options, build.tokenizer.special, directory
+        )
+        for key in sorted(parts)
+        if not build.work.record(f"written/{'-'.join(key)}")
     ]
-    rows = expected_rows(inputs, samples, options)
-    note(expectation(rows, options.rows_per_shard))
-    if missing := without_text(inputs, samples):
-        _search(missing, inputs, jobs, run, report)
-
-
-def _search(
-    missing: Sequence[StreamKey],
-    inputs: Sequence[Input],
-    jobs: Jobs,
-    run: Mapper,
-    report: Report,
-) -> None:
-    """Raises a `UserError` unless some unit has text for each of these streams."""
-    still = {*missing}
-    searched = [source for source in inputs if still & {*source.streams}]
-    tallies = [left_out(source) for source in searched]
-    owners = [
-        (number, unit)
-        for number, source in enumerate(searched)
-        for unit in source.units
-    ]
-    found = run(_tally_unit, (jobs(unit) for _, unit in owners))
-    found = reported("search", found, len(owners), report)
-    for (number, _), of_streams in zip(owners, found, strict=True):
-        tallies[number] = summed([tallies[number], of_streams])
-        still -= {key for key, counts in of_streams.items() if counts.tokens}
-        if not still:
-            return
-    raise no_text_error(sorted(still), searched, tallies)
-
-
-def _find_duplicates(
-    inputs: Sequence[Input], jobs: Jobs, run: Mapper, report: Report
-) -> None:
-    units = [unit for source in inputs for unit in source.units]
-    job = jobs(units[0])
-    find_duplicates(units, job.screening, job.duplicates, mapper=run, report=report)
-
-
-def _process(
-    inputs: Sequence[Input],
-    jobs: Jobs,
-    options: BuildOptions,
-    rows: Path,
-    run: Mapper,
-    report: Report,
-) -> tuple[dict[StreamKey, list[StoredPart]], list[InputFacts]]:
-    """Returns the parts of each stream in order, and what each input gave."""
-    units = [unit for source in inputs for unit in source.units]
-    found = reported("tokenize", run(_run_unit, map(jobs, units)), len(units), report)
-    parts: dict[StreamKey, list[StoredPart]] = defaultdict(list)
-    facts = []
-    for number, source in enumerate(inputs):
-        tallies = [left_out(source)]
-        for key, counts in tallies[0].items():
-            part = Part.without_rows(counts.inputs, counts.rejects, options)
-            parts[key].append(store_part(part, rows / f"left-out-{number}.npy"))
-        for of_unit in itertools.islice(found, len(source.units)):
-            for key, part in of_unit.items():
-                parts[key].append(part)
-                tallies.append({key: Tally(part.inputs, part.rejects)})
-        facts.append(input_facts(source, summed(tallies)))
-    return parts, facts
-
-
-def _write_streams(
-    parts: dict[StreamKey, list[StoredPart]],
-    options: BuildOptions,
-    special: SpecialTokens,
-    directory: Path,
-    run: Mapper,
-    report: Report,
-) -> dict[StreamKey, Facts]:
-    keys = sorted(parts)
-    jobs = [
-        _StreamJob(key, tuple(parts[key]), options, special, directory) for key in keys
-    ]
-    facts = reported("write", run(_run_stream, jobs), len(jobs), report)
-    return dict(zip(keys, facts, strict=True))
-
-
-def _tally_unit(job: _UnitJob) -> Tallies:
-    parts = _processed(job)
-    return {key: tally(part, job.options.row_length) for key, part in parts.items()}
-
-
-def _run_unit(job: _UnitJob) -> dict[StreamKey, StoredPart]:
-    parts = _processed(job)
-    prefix = job.directory / f"{job.unit.number}"
-    return {
-        (kind, name): store_part(part, Path(f"{prefix}-{kind}-{name}.npy"))
-        for (kind, name), part in parts.items()
+    sizes = [job.size for job in packing]
+    for _ in reported("pack", build.run(pack_left, packing), sizes, build.report):
+        pass
+    jobs = {
+        key: shard_jobs(
+            key,
+            parts[key],
+            directory / f"{'-'.join(key)}.json",
+            build.options,
+            directory=directory,
+            corpus=corpus,
+        )
+        for key in sorted(parts)
     }
-
-
-def _processed(job: _UnitJob) -> dict[StreamKey, Part]:
-    return process_unit(
-        job.unit,
-        job.options,
-        _tokenizer(job.tokenizer),
-        job.screening.load(),
-        duplicates_of(job.unit, job.duplicates),
-    )
-
-
-def _run_stream(job: _StreamJob) -> Facts:
-    return write_stream(
-        job.key,
-        job.parts,
-        job.options,
-        special=job.special,
-        directory=job.directory,
-    )
-
-
-@functools.cache
-def _tokenizer(path: Path) -> Tokenizer:
-    return load_tokenizer(path)
+    every = list(itertools.chain(*jobs.values()))
+    waiting = [job for job in every if not job.record.is_file()]
+    sizes = [job.size for job in waiting]
+    before = sum(job.size for job in every) - sum(sizes)
+    done = build.run(write_shards, waiting)
+    written = reported("write", done, sizes, build.report, before)
+    left = Counter(job.key for job in waiting)
+    for job, _ in zip(waiting, written, strict=True):
+        left[job.key] -= 1
+        if not left[job.key]:
+            build.work.remove(part.file for part in parts[job.key])
+    return {key: stream_facts(parts[key], jobs[key]) for key in jobs}
 
 
 def _finished(output: Path, recipe_id: str) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.processes import Mapper, Report, reported
 from amber_jax.corpora.screening import Screening
 from amber_jax.corpora.units import LeftOut, StreamKey, Unit, judged_lines
-from amber_jax.files import make_folder, writing
+from amber_jax.files import make_folder, new_file, read_json, write_json, writing
 
 _REASONS = ("duplicate", "near_duplicate")
 _EXACT = 0  # the table of keys that equal texts share; those of bands follow
@@ -40,6 +40,7 @@ _RECORDS = 1 << 22  # brought together at once: some 200 MB
 _COMPARED = 1 << 16  # pairs of texts at once: 32 MB
 _KEYS = 1 << 64
 _TABLES = 1 + BANDS
+_ADVICE = "remove the folder and run the command again"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class _DecideJob:
     last: int  # and the greatest
     near: float  # the least resemblance
     units: tuple[int, ...]  # in order
+    size: int  # bytes of the keys, about
     directory: Path  # of the stream
     file: Path
 
@@ -81,18 +83,25 @@ def find_duplicates(
     if not cleaning.exact_duplicates and not cleaning.near_duplicates:
         return
     make_folder(directory)
-    jobs = [_SignJob(unit, screening, directory) for unit in units]
-    signed = reported("sign", mapper(sign_unit, jobs), len(jobs), report)
+    unsigned = [unit for unit in units if not _record(unit, directory).exists()]
+    jobs = [_SignJob(unit, screening, directory) for unit in unsigned]
+    sizes = [unit.size for unit in unsigned]
+    before = sum(unit.size for unit in units) - sum(sizes)
+    for _ in reported("sign", mapper(sign_unit, jobs), sizes, report, before):
+        pass
     counts: dict[StreamKey, dict[int, int]] = defaultdict(dict)
-    for unit, of_streams in zip(units, signed, strict=True):
-        for key, count in of_streams.items():
-            counts[key][unit.number] = count
+    for unit in units:
+        for kind, name, count in read_json(_record(unit, directory), _ADVICE):
+            counts[kind, name][unit.number] = count
     decisions = [
         job
         for key, of_units in sorted(counts.items())
         for job in _decide_jobs(_folder(directory, key), of_units, cleaning)
     ]
-    for _ in reported("compare", mapper(decide, decisions), len(decisions), report):
+    undecided = [job for job in decisions if not job.file.exists()]
+    sizes = [job.size for job in undecided]
+    before = sum(job.size for job in decisions) - sum(sizes)
+    for _ in reported("compare", mapper(decide, undecided), sizes, report, before):
         pass
 
 
@@ -106,20 +115,20 @@ def duplicates_of(unit: Unit, directory: Path) -> LeftOut:
     }
 
 
-def sign_unit(job: _SignJob) -> dict[StreamKey, int]:
-    """Writes the keys of a unit's texts; returns how many are new in it, by stream."""
+def sign_unit(job: _SignJob) -> None:
+    """Writes the keys of a unit's texts; last, how many are new in it, by stream."""
     texts: dict[StreamKey, list[str]] = defaultdict(list)
     for line, reasons in judged_lines(job.unit, job.screening.load(), {}):
         languages = job.unit.pairs or [job.unit.columns]
         for key, of_text, reason in zip(job.unit.keys, languages, reasons, strict=True):
             if reason is None:
                 texts[key].append("\t".join(line[one][0] for one in of_text))
-    return {
-        key: _sign(
-            of_stream, job.screening.cleaning, _folder(job.directory, key), job.unit
-        )
+    cleaning = job.screening.cleaning
+    counts = [
+        (*key, _sign(of_stream, cleaning, _folder(job.directory, key), job.unit))
         for key, of_stream in texts.items()
-    }
+    ]
+    write_json(_record(job.unit, job.directory), counts)
 
 
 def decide(job: _DecideJob) -> None:
@@ -140,8 +149,8 @@ def decide(job: _DecideJob) -> None:
         mine = units == place
         numbers[mine] = _load(job.directory, job.units[place], "numbers")[numbers[mine]]
     found = np.stack([np.array(job.units, np.int64)[units], numbers.astype(np.int64)])
-    with writing(job.file):
-        np.save(job.file, found[:, np.lexsort(found[::-1])])
+    with new_file(job.file) as file:
+        np.save(file, found[:, np.lexsort(found[::-1])])
 
 
 def _sign(texts: Sequence[str], cleaning: Cleaning, folder: Path, unit: Unit) -> int:
@@ -188,6 +197,7 @@ def _decide_jobs(
             first,
             after - 1,
             near=cleaning.near_duplicates,
+            size=8 * sum(counts.values()) // ranges,
             units=tuple(sorted(counts)),
             directory=folder,
             file=folder / f"decided-{table}-{number}.npy",
@@ -240,6 +250,10 @@ def _left_out(unit: int, folder: Path) -> dict[int, str]:
             begin, end = np.searchsorted(units, [unit, unit + 1])
             reasons |= dict.fromkeys(numbers[begin:end].tolist(), reason)
     return reasons | {number: _REASONS[is_near] for number, is_near in own}
+
+
+def _record(unit: Unit, directory: Path) -> Path:
+    return directory / f"{unit.name}.json"
 
 
 def _folder(directory: Path, key: StreamKey) -> Path:

@@ -4,6 +4,7 @@ Workers get paths and byte ranges, not lines; therefore every input is read once
 counted, and cut into blocks of `BLOCK_LINES` lines that any worker can seek to.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from amber_jax.corpora.conversion import Conversion
 from amber_jax.corpora.sources import Converted
 from amber_jax.corpora.text import is_packed, read_chunks, split_lines, text_only
+from amber_jax.files import new_file
 
 BLOCK_LINES = 64
 _CHUNK_BYTES = 1 << 20
@@ -24,7 +26,7 @@ class PlainFile:
 
     path: Path
     lines: int
-    blocks: tuple[int, ...]  # byte offset of every BLOCK_LINES-th line, and the end
+    blocks: array  # int64: byte offset of every BLOCK_LINES-th line, and the end
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def plain_file(path: Path, copy: Path) -> PlainFile:
     chunks = text_only(path, read_chunks(path))
     if not is_packed(path):
         return _index(path, chunks)
-    with copy.open("wb") as file:
+    with new_file(copy) as file:
         return _index(copy, _written(chunks, file))
 
 
@@ -58,7 +60,7 @@ def plain_rows(source: Converted, copy: Path) -> tuple[PlainFile, Conversion]:
     facts = Conversion()
     rows = source.rows(facts)
     lines = ("\t".join(row).encode("utf-8", "replace") + b"\n" for row in rows)
-    with copy.open("wb") as file:
+    with new_file(copy) as file:
         return _index(copy, _written(lines, file)), facts
 
 
@@ -70,16 +72,17 @@ def read_slice(part: Slice) -> Iterator[bytes]:
 
 
 def _index(path: Path, chunks: Iterable[bytes]) -> PlainFile:
-    starts, lines, offset, last = [0], 0, 0, b"\n"
+    starts, lines, offset, last = array("q", [0]), 0, 0, b"\n"
     for chunk in chunks:
         ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == ord("\n"))
         numbers = np.arange(lines + 1, lines + 1 + len(ends))
-        starts += (offset + 1 + ends[numbers % BLOCK_LINES == 0]).tolist()
+        of_blocks = ends[numbers % BLOCK_LINES == 0]
+        starts.extend((offset + 1 + of_blocks).tolist())
         lines, offset, last = lines + len(ends), offset + len(chunk), chunk[-1:]
     lines += last != b"\n"  # a last line without its line end is a line
     if starts[-1] < offset or not lines:
         starts.append(offset)
-    return PlainFile(path, lines, tuple(starts))
+    return PlainFile(path, lines, starts)
 
 
 def _written(chunks: Iterable[bytes], file) -> Iterator[bytes]:

@@ -1,8 +1,10 @@
-"""From sources to units of work: unpack, count lines, cut."""
+"""From sources to units of work: unpack, count lines, cut, share out."""
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +20,18 @@ from amber_jax.corpora.sources import (
     source_files,
     source_pairs,
 )
-from amber_jax.corpora.text import read_lines
-from amber_jax.corpora.units import BuildOptions, StreamKey, Unit, cut_units, sampled
+from amber_jax.corpora.text import is_packed, read_lines
+from amber_jax.corpora.units import (
+    BuildOptions,
+    StreamKey,
+    Unit,
+    cut_units,
+    sampled,
+    unit_number,
+)
+from amber_jax.corpora.work import Share, WorkFolder, read_record
 from amber_jax.errors import UserError
+from amber_jax.files import write_bytes, write_json
 
 
 @dataclass(frozen=True)
@@ -37,42 +48,108 @@ class Input:
     @property
     def sampled_share(self) -> float:
         """The share of its bytes that the samples hold, 1 if there are none."""
-        return _size(self.samples) / size if (size := _size(self.units)) else 1.0
+        size = sum(unit.size for unit in self.units)
+        return sum(unit.size for unit in self.samples) / size if size else 1.0
+
+
+@dataclass(frozen=True)
+class _ReadJob:
+    source: Source
+    path: Path
+    stem: Path  # of the unpacked copy, the blocks and the record
+
+    @property
+    def name(self) -> str:
+        """Of the record."""
+        return f"inputs/{self.stem.name}"
+
+    @property
+    def copy(self) -> Path:
+        """The unpacked text."""
+        return self.stem.with_suffix(".txt")
 
 
 def plan_inputs(
     sources: Sequence[Source],
     *,
     options: BuildOptions,
-    directory: Path,
+    work: WorkFolder,
+    share: Share,
     mapper: Mapper,
     report: Report,
 ) -> list[Input]:
-    """Returns all sources cut into units, whose numbers go on from source to source.
+    """Returns the sources of a share cut into units.
 
     Args:
         sources: what to build from.
         options: the size of units, and whether sides of pairs serve as text.
-        directory: for the unpacked copies of inputs that cannot be seeked in.
+        work: for the unpacked copies of inputs that cannot be seeked in. Files that
+            were read before are not read again.
+        share: of the whole work; of sources that can be seeked in every task gets
+            all units, see `own_units`.
         mapper: runs the reading of the files.
         report: see `processes.reported`.
 
     Raises:
         UserError: an input cannot be read, or its parts do not match.
     """
-    jobs = [job for source in sources for job in _reading(source)]
-    numbered = [
-        (source, path, directory / f"{number}.txt")
-        for number, (source, path) in enumerate(jobs)
-    ]
-    plain = reported("read", mapper(_run_plain, numbered), len(jobs), report)
+    owners = _owners(sources, share.count)
+    own = [n for n, owner in enumerate(owners) if owner in (None, share.index)]
     numbers = itertools.count()
-    inputs = []
-    for source in sources:
-        files, facts = zip(*(next(plain) for _ in _reading(source)), strict=True)
-        inputs.append(_cut(source, files, joined(facts), options, numbers))
-    list(plain)
-    return inputs
+    files = [
+        [
+            _ReadJob(part, path, work.directory / "inputs" / str(next(numbers)))
+            for part, path in _reading(source)
+        ]
+        for source in sources
+    ]
+    jobs = [job for n in own for job in files[n]]
+    waiting = [job for job in jobs if not work.record(job.name)]
+    sizes = [job.path.stat().st_size for job in waiting]
+    before = sum(job.path.stat().st_size for job in jobs) - sum(sizes)
+    for _ in reported("read", mapper(_read, waiting), sizes, report, before):
+        pass
+    return [_cut(n, sources[n], *_files_of(files[n], work), options) for n in own]
+
+
+def own_units(inputs: Sequence[Input], share: Share) -> list[Unit]:
+    """Returns the units of a share, in order; of its own sources all.
+
+    Args:
+        inputs: as `plan_inputs` returned them for the same share.
+        share: of the whole work.
+    """
+    return [
+        unit
+        for source in inputs
+        for unit in source.units
+        if not _is_seekable(source.source)
+        or (unit.source + unit.place) % share.count == share.index
+    ]
+
+
+def _owners(sources: Sequence[Source], count: int) -> list[int | None]:
+    """Returns which of `count` tasks has each source; None: all have some units.
+
+    The largest first, each to the task that has least.
+    """
+    sizes = [
+        sum(path.stat().st_size for path in source_files(source)) for source in sources
+    ]
+    owners: list[int | None] = [None] * len(sources)
+    loads = [0] * count
+    for number in sorted(range(len(sources)), key=lambda n: -sizes[n]):
+        if not _is_seekable(sources[number]):
+            owner = owners[number] = loads.index(min(loads))
+            loads[owner] += sizes[number]
+    return owners
+
+
+def _is_seekable(source: Source) -> bool:
+    """Returns whether units can be read from the files of a source as they are."""
+    return not isinstance(source, Converted) and not any(
+        map(is_packed, source_files(source))
+    )
 
 
 def _reading(source: Source) -> list[tuple[Source, Path]]:
@@ -82,23 +159,12 @@ def _reading(source: Source) -> list[tuple[Source, Path]]:
     return [(source, path) for path in source_files(source)]
 
 
-def languages_of(inputs: Iterable[Input]) -> tuple[str, ...]:
-    """Returns the languages of which inputs have text that is used, sorted."""
-    names = {
-        name
-        for source in inputs
-        for unit in source.units
-        for name in (itertools.chain(*unit.pairs) if unit.pairs else unit.columns)
-    }
-    return tuple(sorted(names))
-
-
 def _cut(
+    number: int,
     source: Source,
     files: Sequence[PlainFile],
-    facts: Conversion,
+    conversion: Conversion,
     options: BuildOptions,
-    numbers: Iterator[int],
 ) -> Input:
     columns = source_columns(source)
     pairs = source_pairs(source, columns)
@@ -107,18 +173,25 @@ def _cut(
     if isinstance(source, ManyWaySource):
         files = [_without_header(files[0])]
     tables = [[file] for file in files] if isinstance(source, Converted) else [files]
-    units, samples = [], []
-    for table in tables:
-        for slices in cut_units(table, unit_bytes=options.unit_bytes):
-            units.append(Unit(next(numbers), slices, columns, pairs))
-            sample = sampled(table, slices)
-            samples.append(dataclasses.replace(units[-1], slices=sample))
+    cuts = [
+        (table, slices)
+        for table in tables
+        for slices in cut_units(table, unit_bytes=options.unit_bytes)
+    ]
+    units = tuple(
+        Unit(unit_number(number, place), slices, columns, pairs)
+        for place, (_, slices) in enumerate(cuts)
+    )
+    samples = [
+        dataclasses.replace(unit, slices=sampled(table, unit.slices))
+        for unit, (table, _) in zip(units, cuts, strict=True)
+    ]
     streams = [("pair", f"{src}-{tgt}") for src, tgt in pairs]
     if not pairs or options.parallel_as_text:
         languages = itertools.chain(*pairs) if pairs else columns
         streams += [("mono", language) for language in dict.fromkeys(languages)]
-    lines = sum(table[0].lines for table in tables) + facts.left_out.total()
-    return Input(source, lines, tuple(units), tuple(samples), tuple(streams), facts)
+    lines = sum(table[0].lines for table in tables) + conversion.left_out.total()
+    return Input(source, lines, units, tuple(samples), tuple(streams), conversion)
 
 
 def _check_line_counts(source: MosesSource, files: Sequence[PlainFile]) -> None:
@@ -132,16 +205,42 @@ def _check_line_counts(source: MosesSource, files: Sequence[PlainFile]) -> None:
 
 def _without_header(file: PlainFile) -> PlainFile:
     header_end = min(len(next(read_lines(file.path))) + 1, file.blocks[-1])
-    blocks = (header_end, *file.blocks[1:])
+    blocks = array("q", [header_end]) + file.blocks[1:]
     return dataclasses.replace(file, lines=file.lines - 1, blocks=blocks)
 
 
-def _size(units: Iterable[Unit]) -> int:
-    return sum(part.end - part.start for unit in units for part in unit.slices)
+def _read(job: _ReadJob) -> None:
+    """Reads a file, and unpacks or converts it; writes the record last."""
+    copy, conversion = job.copy, Conversion()
+    if isinstance(job.source, Converted):
+        file, conversion = plain_rows(job.source, copy)
+    else:
+        file = plain_file(job.path, copy)
+    write_bytes(job.stem.with_suffix(".blocks"), file.blocks.tobytes())
+    record = {
+        "copied": file.path == copy,
+        "lines": file.lines,
+        "conversion": vars(conversion) | {"languages": sorted(conversion.languages)},
+    }
+    write_json(job.stem.with_suffix(".json"), record)
 
 
-def _run_plain(job: tuple[Source, Path, Path]) -> tuple[PlainFile, Conversion]:
-    source, path, copy = job
-    if isinstance(source, Converted):
-        return plain_rows(source, copy)
-    return plain_file(path, copy), Conversion()
+def _files_of(
+    jobs: Sequence[_ReadJob], work: WorkFolder
+) -> tuple[list[PlainFile], Conversion]:
+    files, conversions = zip(*(_was_read(job, work) for job in jobs), strict=True)
+    return [*files], joined(conversions)
+
+
+def _was_read(job: _ReadJob, work: WorkFolder) -> tuple[PlainFile, Conversion]:
+    """Returns what `_read` has written, perhaps in a task's folder."""
+    path = work.existing(job.name)
+    record = read_record(path)
+    blocks = array("q", path.with_suffix(".blocks").read_bytes())
+    conversion = record["conversion"]
+    source = path.with_suffix(".txt") if record["copied"] else job.path
+    return PlainFile(source, record["lines"], blocks), Conversion(
+        **conversion
+        | {"left_out": Counter(conversion["left_out"])}
+        | {"languages": set(conversion["languages"])}
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 from amber_jax.errors import UserError
 
-Report = Callable[[str, int, int], None]  # stage, done, total
+Report = Callable[[str, int, int], None]  # stage, bytes done, bytes in all
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 
@@ -63,9 +63,24 @@ def _end_with(parent: Connection) -> None:
 
 
 def reported(
-    stage: str, results: Iterator[Any], total: int, report: Report
+    stage: str,
+    results: Iterable[Any],
+    sizes: Sequence[int],
+    report: Report,
+    before: int = 0,
 ) -> Iterator[Any]:
-    """Yields `results`, calling `report(stage, done, total)` before each."""
-    for done, result in enumerate(results, 1):
+    """Yields `results`, calling `report(stage, done, total)` before each.
+
+    Args:
+        stage: what is done.
+        results: of pieces of work, in their order.
+        sizes: of the pieces, in bytes.
+        report: is told of bytes.
+        before: those that were done earlier.
+    """
+    done, total = before, before + sum(sizes)
+    report(stage, done, total)
+    for size, result in zip(sizes, results, strict=True):
+        done += size
         report(stage, done, total)
         yield result

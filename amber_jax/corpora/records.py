@@ -19,7 +19,13 @@ import google_crc32c
 import numpy as np
 
 from amber_jax.errors import UserError
-from amber_jax.files import file_digest, fingerprint, read_object, write_json
+from amber_jax.files import (
+    file_digest,
+    fingerprint,
+    read_object,
+    write_bytes,
+    write_json,
+)
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -65,7 +71,7 @@ def shard_name(kind: str, stream: str, number: int, count: int) -> str:
 def write_shard(path: Path, rows: np.ndarray) -> dict[str, Any]:
     """Writes rows [R, L + 2 N] int32 as TFRecords; returns file name, bytes, sha256."""
     data = frame(rows).tobytes()
-    path.write_bytes(data)
+    write_bytes(path, data)
     digest = hashlib.sha256(data).hexdigest()
     return {"file": path.name, "bytes": len(data), "sha256": digest}
 

@@ -6,6 +6,7 @@ file has first; a table without pairs becomes a `mono` stream.
 """
 
 import abc
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -151,6 +152,13 @@ def source_pairs(source: Source, columns: tuple[str, ...]) -> tuple[LanguagePair
             "correct the languages in the config"
         )
     return pairs
+
+
+def source_languages(source: Source) -> tuple[str, ...]:
+    """Returns the languages of a source of which text is used; see `source_pairs`."""
+    columns = source_columns(source)
+    pairs = source_pairs(source, columns)
+    return tuple(dict.fromkeys(itertools.chain(*pairs))) if pairs else columns
 
 
 def ordered_pair(first: str, second: str) -> LanguagePair:

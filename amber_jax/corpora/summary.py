@@ -1,24 +1,48 @@
 """What a build shows on the terminal: progress while it runs, a table at the end."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
 from rich.markup import escape
-from rich.progress import Progress, TaskID
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from amber_jax.corpora.accounts import InputFacts, listed
+from amber_jax.corpora.dry_run import Estimate
 from amber_jax.corpora.processes import Report
 
+_LINE_SECONDS = 30
+_EXAMPLES = 3  # of a reason
+_EXAMPLE_WIDTH = 100  # characters
 _RIGHT = ("rows", "pairs", "real tokens", "fill", "rate", "kept", "dropped")
 
 
 @contextlib.contextmanager
 def progress() -> Iterator[Report]:
-    """Yields a `report(stage, done, total)` that draws one bar for each stage."""
-    with Progress(transient=True) as bars:
+    """Yields a `report(stage, done, total)` of bytes, with the time that is left.
+
+    On a terminal it draws one bar for each stage, else it prints a line now and then.
+    """
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), DownloadColumn()),
+        *(TransferSpeedColumn(), TimeRemainingColumn()),
+    )
+    with Progress(*columns, transient=True) as bars:
+        if not bars.console.is_terminal:
+            yield _lines(bars.console.print)
+            return
         stages: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int) -> None:
@@ -27,6 +51,38 @@ def progress() -> Iterator[Report]:
             bars.update(stages[stage], completed=done, total=total)
 
         yield report
+
+
+def _lines(
+    write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+) -> Report:
+    """Returns a report that writes how far a stage is every `_LINE_SECONDS`."""
+    began: dict[str, tuple[float, int]] = {}  # when, and what was done before
+    last = clock()
+
+    def report(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        now = clock()
+        start, before = began.setdefault(stage, (now, done))
+        if now - last < _LINE_SECONDS:
+            return
+        last = now
+        rate = (done - before) / max(now - start, 1e-9)
+        left = f", {_duration((total - done) / rate)} left" if rate else ""
+        write(
+            f"{stage} {done / total:.0%} of {total / 1e6:,.1f} MB, "
+            f"{rate / 1e6:.2f} MB/s{left}"
+        )
+
+    return report
+
+
+def _duration(seconds: float) -> str:
+    """Returns "2 h 05 min", "5 min" or "12 s"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
 def summary(
@@ -58,6 +114,41 @@ def _held_out(manifest: Mapping[str, Any]) -> str:
     overlaps = manifest["rejects"].get("evaluation_overlap", 0)
     more = f", lines that hold part of one: {overlaps:,}" if overlaps else ""
     return f"evaluation sentences kept out: {sentences:,}{more}"
+
+
+def outlook(estimate: Estimate, cores: Sequence[int]) -> Group:
+    """Returns what a build will give and cost.
+
+    Args:
+        estimate: of `dry_run.dry_run`.
+        cores: numbers of cores to tell the hours for.
+    """
+    kinds = Table("kind", "stream")
+    for heading in ("lines", "tokens"):
+        kinds.add_column(heading, justify="right")
+    for (kind, name), tokens in estimate.tokens.items():
+        lines = estimate.lines[kind, name]
+        kinds.add_row(kind, name, f"{lines:,.0f}", f"{tokens:,.0f}")
+    text = sum(source.text_bytes for source in estimate.sources)
+    documents = sum(source.documents for source in estimate.sources)
+    rejected = Table("rejected", "about", "examples")
+    for reason, count in estimate.rejects.items():
+        examples = (source.examples.get(reason, []) for source in estimate.sources)
+        some = list(itertools.chain(*examples))[:_EXAMPLES]
+        shown = "\n".join(repr(line[:_EXAMPLE_WIDTH]) for line in some)
+        rejected.add_row(reason, f"{count:,.0f}", escape(shown))
+    hours = ", ".join(
+        f"{_duration(estimate.seconds / count)} on {count}" for count in cores
+    )
+    return Group(
+        kinds,
+        rejected,
+        f"text: {text / 1e6:,.1f} MB, documents of running text: {documents:,.0f}",
+        f"speed: {text / max(estimate.seconds, 1e-9) / 1e6:.2f} MB/s a core; {hours}",
+        f"disk: corpus {estimate.corpus_bytes / 1e6:,.1f} MB, and while it is built "
+        f"{estimate.scratch_bytes / 1e6:,.1f} MB more at most",
+        "all of it by the beginning of each source; nothing was written",
+    )
 
 
 def _inputs(inputs: Sequence[InputFacts]) -> Table:

@@ -32,6 +32,7 @@ from amber_jax.tokenization.tokenizer import Tokenizer
 
 SAMPLED_SHARE = 100  # one block in so many tells what to expect
 _BATCH_LINES = 256  # lines tokenized together
+_MOST_UNITS = 1 << 32  # of a source
 
 StreamKey = tuple[str, str]  # ("pair", "en-fr") or ("mono", "en")
 Line = dict[str, Cleaned]  # language -> its screened cell
@@ -63,7 +64,7 @@ class BuildOptions:
 class Unit:
     """A slice of a table: the same lines of each of its files."""
 
-    number: int  # unique, for the names of files
+    number: int  # of `unit_number`
     slices: tuple[Slice, ...]
     columns: tuple[str, ...]  # tab-separated when they are more than the files
     pairs: tuple[LanguagePair, ...]  # none: the table is running text
@@ -74,6 +75,26 @@ class Unit:
         if not self.pairs:
             return [("mono", self.columns[0])]
         return [("pair", f"{src}-{tgt}") for src, tgt in self.pairs]
+
+    @property
+    def source(self) -> int:
+        """The number of its source among those of the recipe."""
+        return self.number // _MOST_UNITS
+
+    @property
+    def place(self) -> int:
+        """Its number among the units of its source."""
+        return self.number % _MOST_UNITS
+
+    @property
+    def name(self) -> str:
+        """A name that no other unit has."""
+        return f"{self.source}-{self.place}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of input."""
+        return sum(part.end - part.start for part in self.slices)
 
 
 @dataclass
@@ -94,6 +115,14 @@ class Part:
         return cls(none, none, inputs, rejects)
 
 
+def unit_number(source: int, place: int) -> int:
+    """Returns a unit's number, which orders units by source, then by place in it.
+
+    It is known without knowing how many units the sources before have.
+    """
+    return source * _MOST_UNITS + place
+
+
 def cut_units(
     files: Sequence[PlainFile], *, unit_bytes: int
 ) -> list[tuple[Slice, ...]]:
@@ -102,10 +131,11 @@ def cut_units(
     Each slice is the smallest number of blocks with at least `unit_bytes` in all
     files together.
     """
-    blocks = list(zip(*(file.blocks for file in files), strict=True))
-    units, begin = [], blocks[0]
-    for end in blocks[1:]:
-        if sum(end) - sum(begin) >= unit_bytes or end == blocks[-1]:
+    blocks = zip(*(file.blocks for file in files), strict=True)
+    last = tuple(file.blocks[-1] for file in files)
+    units, begin = [], next(blocks)
+    for end in blocks:
+        if sum(end) - sum(begin) >= unit_bytes or end == last:
             bounds = zip(files, begin, end, strict=True)
             units.append(tuple(Slice(file.path, a, b) for file, a, b in bounds))
             begin = end

@@ -1,9 +1,13 @@
 """Text in, tokenized shards and a manifest out.
 
 amber build_corpus --config=corpus_sample.py --config.tokenizer=DIR --output=DIR
+
+A build that was killed goes on where it stopped. With --task_index and --num_tasks it
+processes one share of the text, as in an array of jobs; --merge puts them together.
 """
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,29 +23,106 @@ if TYPE_CHECKING:
 
 _CONFIG = define_config("what to build from")
 _OUTPUT = flags.DEFINE_string("output", None, "corpus folder to create", required=True)
+_TASK_INDEX = flags.DEFINE_integer(
+    "task_index", None, "processes this share only, 0 to num_tasks - 1"
+)
+_NUM_TASKS = flags.DEFINE_integer("num_tasks", None, "shares that the text is cut into")
+_MERGE = flags.DEFINE_bool(
+    "merge", False, "puts the shares of --num_tasks finished tasks together"
+)
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "tells from the beginning of each source what to expect"
+)
+_BEAM = flags.DEFINE_string(
+    "beam",
+    "",
+    "works by Apache Beam, with these options of a pipeline, as in "
+    "'--runner=FlinkRunner --parallelism=64'",
+)
+_CORES = (16, 64)  # that hours are told for
 _ANY_WIDTH = 1000  # characters; a narrow terminal folds lines, it loses none
 
 
 def main(_: list[str]) -> None:
+    tasks = _tasks()
+    # Every worker keeps one core busy; a tokenizer's own threads would only crowd it.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    recipe, output = _recipe(_CONFIG.value), Path(_OUTPUT.value)
+    if _DRY_RUN.value:
+        _tell(recipe)
+    elif _TASK_INDEX.value is None:
+        _build(recipe, output, tasks)
+    else:
+        _process(recipe, output, _TASK_INDEX.value, tasks)
+
+
+def _tell(recipe: "Recipe") -> None:
+    from rich.console import Console
+
+    from amber_jax.corpora.dry_run import dry_run
+    from amber_jax.corpora.summary import outlook, progress
+
+    with progress() as report:
+        estimate = dry_run(recipe, processes=_CONFIG.value.processes, report=report)
+    cores = sorted({1, os.cpu_count() or 1, *_CORES})
+    Console(width=_ANY_WIDTH, soft_wrap=True).print(outlook(estimate, cores))
+
+
+def _build(recipe: "Recipe", output: Path, tasks: int) -> None:
     from rich.console import Console
 
     from amber_jax.corpora.accounts import read_inputs
     from amber_jax.corpora.build import build_corpus
     from amber_jax.corpora.summary import progress, summary
 
-    # Every worker keeps one core busy; a tokenizer's own threads would only crowd it.
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     with progress() as report:
         manifest, built = build_corpus(
-            _recipe(_CONFIG.value),
-            Path(_OUTPUT.value),
+            recipe,
+            output,
+            processes=_CONFIG.value.processes,
+            report=report,
+            tasks=tasks,
+            beam=shlex.split(_BEAM.value),
+        )
+    console = Console(width=_ANY_WIDTH, soft_wrap=True)
+    left_files = _left_files(_CONFIG.value)
+    console.print(summary(manifest, read_inputs(output), left_files))
+    console.print(f"{'written' if built else 'kept, it is finished'}: {output}")
+
+
+def _process(recipe: "Recipe", output: Path, task: int, tasks: int) -> None:
+    from amber_jax.corpora.build import process_share
+    from amber_jax.corpora.summary import progress
+    from amber_jax.corpora.work import Share
+
+    with progress() as report:
+        folder, done = process_share(
+            recipe,
+            output,
+            Share(task, tasks),
             processes=_CONFIG.value.processes,
             report=report,
         )
-    console = Console(width=_ANY_WIDTH, soft_wrap=True)
-    inputs = read_inputs(Path(_OUTPUT.value))
-    console.print(summary(manifest, inputs, _left_files(_CONFIG.value)))
-    console.print(f"{'written' if built else 'kept, it is finished'}: {_OUTPUT.value}")
+    print(f"{'written' if done else 'kept, it is finished'}: {folder}")
+
+
+def _tasks() -> int:
+    """Returns how many tasks share the work; 0: this process does all of it."""
+    task, count = _TASK_INDEX.value, _NUM_TASKS.value
+    if task is None and not _MERGE.value:
+        if count is not None:
+            raise UserError(
+                "--num_tasks alone does nothing; wanted --task_index=NUMBER as well, "
+                "or --merge when all tasks have finished"
+            )
+        return 0
+    if count is None or count < 1:
+        raise UserError(f"--num_tasks is {count}; wanted the number of tasks, from 1")
+    if task is not None and _MERGE.value:
+        raise UserError("--merge comes after all tasks; leave --task_index out")
+    if task is not None and not 0 <= task < count:
+        raise UserError(f"--task_index is {task}; wanted 0 to {count - 1}")
+    return count
 
 
 def _left_files(config: ConfigDict) -> list[str]:

@@ -84,7 +84,7 @@ def test_a_stream_without_text_ends_the_build_early_and_says_why(
     for words in (str(path), reason, " fr" if path.suffix == ".txt" else "en-fr"):
         assert words in str(caught.value)
     assert str(recipe.sources[0].path) not in str(caught.value)
-    assert "tokenize" not in stages
+    assert "pack" not in stages
     assert not (tmp_path / "c.partial").exists()
 
 

@@ -18,7 +18,7 @@ import pytest
 from quiet_build import silent
 from rich.console import Console
 
-from amber_jax.corpora import build
+from amber_jax.corpora import assembly, build, parts
 from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.packing import taken_apart
@@ -348,12 +348,21 @@ def test_a_folder_that_is_no_corpus_is_never_touched(recipe, tmp_path):
     assert contents(tmp_path) == {"c/thesis.txt": b"mine"}
 
 
-@pytest.mark.parametrize("stage", ["process_unit", "write_stream", "write_manifest"])
-def test_an_error_at_any_stage_leaves_nothing(recipe, tmp_path, monkeypatch, stage):
+@pytest.mark.parametrize(
+    ("module", "stage"),
+    [
+        (parts, "process_unit"),
+        (assembly, "write_shard"),
+        (build, "write_manifest"),
+    ],
+)
+def test_an_error_at_any_stage_leaves_nothing(
+    recipe, tmp_path, monkeypatch, module, stage
+):
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(build, stage, fail)
+    monkeypatch.setattr(module, stage, fail)
     with pytest.raises(UserError, match="No space left on device"):
         build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
     assert not list(tmp_path.iterdir())

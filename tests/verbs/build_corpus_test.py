@@ -48,7 +48,7 @@ def test_the_sample_corpus_is_built_and_told_about(command, tokenizer_folder, tm
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
-def test_a_signal_ends_the_workers_and_leaves_nothing(
+def test_a_signal_ends_the_workers_and_leaves_what_is_done(
     tokenizer_folder, tmp_path, number, status
 ):
     process = subprocess.Popen(
@@ -62,12 +62,13 @@ def test_a_signal_ends_the_workers_and_leaves_nothing(
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not list(tmp_path.glob("c.partial/rows/*")) and process.poll() is None:
+    while not list(tmp_path.glob("c.partial/*/rows/*.json")) and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(number)
     _, stderr = process.communicate()  # at its end no worker holds it open
     assert (process.returncode, stderr) == (status, f"stopped by {number.name}\n")
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["c.partial"]
+    assert list(tmp_path.glob("c.partial/*/rows/*.json"))
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,8 @@ def test_a_signal_ends_the_workers_and_leaves_nothing(
         ([CONFIG, "--output=c", "--config.tokenizer=none"], "none: no tokenizer"),
         ([CONFIG, "--output=c", "--config.row_lenght=8"], "row_lenght"),
         ([CONFIG], "output"),
+        ([CONFIG, "--output=c", "--num_tasks=2"], "--num_tasks alone does nothing"),
+        ([CONFIG, "--output=c", "--task_index=2", "--num_tasks=2"], "wanted 0 to 1"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(command, flags, told):
