@@ -10,6 +10,7 @@ from quiet_build import silent
 
 from amber_jax.corpora import engine, parts
 from amber_jax.corpora.build import build_corpus, process_share
+from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.records import open_corpus
 from amber_jax.corpora.sources import ManyWaySource, TextSource, TmxSource
 from amber_jax.corpora.work import Share
@@ -63,20 +64,52 @@ class Cut:
             raise KeyboardInterrupt
 
 
-def test_a_build_that_is_cut_anywhere_goes_on(recipe, whole, tmp_path, processed):
-    drawn = random.Random(0)
-    output, cuts = tmp_path / "c", 0
+def cut_until_built(recipe, output):
+    """Builds a corpus, interrupted again and again; returns how often."""
+    drawn, cuts = random.Random(0), 0
     while not output.exists():
         try:
             report = Cut(drawn.randint(2, 9))
             build_corpus(recipe, output, processes=1, report=report)
         except KeyboardInterrupt:
             cuts += 1
-    assert cuts > 5
-    assert contents(output) == whole
+    return cuts
+
+
+def test_a_build_that_is_cut_anywhere_goes_on(recipe, whole, tmp_path, processed):
+    assert cut_until_built(recipe, tmp_path / "c") > 5
+    assert contents(tmp_path / "c") == whole
     # A unit is reported when its record is there: none was processed twice.
     assert len(processed) == len({*processed}) >= 10
     assert not [*tmp_path.glob("*.partial")]
+
+
+def without_duplicates(recipe):
+    cleaning = Cleaning(exact_duplicates=True, near_duplicates=0.8)
+    options = dataclasses.replace(recipe.options, cleaning=cleaning)
+    sources = (*recipe.sources, *recipe.sources[:1])  # a copy of the first
+    return dataclasses.replace(recipe, sources=sources, options=options)
+
+
+def test_a_search_for_duplicates_that_is_cut_goes_on(recipe, tmp_path):
+    recipe = without_duplicates(recipe)
+    manifest, _ = build_corpus(recipe, tmp_path / "whole", processes=1, report=silent)
+    assert manifest["rejects"]["duplicate"] > 0
+    assert cut_until_built(recipe, tmp_path / "c") > 10
+    assert contents(tmp_path / "c") == contents(tmp_path / "whole")
+
+
+def test_tasks_cannot_search_for_duplicates(recipe, tmp_path):
+    recipe = without_duplicates(recipe)
+    for build in (
+        lambda: tasks(recipe, tmp_path / "c", 2),
+        lambda: build_corpus(
+            recipe, tmp_path / "c", processes=1, report=silent, tasks=2
+        ),
+    ):
+        with pytest.raises(UserError, match="compare all text"):
+            build()
+    assert not [*tmp_path.glob("c*")]
 
 
 def test_only_the_unit_that_was_cut_is_processed_again(
