@@ -163,7 +163,9 @@ def ordered_pair(first: str, second: str) -> LanguagePair:
 
 
 def source_name(source: Source) -> str:
-    """Returns the files of a source for a message."""
+    """Returns what a source is read from, for a message."""
+    if isinstance(source, Converted):
+        return str(source.path)
     return " and ".join(map(str, source_files(source)))
 
 

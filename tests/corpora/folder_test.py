@@ -132,6 +132,24 @@ def test_downloads_are_known_by_the_names_that_they_come_with(tmp_path):
     }
 
 
+def test_of_dumps_with_the_same_pages_one_is_taken(tmp_path):
+    names = (
+        "frwiki-1-pages-articles.xml.bz2",
+        "frwiki-1-pages-articles-multistream.xml.bz2",
+        "frwiki-1-pages-articles-multistream1.xml-p1p5.bz2",
+        "dewiki-1-pages-articles.xml.bz2",
+        "dewiki-1-pages-articles1.xml-p1p5.bz2",
+        "dewiki-1-pages-articles-multistream1.xml-p1p5.bz2",
+        "dewiki-1-pages-articles-multistream12.xml-p6p9.bz2",
+        "dewiki-2-pages-articles.xml.bz2",
+    )
+    touch(tmp_path / "mono", *names)
+    sources, _, left = folder_sources(tmp_path)
+    taken = {source.path.name for source in sources}
+    assert taken == {names[1], *names[5:]}
+    assert {path.name for path in left} == {*names} - taken
+
+
 def test_a_dump_without_a_name_says_its_language_itself(tmp_path):
     dump = tmp_path / "mono" / "pages-articles.xml"
     dump.parent.mkdir()
@@ -149,6 +167,7 @@ def test_what_opus_gives_is_known_and_the_rest_left_and_listed(tmp_path):
         *("web.en-th.jsonl", "news.en-tr/state.json", "sr_Latn-en.parquet"),
     )
     touch(tmp_path / "mono", "frwiki-20240101-sha1sums.txt", ".hidden", "en.txt")
+    touch(tmp_path / "mono", "frwiki-20240101-page.sql.gz")
     parallel = tmp_path / "parallel"
     sources, _, left = folder_sources(tmp_path)
     assert set(sources) == {
@@ -169,7 +188,11 @@ def test_what_opus_gives_is_known_and_the_rest_left_and_listed(tmp_path):
     }
     assert sorted(path.name for path in left) == [
         *(".hidden", "Europarl.de-en.ids", "LICENSE.txt", "README", "a.md"),
-        *("frwiki-20240101-sha1sums.txt", "twin.en-sw.xml.gz"),
+        *(
+            "frwiki-20240101-page.sql.gz",
+            "frwiki-20240101-sha1sums.txt",
+            "twin.en-sw.xml.gz",
+        ),
     ]
 
 

@@ -90,6 +90,16 @@ def test_of_a_folder_of_parquet_files_training_ones_are_read(tmp_path):
     assert names == ["train-00000-of-2.parquet", "train-00001-of-2.parquet"]
 
 
+def test_a_folder_of_wikiextractor_is_its_files(tmp_path):
+    (tmp_path / "AA").mkdir()
+    for number in range(2):
+        path = tmp_path / "AA" / f"wiki_0{number}"
+        path.write_text(json.dumps({"id": "1", "text": f"Text {number}."}) + "\n")
+    parts = RecordSource("fr", tmp_path).parts()
+    rows = [row for part in parts for row in rows_of(part)[0]]
+    assert rows == [("Text 0.",), ("",), ("Text 1.",), ("",)]
+
+
 @pytest.mark.parametrize("state", ["{}", '{"_data_files": [1]}', "no"])
 def test_a_folder_that_is_no_data_set_is_one_sentence(tmp_path, state):
     with pytest.raises(UserError, match=r"no state.json .* and no Parquet files"):
