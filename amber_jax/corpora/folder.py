@@ -57,7 +57,11 @@ from amber_jax.errors import UserError
 PIVOT = "en"  # the language that many-way files pair with all others
 _COMPRESSED = r"((?i:\.gz|\.bz2|\.xz|\.zst))?$"
 # Language, then country, region or script: they tell zh_cn from names like my_notes.
-_CODE = r"([a-z]{2,3}(?:_(?:[A-Za-z]{2}|[0-9]{3}|[A-Z][a-z]{3}))*)"
+# The others are OPUS' for Wikipedias (zh_yue) and desktops (sr@latin).
+_CODE = (
+    r"([a-z]{2,3}(?:_(?:[A-Za-z]{2}|[0-9]{3}|[A-Z][a-z]{3}|yue|min_nan|classical|x_old|"
+    r"tarask|smg|zam|vro|bms|rup|tara|latin|cyrillic))*(?:@[a-z]+)?)"
+)
 _RECORDS = "jsonl|ndjson|json|parquet|arrow"
 _PAIR = re.compile(  # its beginning also as the program `opus_get` makes it
     rf"(?:.*\.|.*_(?:moses|raw|tmx|xml)_)?{_CODE}-{_CODE}"

@@ -19,7 +19,7 @@ from amber_jax.errors import UserError
 LanguagePair = tuple[str, str]
 
 _ENGLISH = frozenset({"en", "eng"})
-_CODE = re.compile("[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
+_CODE = re.compile("[A-Za-z]{2,8}([-_@][A-Za-z0-9]{1,10})*")  # OPUS has sr@latin
 
 
 @dataclass(frozen=True)

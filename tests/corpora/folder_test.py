@@ -17,6 +17,8 @@ from amber_jax.corpora.sources import (
     TextSource,
     TmxSource,
     TsvSource,
+    source_columns,
+    source_pairs,
 )
 from amber_jax.errors import UserError
 
@@ -90,6 +92,22 @@ def test_half_of_a_moses_pair_is_refused_with_the_half_that_lacks(tmp_path, side
     assert f"Europarl.en-fr.{other}.gz" in str(caught.value)
     with pytest.raises(UserError, match="no file of de"):
         folder_sources(tmp_path, ("de",))  # of other languages than the half's
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("zh_CN", "pt_BR", "sr_Latn", "zh_yue", "zh_min_nan", "be_x_old", "es_419"),
+        *("sr@latin", "ca@valencia", "ze_zh", "cmn_Hans", "bat_smg"),
+    ],
+)
+def test_opus_codes_name_files_and_streams(tmp_path, code):
+    touch(tmp_path / "parallel", f"GNOME.en-{code}.txt.zip", f"a.en-{code}.en")
+    touch(tmp_path / "parallel", f"a.en-{code}.{code}", f"en-{code}.tmx.gz")
+    sources = folder_sources(tmp_path, ("en", code)).sources
+    assert len(sources) == 3
+    for source in sources:
+        assert source_pairs(source, source_columns(source)) == (("en", code),)
 
 
 def touch(folder, *names):
