@@ -1,6 +1,7 @@
 """Parquet, Arrow and saved data sets, and zstd, through pyarrow."""
 
 import json
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -134,3 +135,13 @@ def test_zstandard_is_read_over_all_frames_and_cut_off_is_an_error(tmp_path):
     path.write_bytes(packed[:-5])
     with pytest.raises(UserError, match="cannot be read to its end"):
         list(read_lines(path))
+
+
+def test_what_pyarrow_reads_names_its_extra_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "a.txt.zst").write_bytes(b"x")
+    (tmp_path / "a.parquet").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"amber_jax\[corpora\]"):
+        list(read_lines(tmp_path / "a.txt.zst"))
+    with pytest.raises(UserError, match=r"amber_jax\[corpora\]"):
+        rows_of(RecordSource("fr", tmp_path / "a.parquet"))
