@@ -26,7 +26,7 @@ zh_CN, sr_Latn and es_419 have. What is no text (README, LICENSE and the like) i
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,8 +57,12 @@ from amber_jax.errors import UserError
 PIVOT = "en"  # the language that many-way files pair with all others
 _COMPRESSED = r"((?i:\.gz|\.bz2|\.xz|\.zst))?$"
 # Language, then country, region or script: they tell zh_cn from names like my_notes.
-_CODE = r"([a-z]{2,3}(?:_(?:[A-Za-z]{2}|[0-9]{3}|[A-Z][a-z]{3}))*)"
-_RECORDS = "jsonl|ndjson|parquet|arrow"
+# The others are OPUS' for Wikipedias (zh_yue) and desktops (sr@latin).
+_CODE = (
+    r"([a-z]{2,3}(?:_(?:[A-Za-z]{2}|[0-9]{3}|[A-Z][a-z]{3}|yue|min_nan|classical|x_old|"
+    r"tarask|smg|zam|vro|bms|rup|tara|latin|cyrillic))*(?:@[a-z]+)?)"
+)
+_RECORDS = "jsonl|ndjson|json|parquet|arrow"
 _PAIR = re.compile(  # its beginning also as the program `opus_get` makes it
     rf"(?:.*\.|.*_(?:moses|raw|tmx|xml)_)?{_CODE}-{_CODE}"
     rf"(?:\.(tsv|tmx|xml|txt\.zip|{_RECORDS}|\1|\2))?{_COMPRESSED}"
@@ -68,7 +72,13 @@ _TEXT = re.compile(rf"(?:.*\.)?{_CODE}\.(txt|{_RECORDS}){_COMPRESSED}")
 _TEXT_FOLDER = re.compile(rf"(?:.*\.)?{_CODE}")
 _TFDS_TEXT = re.compile(rf"(?:.*\.)?({_CODE[1:-1]}|[a-z]{{2,3}}(?:-[A-Za-z]+)*)")
 _WIKI = r"([a-z]{2,3}(?:_[a-z]+)*|simple)wik(?:i[a-z]*|tionary)-"
-_DUMP = re.compile(rf"(?:{_WIKI})?[\w-]*pages-articles[\w-]*\.xml[\w-]*{_COMPRESSED}")
+_DUMP = re.compile(
+    rf"(?:{_WIKI})?[\w-]*?pages-articles((?:-multistream)?\d*\.xml)(?:-p\d+p\d+)?"
+    + _COMPRESSED
+)
+_DUMP_PART = re.compile(r"\d+")
+# Of the same pages the first that is there is taken; # is the number of a part.
+_DUMP_FORMS = ("-multistream.xml", "-multistream#.xml", ".xml", "#.xml")
 _WIKI_JSON = re.compile(
     rf"{_WIKI}[\w-]*(?:cirrussearch-content\.json(?:\.gz)?|ENTERPRISE-HTML\.json\.tar\.gz)"
 )
@@ -76,7 +86,8 @@ _DUMP_INDEX = re.compile(r".*pages-articles-multistream-index\d*\.txt[\w-]*\.bz2
 _WIKI_LANGUAGES = {"simple": "en", "zh_classical": "lzh"}
 _NO_TEXT = re.compile(  # what lies beside text
     r"\..*|(?:readme|licen[cs]e|copying|notice|citation|changelog|info)\b.*"
-    r"|.*sums?\.txt|.*\.(?:md|rst|html?|pdf|ids|scores|info|ya?ml|md5|sha\d+)(?:\.gz)?",
+    r"|.*sums?\.txt|.*wiki-.*-(?:stub|abstract|all-titles|pages-meta|pages-logging|site).*"
+    r"|.*\.sql(?:\.gz)?|.*\.(?:md|rst|html?|pdf|ids|scores|info|ya?ml|md5|sha\d+)(?:\.gz)?",
     re.IGNORECASE,
 )
 _DOCUMENTS = re.compile(rf"(?:.*\.|.*_(?:raw|xml)_)?{_CODE}\.zip")  # of an alignment
@@ -92,6 +103,8 @@ class FolderContent(NamedTuple):
 
 def folder_sources(folder: Path, languages: Collection[str] = ()) -> FolderContent:
     """Returns the sources of a folder, its held-out files, and what is left.
+
+    Of a wiki's dumps that hold the same pages one is taken, see `_DUMP_FORMS`.
 
     Args:
         folder: laid out as above.
@@ -119,13 +132,29 @@ def folder_sources(folder: Path, languages: Collection[str] = ()) -> FolderConte
 def _texts(
     folder: Path, languages: Collection[str], left: list[Path]
 ) -> Iterator[TextSource]:
-    for path in sorted(folder.glob("*")):
-        if _NO_TEXT.fullmatch(path.name):
+    paths = sorted(folder.glob("*"))
+    repeated = _repeated_dumps(paths)
+    for path in paths:
+        if _NO_TEXT.fullmatch(path.name) or path in repeated:
             left.append(path)
         elif not _DUMP_INDEX.fullmatch(path.name):
             source = _text(path)
             if not languages or source.language in languages:
                 yield source
+
+
+def _repeated_dumps(paths: Iterable[Path]) -> set[Path]:
+    """Returns the dumps whose pages another one holds as well."""
+    forms: dict[str, dict[str, list[Path]]] = {}
+    for path in paths:
+        if name := _DUMP.fullmatch(path.name):
+            of_wiki = forms.setdefault(path.name[: name.start(2)], {})
+            of_wiki.setdefault(_DUMP_PART.sub("#", name[2]), []).append(path)
+    repeated = set()
+    for of_wiki in forms.values():
+        best = next(form for form in _DUMP_FORMS if form in of_wiki)
+        repeated |= {path for form in of_wiki if form != best for path in of_wiki[form]}
+    return repeated
 
 
 def _text(path: Path) -> TextSource:

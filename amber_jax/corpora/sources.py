@@ -20,7 +20,7 @@ from amber_jax.errors import UserError
 LanguagePair = tuple[str, str]
 
 _ENGLISH = frozenset({"en", "eng"})
-_CODE = re.compile("[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*")
+_CODE = re.compile("[A-Za-z]{2,8}([-_@][A-Za-z0-9]{1,10})*")  # OPUS has sr@latin
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,9 @@ def ordered_pair(first: str, second: str) -> LanguagePair:
 
 
 def source_name(source: Source) -> str:
-    """Returns the files of a source for a message."""
+    """Returns what a source is read from, for a message."""
+    if isinstance(source, Converted):
+        return str(source.path)
     return " and ".join(map(str, source_files(source)))
 
 

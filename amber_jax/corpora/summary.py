@@ -172,7 +172,10 @@ def _inputs(inputs: Sequence[InputFacts]) -> Table:
 
 
 def _name(facts: InputFacts) -> str:
-    return escape(" and ".join(facts.files))
+    first, *others = facts.files
+    if len(others) > 2:
+        others = [f"{len(others)} others"]
+    return escape(" and ".join((first, *others)))
 
 
 def _streams(manifest: Mapping[str, Any]) -> Table:

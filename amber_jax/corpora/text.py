@@ -114,8 +114,8 @@ def text_only(path: Path, chunks: Iterable[bytes]) -> Iterator[bytes]:
     for number, chunk in enumerate(chunks):
         if number == 0 and (kind := other_content(chunk)):
             raise UserError(
-                f"{path}: looks like {kind}; wanted lines of UTF-8 text, "
-                "so convert the file or leave it out"
+                f"{path}: looks like {kind}; wanted lines of UTF-8 text, so give it "
+                "the name or the source of its format (docs/data.md), or leave it out"
             )
         yield chunk
 

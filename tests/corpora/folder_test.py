@@ -17,6 +17,8 @@ from amber_jax.corpora.sources import (
     TextSource,
     TmxSource,
     TsvSource,
+    source_columns,
+    source_pairs,
 )
 from amber_jax.errors import UserError
 
@@ -92,6 +94,22 @@ def test_half_of_a_moses_pair_is_refused_with_the_half_that_lacks(tmp_path, side
         folder_sources(tmp_path, ("de",))  # of other languages than the half's
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("zh_CN", "pt_BR", "sr_Latn", "zh_yue", "zh_min_nan", "be_x_old", "es_419"),
+        *("sr@latin", "ca@valencia", "ze_zh", "cmn_Hans", "bat_smg"),
+    ],
+)
+def test_opus_codes_name_files_and_streams(tmp_path, code):
+    touch(tmp_path / "parallel", f"GNOME.en-{code}.txt.zip", f"a.en-{code}.en")
+    touch(tmp_path / "parallel", f"a.en-{code}.{code}", f"en-{code}.tmx.gz")
+    sources = folder_sources(tmp_path, ("en", code)).sources
+    assert len(sources) == 3
+    for source in sources:
+        assert source_pairs(source, source_columns(source)) == (("en", code),)
+
+
 def touch(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +150,24 @@ def test_downloads_are_known_by_the_names_that_they_come_with(tmp_path):
     }
 
 
+def test_of_dumps_with_the_same_pages_one_is_taken(tmp_path):
+    names = (
+        "frwiki-1-pages-articles.xml.bz2",
+        "frwiki-1-pages-articles-multistream.xml.bz2",
+        "frwiki-1-pages-articles-multistream1.xml-p1p5.bz2",
+        "dewiki-1-pages-articles.xml.bz2",
+        "dewiki-1-pages-articles1.xml-p1p5.bz2",
+        "dewiki-1-pages-articles-multistream1.xml-p1p5.bz2",
+        "dewiki-1-pages-articles-multistream12.xml-p6p9.bz2",
+        "dewiki-2-pages-articles.xml.bz2",
+    )
+    touch(tmp_path / "mono", *names)
+    sources, _, left = folder_sources(tmp_path)
+    taken = {source.path.name for source in sources}
+    assert taken == {names[1], *names[5:]}
+    assert {path.name for path in left} == {*names} - taken
+
+
 def test_a_dump_without_a_name_says_its_language_itself(tmp_path):
     dump = tmp_path / "mono" / "pages-articles.xml"
     dump.parent.mkdir()
@@ -149,6 +185,7 @@ def test_what_opus_gives_is_known_and_the_rest_left_and_listed(tmp_path):
         *("web.en-th.jsonl", "news.en-tr/state.json", "sr_Latn-en.parquet"),
     )
     touch(tmp_path / "mono", "frwiki-20240101-sha1sums.txt", ".hidden", "en.txt")
+    touch(tmp_path / "mono", "frwiki-20240101-page.sql.gz")
     parallel = tmp_path / "parallel"
     sources, _, left = folder_sources(tmp_path)
     assert set(sources) == {
@@ -169,7 +206,11 @@ def test_what_opus_gives_is_known_and_the_rest_left_and_listed(tmp_path):
     }
     assert sorted(path.name for path in left) == [
         *(".hidden", "Europarl.de-en.ids", "LICENSE.txt", "README", "a.md"),
-        *("frwiki-20240101-sha1sums.txt", "twin.en-sw.xml.gz"),
+        *(
+            "frwiki-20240101-page.sql.gz",
+            "frwiki-20240101-sha1sums.txt",
+            "twin.en-sw.xml.gz",
+        ),
     ]
 
 

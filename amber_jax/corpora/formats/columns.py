@@ -1,4 +1,4 @@
-"""Parquet and Arrow, and data sets that Hugging Face's `datasets` saved to disk.
+"""Parquet and Arrow, and folders: data sets that `datasets` saved, and others.
 
 `datasets` itself is not needed: what it saves are Arrow streams that `state.json`
 names, beside which a stray `cache-*.arrow` can lie.
@@ -21,8 +21,8 @@ _ARROW_FILE = b"ARROW1"  # a stream has no magic number
 def data_files(folder: Path) -> tuple[Path, ...]:
     """Returns the files of a data set's folder, in order.
 
-    That is what `state.json` names, or else its Parquet files; those whose names begin
-    with "train" if there are any.
+    That is what `state.json` names, or else its Parquet files, those whose names begin
+    with "train" if there are any, or else WikiExtractor's AA/wiki_00 and so on.
 
     Raises:
         UserError: it has no such files, or is damaged.
@@ -40,12 +40,14 @@ def data_files(folder: Path) -> tuple[Path, ...]:
             ) from error
     files = sorted(folder.glob("*.parquet"))
     training = [path for path in files if path.name.startswith(_TRAIN)]
-    if not files:
+    extracted = sorted(folder.glob("*/wiki_[0-9]*"))
+    if not files and not extracted:
         raise UserError(
-            f"{folder}: no {STATE} with Arrow files and no Parquet files in it; "
-            "wanted a data set saved by `datasets`, or downloaded as Parquet"
+            f"{folder}: no {STATE} with Arrow files and no Parquet files in it; wanted "
+            "a data set saved by `datasets` or downloaded as Parquet, or the output of "
+            "WikiExtractor"
         )
-    return tuple(training or files)
+    return tuple(training or files or extracted)
 
 
 def read_columns(path: Path, names: Collection[str]) -> Iterator[dict[str, Any]]:

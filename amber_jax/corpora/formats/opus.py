@@ -95,19 +95,30 @@ def read_alignment(
         UserError: a file cannot be read.
     """
     with open_archive(documents[0]) as src, open_archive(documents[1]) as tgt:
-        collections = tuple(
-            _Documents(archive, code)
-            for archive, code in zip((src, tgt), languages, strict=True)
-        )
-        for group in _link_groups(path):
-            yield from _linked(group, collections, facts)
+        archives = zip((src, tgt), languages, strict=True)
+        collections = [_Documents(archive, code) for archive, code in archives]
+        group = _Group({}, {}, "no_document")
+        try:
+            for element in _elements(read_chunks(path), "link", start="linkGrp"):
+                if element.tag == "linkGrp":
+                    group = _group(element, *collections)
+                elif group.reason:
+                    facts.left_out[group.reason] += 1
+                else:
+                    yield _linked(element, group)
+        except ElementTree.ParseError as error:
+            raise UserError(
+                f"{path}: no usable alignment ({error}); download it again"
+            ) from error
 
 
-class _LinkGroup(NamedTuple):
-    """The links between two documents."""
+class _Group(NamedTuple):
+    """The sentences of two documents, by identifier."""
 
-    documents: tuple[str, str]
-    links: list[tuple[list[str], list[str]]]  # identifiers of sentences
+    first: dict[str, str]
+    second: dict[str, str]
+    reason: str = ""  # why there are none
+    swapped: bool = False  # the first are those of the target
 
 
 class _Documents:
@@ -133,65 +144,61 @@ class _Documents:
         found: dict[str, str] = {}
         for element in _elements(self._archive.chunks(name), "s"):
             found[element.get("id", "")] = clean_text("".join(element.itertext()))
-            element.clear()
         return found
 
 
-def _linked(
-    group: _LinkGroup, collections: tuple[_Documents, _Documents], facts: Conversion
-) -> Iterator[Row]:
-    names = group.documents
-    swapped = names[0].split("/")[0] == collections[1].language
+def _group(element: ElementTree.Element, src: _Documents, tgt: _Documents) -> _Group:
+    names = element.get("fromDoc", ""), element.get("toDoc", "")
+    swapped = names[0].split("/")[0] == tgt.language
+    first, second = (tgt, src) if swapped else (src, tgt)
     try:
-        sentences = [
-            of_language.sentences(name)
-            for of_language, name in zip(
-                collections, reversed(names) if swapped else names, strict=True
-            )
-        ]
-    except (KeyError, ElementTree.ParseError) as error:
-        reason = "no_document" if isinstance(error, KeyError) else "not_xml"
-        facts.left_out[reason] += len(group.links)
-        return
-    for link in group.links:
-        sides = reversed(link) if swapped else link
-        yield tuple(
-            " ".join(of_side.get(one, "") for one in identifiers)
-            for of_side, identifiers in zip(sentences, sides, strict=True)
+        return _Group(
+            first.sentences(names[0]), second.sentences(names[1]), swapped=swapped
         )
+    except KeyError:
+        return _Group({}, {}, "no_document")
+    except ElementTree.ParseError:
+        return _Group({}, {}, "not_xml")
 
 
-def _link_groups(path: Path) -> Iterator[_LinkGroup]:
-    try:
-        for element in _elements(read_chunks(path), "linkGrp"):
-            links = []
-            for link in element.iter("link"):
-                src, _, tgt = link.get("xtargets", "").partition(";")
-                links.append((src.split(), tgt.split()))
-            documents = element.get("fromDoc", ""), element.get("toDoc", "")
-            yield _LinkGroup(documents, links)
-            element.clear()
-    except ElementTree.ParseError as error:
-        raise UserError(
-            f"{path}: no usable alignment ({error}); download it again"
-        ) from error
+def _linked(link: ElementTree.Element, group: _Group) -> Row:
+    first, _, second = link.get("xtargets", "").partition(";")
+    sides = (
+        " ".join(sentences.get(identifier, "") for identifier in side.split())
+        for side, sentences in ((first, group.first), (second, group.second))
+    )
+    row = tuple(map(clean_text, sides))
+    return row[::-1] if group.swapped else row
 
 
-def _elements(chunks: Iterable[bytes], tag: str) -> Iterator[ElementTree.Element]:
-    """Yields the elements of this name, whole, out of a file that declares no entity.
+def _elements(
+    chunks: Iterable[bytes], end: str, start: str = ""
+) -> Iterator[ElementTree.Element]:
+    """Yields elements when they begin or end, and forgets the latter.
+
+    Args:
+        chunks: of a file.
+        end: the name of those that are yielded whole.
+        start: the name of those that are yielded with their attributes alone.
 
     Raises:
         ElementTree.ParseError: no well-formed XML, or entities are declared.
     """
-    parser = ElementTree.XMLPullParser(("end",))
-    for number, chunk in enumerate(chunks):
+    parser = ElementTree.XMLPullParser(("start", "end"))
+    ancestors: list[ElementTree.Element] = []
+    for number, chunk in enumerate(itertools.chain(chunks, (b"",))):
         if number == 0 and b"<!ENTITY" in chunk:
             raise ElementTree.ParseError("it declares entities")
-        parser.feed(chunk)
-        for _, element in parser.read_events():
-            if element.tag == tag:
+        if chunk:
+            parser.feed(chunk)
+        else:
+            parser.close()
+        for event, element in parser.read_events():
+            if event == "start":
+                ancestors.append(element)
+            else:
+                ancestors.pop()
+            if element.tag == (start if event == "start" else end):
                 yield element
-    parser.close()
-    for _, element in parser.read_events():
-        if element.tag == tag:
-            yield element
+                if event == "end" and ancestors:
+                    ancestors[-1].remove(element)

@@ -1,6 +1,7 @@
 """Parquet, Arrow and saved data sets, and zstd, through pyarrow."""
 
 import json
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -90,6 +91,16 @@ def test_of_a_folder_of_parquet_files_training_ones_are_read(tmp_path):
     assert names == ["train-00000-of-2.parquet", "train-00001-of-2.parquet"]
 
 
+def test_a_folder_of_wikiextractor_is_its_files(tmp_path):
+    (tmp_path / "AA").mkdir()
+    for number in range(2):
+        path = tmp_path / "AA" / f"wiki_0{number}"
+        path.write_text(json.dumps({"id": "1", "text": f"Text {number}."}) + "\n")
+    parts = RecordSource("fr", tmp_path).parts()
+    rows = [row for part in parts for row in rows_of(part)[0]]
+    assert rows == [("Text 0.",), ("",), ("Text 1.",), ("",)]
+
+
 @pytest.mark.parametrize("state", ["{}", '{"_data_files": [1]}', "no"])
 def test_a_folder_that_is_no_data_set_is_one_sentence(tmp_path, state):
     with pytest.raises(UserError, match=r"no state.json .* and no Parquet files"):
@@ -124,3 +135,13 @@ def test_zstandard_is_read_over_all_frames_and_cut_off_is_an_error(tmp_path):
     path.write_bytes(packed[:-5])
     with pytest.raises(UserError, match="cannot be read to its end"):
         list(read_lines(path))
+
+
+def test_what_pyarrow_reads_names_its_extra_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "a.txt.zst").write_bytes(b"x")
+    (tmp_path / "a.parquet").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"amber_jax\[corpora\]"):
+        list(read_lines(tmp_path / "a.txt.zst"))
+    with pytest.raises(UserError, match=r"amber_jax\[corpora\]"):
+        rows_of(RecordSource("fr", tmp_path / "a.parquet"))

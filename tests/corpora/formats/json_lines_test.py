@@ -7,6 +7,7 @@ import tarfile
 
 import pytest
 
+from amber_jax.corpora import text
 from amber_jax.corpora.conversion import Conversion
 from amber_jax.corpora.downloads import (
     RecordPairSource,
@@ -115,4 +116,13 @@ def test_an_archive_that_is_cut_off_is_one_sentence(tmp_path):
     enterprise(path, {"a": lines_of(*PAGES) * 50})
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="cannot be read to its end"):
+        rows_of(WikimediaJsonSource("fr", path))
+
+
+def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "_FREE_EXPANSION_BYTES", 1 << 10)
+    monkeypatch.setattr(text, "MAX_EXPANSION", 100)
+    path = tmp_path / "a-ENTERPRISE-HTML.json.tar.gz"
+    enterprise(path, {"a": bytes(1 << 21)})
+    with pytest.raises(UserError, match="a: unpacks to more than 100 times"):
         rows_of(WikimediaJsonSource("fr", path))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 import tensorflow_datasets as tfds
@@ -142,3 +143,9 @@ def test_a_folder_without_a_data_set_or_a_language_is_one_sentence(tmp_path, dat
     shutil.copytree(article, tmp_path / "tfds" / "my_texts")
     with pytest.raises(UserError, match="my_texts: wanted translations, or a config"):
         folder_sources(tmp_path)
+
+
+def test_without_tfds_its_extra_is_named(data_dir, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(UserError, match=r"amber_jax\[train\]"):
+        rows_of(TfdsSource("fr", data_dir / "wikipedia" / "20230601.fr"))

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from amber_jax.corpora import text
 from amber_jax.corpora.conversion import Conversion
 from amber_jax.corpora.downloads import WikipediaSource
 from amber_jax.corpora.formats import wikipedia
@@ -145,3 +146,12 @@ def test_a_page_larger_than_any_of_mediawiki_is_counted(tmp_path, monkeypatch):
     path = tmp_path / "a.xml"
     path.write_text(HEAD + page("Long. " * 20) + page("Kurz.") + END, encoding="utf-8")
     assert rows_of(path) == ([("Kurz.",), ("",)], {"page_too_large": 1})
+
+
+def test_a_dump_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "_FREE_EXPANSION_BYTES", 1 << 10)
+    monkeypatch.setattr(text, "MAX_EXPANSION", 100)
+    path = tmp_path / "a.xml.bz2"
+    path.write_bytes(bz2.compress(f"{HEAD}{page(' ' * (1 << 21))}{END}".encode()))
+    with pytest.raises(UserError, match="unpacks to more than 100 times"):
+        rows_of(path)
