@@ -12,6 +12,7 @@ from amber_jax import stopping
 VERBS = {
     "train_tokenizer": False,
     "build_corpus": False,
+    "inspect": False,
     "pretrain": True,
     "finetune": True,
     "evaluate": True,
@@ -45,7 +46,8 @@ def run_verb(verb: str) -> NoReturn:
     from amber_jax.commands.command_line import run
 
     module = import_module(f"amber_jax.verbs.{verb}")
-    run(module.main, on_devices=VERBS[verb])
+    arguments = getattr(module, "ARGUMENTS", 0)
+    run(module.main, on_devices=VERBS[verb], arguments=arguments)
 
 
 def _list_verbs(asked: str) -> None:

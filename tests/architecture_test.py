@@ -86,7 +86,10 @@ FENCES = {  # third-party package -> the only places that may import it
     },
     "absl": {
         *("commands/command_line.py", "commands/config_flag.py"),
-        *(f"verbs/{path.stem}.py" for path in (ROOT / "launch").glob("*.py")),
+        *(
+            f"verbs/{path.stem.rstrip('_')}.py"
+            for path in (ROOT / "launch").glob("*.py")
+        ),
     },
     "matplotlib": {
         *("report/figures.py", "report/panels.py", "report/score_panels.py"),

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import gc
 import os
 import re
@@ -36,8 +37,12 @@ _FLAG_MISTAKES = (
 _UNKNOWN_NAMES = (flags.UnrecognizedFlagError, AttributeError, LookupError)
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
-    """Returns the positional arguments; flag mistakes become a `UserError`."""
+def _parse_flags(argv: Sequence[str], most: int) -> list[str]:
+    """Returns the command and at most so many arguments that are no flags.
+
+    Raises:
+        UserError: there are more, or a flag is not understood.
+    """
     try:
         rest = flags.FLAGS(list(argv))
     except SystemExit as helped:  # absl calls it a fault
@@ -47,9 +52,9 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         if isinstance(error, _UNKNOWN_NAMES):
             mistake = "; ".join([mistake, *_renamed(argv, mistake)])
         raise UserError(mistake) from error
-    if len(rest) > 1:
+    if len(rest) > 1 + most:
         raise UserError(
-            f"unexpected argument {rest[1]!r}; every setting is a flag, "
+            f"unexpected argument {rest[1 + most]!r}; every setting is a flag, "
             "as in --config.seed=1"
         )
     return rest
@@ -156,7 +161,12 @@ def _swallows(frame: FrameType | None) -> bool:
     return False
 
 
-def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> NoReturn:
+def run(
+    main: Callable[[Sequence[str]], None],
+    *,
+    on_devices: bool = False,
+    arguments: int = 0,
+) -> NoReturn:
     """Parses the flags, runs `main(argv)` and exits with its status.
 
     Exit status: 0 done; 2 for a mistake the user can fix, with one sentence on stderr;
@@ -168,6 +178,7 @@ def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> N
         main: the command.
         on_devices: whether it runs a model: its programs are kept, its memory looked
                 after, for which the command may start anew.
+        arguments: how many it takes that are no flags, at most.
     """
     if on_devices:
         allocator.start_with_huge_pages()
@@ -185,7 +196,8 @@ def run(main: Callable[[Sequence[str]], None], *, on_devices: bool = False) -> N
             sys.stdout.flush()  # here, where a reader who has gone can still be told
 
     try:
-        app.run(guarded, argv=sys.argv, flags_parser=_parse_flags)
+        parser = functools.partial(_parse_flags, most=arguments)
+        app.run(guarded, argv=sys.argv, flags_parser=parser)
     except BaseException as error:
         status, sentence = _outcome(error, stop.number)
         if status == 0:

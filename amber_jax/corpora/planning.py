@@ -171,7 +171,7 @@ def _cut(
     if isinstance(source, MosesSource):
         _check_line_counts(source, files)
     if isinstance(source, ManyWaySource):
-        files = [_without_header(files[0])]
+        files = [_without_header(files[0], source.path)]
     tables = [[file] for file in files] if isinstance(source, Converted) else [files]
     cuts = [
         (table, slices)
@@ -203,8 +203,9 @@ def _check_line_counts(source: MosesSource, files: Sequence[PlainFile]) -> None:
         )
 
 
-def _without_header(file: PlainFile) -> PlainFile:
-    header_end = min(len(next(read_lines(file.path))) + 1, file.blocks[-1])
+def _without_header(file: PlainFile, path: Path) -> PlainFile:
+    # Of the source itself: its copy may have gone, when its units are done.
+    header_end = min(len(next(read_lines(path))) + 1, file.blocks[-1])
     blocks = array("q", [header_end]) + file.blocks[1:]
     return dataclasses.replace(file, lines=file.lines - 1, blocks=blocks)
 

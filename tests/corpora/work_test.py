@@ -26,9 +26,15 @@ def contents(folder):
 
 
 @pytest.fixture
-def recipe(recipe, texts):
+def recipe(recipe, texts, tmp_path_factory):
     """Packed, converted and plain inputs, each of several units."""
-    sources = (*recipe.sources, TmxSource("en", "hi", texts / "en-hi.tmx"))
+    table = tmp_path_factory.mktemp("packed") / "all.tsv.gz"
+    table.write_bytes(gzip.compress((texts / "all.tsv").read_bytes()))
+    sources = (
+        *recipe.sources,
+        TmxSource("en", "hi", texts / "en-hi.tmx"),
+        ManyWaySource(table, languages=("fr",)),
+    )
     options = dataclasses.replace(recipe.options, unit_bytes=1 << 12)
     return dataclasses.replace(recipe, sources=sources, options=options)
 
@@ -156,8 +162,8 @@ def test_copies_and_rows_go_as_soon_as_they_are_of_no_use(recipe, tmp_path):
         kept[stage] = copies, rows
 
     build_corpus(recipe, tmp_path / "c", processes=1, report=report)
-    assert len(kept["sample"][0]) == 2
-    assert kept["tokenize"][0] == ["2.txt"]  # of the last unit, which is just done
+    assert len(kept["sample"][0]) == 3
+    assert kept["tokenize"][0] == ["3.txt"]  # of the last unit, which is just done
     assert kept["pack"][0] == []
     assert kept["write"][1] < kept["pack"][1] / 2
 
