@@ -9,7 +9,11 @@ from amber_jax.commands import evaluate
 from amber_jax.errors import UserError
 from amber_jax.evaluation.results import read_results
 from amber_jax.evaluation.retrieve import build_retrieval
-from amber_jax.inference.embedding import build_embedder, embed_sentences
+from amber_jax.inference.embedding import (
+    build_embedder,
+    embed_sentences,
+    parts_to_embed,
+)
 from amber_jax.inference.loading import load_model
 from amber_jax.model.sentence_vector import EncodingDefaults, SentenceVector
 from amber_jax.report.terminal import results_as_text
@@ -106,7 +110,7 @@ def test_predictions_are_in_xtremes_order_and_score_the_same(
     vectors = [
         embed_sentences(
             build_embedder(model.config, SentenceVector()),
-            model.params,
+            parts_to_embed(model.params),
             model.tokenizer,
             side,
             max_length=16,

@@ -88,5 +88,5 @@ def test_the_first_form_is_the_plain_one():
 def test_a_log_names_every_form():
     assert str(Kernels()) == (
         "attention written, layers side_by_side, heads apart, "
-        "tall_gradients straight, scores whole"
+        "tall_gradients straight, scores whole, gelu erfc"
     )

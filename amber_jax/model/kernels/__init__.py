@@ -12,6 +12,7 @@ FORMS = {
     "heads": ("apart", "together"),
     "tall_gradients": ("straight", "turned"),
     "scores": ("whole", "striped"),
+    "gelu": ("erfc", "erf"),
 }
 """The forms that a field of `Kernels` may name; the first is the plain one."""
 
@@ -33,6 +34,9 @@ class Kernels:
     scores: str = "whole"
     """Nearest neighbors' scores of two blocks of vectors by one product, or by stripes
     of rows, which XLA multiplies faster on the CPU."""
+    gelu: str = "erfc"
+    """The normal distribution's share below a 32-bit number, to the last digit, or, far
+    below 0, to seven digits after the point."""
 
     def __str__(self) -> str:
         """The forms as a log names them."""
