@@ -41,7 +41,7 @@ def suited_to(device: Any, wanted: Mapping[str, str] | None = None) -> Kernels:
 
 def _suited_to(device: Any) -> Kernels:
     if device.platform == "cpu":
-        return Kernels(tall_gradients="turned", scores="striped")
+        return Kernels(tall_gradients="turned", products="wide", scores="striped")
     if device.platform == "tpu":
         return Kernels(attention="mosaic", heads="together")
     attention = "triton" if _capability(device) >= _OLDEST_CAPABILITY else "written"

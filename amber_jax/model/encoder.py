@@ -76,6 +76,7 @@ def dense(config: EncoderConfig, inputs: int, features: int) -> Dense:
         dtype=config.dtype,
         initializer_range=config.initializer_range,
         turned=config.kernels.tall_gradients == "turned",
+        wide=config.kernels.products == "wide",
     )
 
 

@@ -11,6 +11,7 @@ FORMS = {
     "layers": ("side_by_side", "loop"),
     "heads": ("apart", "together"),
     "tall_gradients": ("straight", "turned"),
+    "products": ("narrow", "wide"),
     "scores": ("whole", "striped"),
     "gelu": ("erfc", "erf"),
 }
@@ -31,6 +32,9 @@ class Kernels:
     tall_gradients: str = "straight"
     """A tall kernel's gradient as it is, or made wide and turned when it is finished:
     XLA on the CPU takes half as long for that."""
+    products: str = "narrow"
+    """A dense layer's product of 16 bits in 16 bits at once, or in 32 first: the CPU's
+    matrix units are used for the latter alone."""
     scores: str = "whole"
     """Nearest neighbors' scores of two blocks of vectors by one product, or by stripes
     of rows, which XLA multiplies faster on the CPU."""
