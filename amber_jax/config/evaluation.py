@@ -9,7 +9,15 @@ from ml_collections.config_dict import placeholder
 
 from amber_jax.config.kernels import KERNEL_RANGES, kernels
 from amber_jax.model.sentence_vector import POOLINGS, SentenceVector
-from amber_jax.ranges import LAYER, PROBABILITY, Choice, problems, real, whole
+from amber_jax.ranges import (
+    DTYPES,
+    LAYER,
+    PROBABILITY,
+    Choice,
+    problems,
+    real,
+    whole,
+)
 from amber_jax.search.similarities import EXACT, SIMILARITIES
 from amber_jax.search.symmetrization import ITERMAX, SYMMETRIZATIONS
 from amber_jax.tasks import RETRIEVAL, WORD_ALIGNMENT
@@ -43,6 +51,7 @@ EVALUATION_RANGES = {
     "label": str,
     "untrained": bool,
     "kernels": KERNEL_RANGES,
+    "dtype": Choice(("", *DTYPES.words)),
     "retrievals": [RETRIEVAL_RANGES],
     "probe": {"language": str, "words": whole(1, 2**20), "meanings": whole(1, 2**20)},
 }
@@ -63,6 +72,7 @@ WORD_ALIGNMENT_RANGES = {
     **dict.fromkeys(("name", "label", "data", "test", "gold", "dev", "dev_gold"), str),
     "untrained": bool,
     "kernels": KERNEL_RANGES,
+    "dtype": Choice(("", *DTYPES.words)),
     "languages": [str],
     "first_index": whole(0, 1),
     **ALIGNMENT_RANGES,
@@ -101,6 +111,7 @@ def evaluation() -> ConfigDict:
     config.label = ""  # name of the model in tables; empty: its path
     config.untrained = False  # score random weights of the run's seed instead
     config.kernels = kernels()  # forms of the arithmetic; empty: what suits the device
+    config.dtype = ""  # of activations, or "bfloat16"; empty: as trained
     config.retrievals = ()  # of retrieval()
     config.probe = ConfigDict()  # what the report's pictures show
     config.probe.language = ""  # of the sentence pair; empty: no probe.npz
@@ -117,6 +128,7 @@ def word_alignment_evaluation() -> ConfigDict:
     config.label = ""  # name of the model in tables; empty: its path
     config.untrained = False  # score random weights of the run's seed instead
     config.kernels = kernels()  # forms of the arithmetic; empty: what suits the device
+    config.dtype = ""  # of activations, or "bfloat16"; empty: as trained
     config.data = ""  # folder of the gold files
     config.test = "{language}/test.tsv"  # in it: source<TAB>target<TAB>i-j ...
     config.gold = ""  # in it: Pharaoh lines of `test`; empty: its third column

@@ -41,11 +41,16 @@ LINES = [
 def aligned(checkpoint, tmp_path):
     """A function: bytes of a file to the lines written and the sentences told."""
 
-    def run(content, alignment=BEST, *, name="pairs.tsv"):
+    def run(content, alignment=BEST, *, name="pairs.tsv", **options):
         source, output, told = tmp_path / name, tmp_path / "links.txt", []
         source.write_bytes(content)
         align.align_file(
-            checkpoint, str(source), str(output), alignment, note=told.append
+            checkpoint,
+            str(source),
+            str(output),
+            alignment,
+            note=told.append,
+            **options,
         )
         assert names_in(tmp_path) == ["links.txt", name]
         return output.read_text("ascii").split("\n")[:-1], told
@@ -101,6 +106,13 @@ def test_every_line_has_its_line_and_bad_ones_an_empty_one(aligned):
     assert told == [
         "8 lines; left empty as unusable: 3 field_count, 1 not_utf8, 1 empty_side"
     ]
+
+
+def test_activations_may_have_sixteen_bits_and_no_other_type(aligned):
+    narrow, _ = aligned(LINES[0], dtype="bfloat16")
+    assert words_of(narrow[0]) == [[0, 1, 2], [0, 1, 2, 3]]
+    with pytest.raises(UserError, match="dtype is 'float16'"):
+        aligned(LINES[0], dtype="float16")
 
 
 def test_a_file_without_lines_gives_one_without_lines(aligned):
