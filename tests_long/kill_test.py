@@ -13,7 +13,7 @@ from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import SPECIAL_PIECES
 
 ROOT = Path(__file__).parents[1]
-LINES = 80_000  # three windows of sentences
+LINES = 33_000  # two windows of sentences
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,7 @@ def folder(tmp_path_factory):
     digits = map(str, range(10))
     vocabulary.write_text("\n".join([*SPECIAL_PIECES, *digits]) + "\n", "utf-8")
     tiny_checkpoint.write(folder / "model", load_tokenizer(vocabulary))
-    for name, first in (("src", 0), ("tgt", 7)):
-        rows = range(first, first + LINES)
+    for name, rows in (("few", range(9_000, 9_100)), ("many", range(LINES))):
         text = "".join(f"{' '.join(str(row))}\n" for row in rows)
         (folder / name).write_text(text, "utf-8")
     return folder
@@ -34,8 +33,8 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("verb", "inputs", "progress"),
     [
-        ("embed", ["--input=src"], "vectors.progress"),
-        ("mine", ["--src=src", "--tgt=tgt", "--threshold=2"], "tgt.progress"),
+        ("embed", ["--input=many"], "vectors.progress"),
+        ("mine", ["--src=few", "--tgt=many"], "tgt.progress"),
     ],
 )
 def test_a_killed_command_goes_on_to_the_same_bytes(folder, verb, inputs, progress):

@@ -10,6 +10,7 @@ from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.datasets.word_alignment_files import format_pharaoh
 from amber_jax.inference.alignment import aligning_params
 from amber_jax.inference.loading import load_model
+from amber_jax.inference.trained import encoding_defaults
 from amber_jax.inference.word_links import (
     Alignment,
     WordLinks,
@@ -44,7 +45,7 @@ def align_file(
         checkpoint: a run's workdir or one of its checkpoint folders.
         source: path of the file, or `line_files.STANDARD`.
         output: path of the file to write, or the same; it appears when complete.
-        alignment: how words are aligned.
+        alignment: how words are aligned; its prompt may be the name of one.
         dtype: of activations, as of `amber_jax.load`.
         note: called with sentences worth telling.
 
@@ -54,6 +55,8 @@ def align_file(
     model = load_model(checkpoint, dtype=dtype, note=note)
     depth = model.config.num_layers
     refuse("align", alignment_problems(alignment._asdict(), num_layers=depth))
+    encoding = encoding_defaults(model.checkpoint.run)
+    alignment = alignment._replace(prompt=encoding.prompt(alignment.prompt))
     align = build_word_aligner(model.config, model.tokenizer, alignment)
     params = aligning_params(model.params)
     rejects: dict[str, int] = {}

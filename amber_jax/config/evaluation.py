@@ -36,7 +36,7 @@ RETRIEVAL_RANGES = {
     "languages": [str],
     "max_candidates": whole(0),
     **SENTENCE_VECTOR_RANGES,
-    "prompt": str,
+    "prompt": str | None,
     "layer_curve": bool,
     "center": bool,
     "similarity": Choice(tuple(SIMILARITIES)),
@@ -90,9 +90,9 @@ def retrieval(name: str) -> ConfigDict:
     config.layer = -1  # -1: the last; 0: embeddings; n: output of layer n
     config.pooling = "mean"  # or "first", the vector of [CLS], or BERT's "pooler"
     config.special_tokens = False  # whether [CLS] and [SEP] count in the mean
-    # Before every sentence: a text, or the name of a model's prompt; empty: the model's
-    # default one, if it has one.
-    config.prompt = ""
+    # Before every sentence: a text, or the name of a model's prompt; empty: none. None:
+    # the model's default one, if it has one.
+    config.prompt = placeholder(str)
     config.layer_curve = False  # averages of every layer too, in the same pass
     config.center = False  # subtract each language's mean vector first
     config.similarity = "cosine"  # or another of search/similarities.py
@@ -146,7 +146,8 @@ def word_alignment_evaluation() -> ConfigDict:
     config.similarity = "dot"  # or "cosine", of two pieces' vectors
     config.center = False  # subtract the mean of each side's vectors first
     config.context = 0.0  # weight of the neighboring pieces' similarities
-    config.prompt = ""  # text before each side, such as "query: " of E5
+    # Before each side: a text, such as "query: ", or the name of a model's prompt.
+    config.prompt = ""
     return config.lock()
 
 
@@ -233,7 +234,12 @@ def alignment_problems(options: Mapping[str, Any], *, num_layers: int) -> Iterat
                 yield f"{name} is {options[name]}, but attention has none; leave it"
     elif layer is not None:
         yield from layer_problems(layer, num_layers)
-    if symmetrization == ITERMAX and options["similarity"] != "cosine":
+    if symmetrization == ITERMAX and options["method"] == "attention":
+        yield (
+            "symmetrization itermax is of cosines, which attention has none of; choose "
+            "another one, or method similarity"
+        )
+    elif symmetrization == ITERMAX and options["similarity"] != "cosine":
         yield "symmetrization itermax needs cosines; set similarity to cosine"
     if symmetrization == ITERMAX and options["threshold"]:
         yield f"threshold is {options['threshold']}, but itermax has none; leave it 0"

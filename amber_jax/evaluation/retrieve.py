@@ -164,7 +164,7 @@ def build_retrieval(
         name=_data_set(settings),
         pivot=settings.pivot,
         pairs=_read_pairs(settings),
-        prompt=encoding.prompt(settings.prompt or None),
+        prompt=encoding.prompt(settings.prompt),
         vector=vector,
         layers=tuple(layers),
         search=retrieval.Search(

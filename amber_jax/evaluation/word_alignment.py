@@ -15,6 +15,7 @@ from amber_jax.evaluation.results import WordAlignment
 from amber_jax.evaluation.scores import alignment_scores
 from amber_jax.inference.alignment import aligning_params
 from amber_jax.inference.loading import LoadedModel
+from amber_jax.inference.trained import encoding_defaults
 from amber_jax.inference.word_links import (
     Alignment,
     build_layer_word_aligner,
@@ -43,6 +44,8 @@ def word_alignment_result(
     refuse("word alignment", word_alignment_problems(config, model.config.num_layers))
     gold = _read_gold(config, config.test, config.gold)
     options = Alignment(*(config[name] for name in Alignment._fields))
+    encoding = encoding_defaults(model.checkpoint.run)
+    options = options._replace(prompt=encoding.prompt(options.prompt))
     params = aligning_params(model.params)
     dev_aer = _dev_aer(config, model, params, options) if config.dev else {}
     if dev_aer:

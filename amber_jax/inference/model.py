@@ -282,7 +282,7 @@ class Model:
             center: whether the mean of a side's vectors is subtracted first.
             context: weight of the neighboring pieces' similarities, from 0 to 1.
             prompt: text that stands before each side and has no links itself, such as
-                "query: ".
+                "query: ", or the name of one of `encoding.prompts`; "" for none.
 
         Raises:
             UserError: the sides do not fit each other, or an option is wrong.
@@ -293,6 +293,7 @@ class Model:
         )
         depth = self.config.num_layers
         refuse("align", alignment_problems(options._asdict(), num_layers=depth))
+        options = options._replace(prompt=self.encoding.prompt(prompt))
         if options not in self._aligners:
             self._aligners[options] = build_word_aligner(
                 self.config, self.tokenizer, options

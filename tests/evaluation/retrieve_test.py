@@ -217,12 +217,13 @@ def test_a_prompt_stands_before_every_sentence_and_in_the_result(
     model = load_model(checkpoint)
     (one,) = config.retrievals
     wants = EncodingDefaults(prompts={"query": "7 "}, default_prompt="query")
-    plain, asked, named, default = (
+    plain, asked, named, default, without = (
         build_retrieval(one, model.config, model.tokenizer, encoding)
         for one.prompt, encoding in (
             ("", PLAIN),
             ("7 ", PLAIN),
             ("query", wants),
+            (None, wants),
             ("", wants),
         )
     )
@@ -230,6 +231,7 @@ def test_a_prompt_stands_before_every_sentence_and_in_the_result(
     for evaluation in (asked, named, default):
         vectors = evaluation.embed(model.params, ["1 2", "3"])
         np.testing.assert_array_equal(vectors, wanted)
+    np.testing.assert_array_equal(without.embed(model.params, ["7 1 2", "7 3"]), wanted)
     one.prompt = "7 "
     (result,) = run(config, checkpoint, tmp_path)
     assert result.prompt == result.settings["prompt"] == '"7 "'
