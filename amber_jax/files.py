@@ -28,6 +28,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # The system's words for failures, which libraries wrap in words of their own.
 _REASONS = tuple(map(os.strerror, (*_NO_ROOM, errno.EACCES, errno.EPERM, errno.EIO)))
 _MAKE_ROOM = "make room there, or give another path"
+_GO_ON = "make room there; the same command then goes on where it was"
 
 Errors = type[Exception] | tuple[type[Exception], ...]
 FileTable = dict[str, dict[str, Any]]  # name in a folder -> {"bytes", "sha256"}
@@ -70,10 +71,16 @@ def _needing_room(path: Path, advice: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if not _lacks_room(error):
             raise
         with writing(path, advice):
             raise
+
+
+def _lacks_room(error: BaseException) -> bool:
+    """Returns whether a disk was full, which `writing` may have told already."""
+    causes = (error, error.__cause__)
+    return any(isinstance(e, OSError) and e.errno in _NO_ROOM for e in causes)
 
 
 def partial_path(path: Path) -> Path:
@@ -158,8 +165,8 @@ def workplace(output: Path, *, resumed: str = "") -> Iterator[Path]:
     Args:
         output: what is made there.
         resumed: name, which may have wildcards, of files that tell how far work has
-            come: what a killed or interrupted process left beside them stays. Anything
-            else is removed first.
+            come: what a process left beside them that was killed or interrupted, or
+            had no room on the disk, stays. Anything else is removed first.
 
     Raises:
         UserError: another process holds the folder, or the disk is full or read-only.
@@ -173,12 +180,13 @@ def workplace(output: Path, *, resumed: str = "") -> Iterator[Path]:
     try:
         _take(lock, folder)
         try:
-            with _needing_room(output, _MAKE_ROOM):
+            with _needing_room(output, _GO_ON if resumed else _MAKE_ROOM):
                 if not _has(folder, resumed):
                     _empty(folder)
                 yield folder
         except BaseException as error:
-            if isinstance(error, Exception) or not _has(folder, resumed):
+            is_over = isinstance(error, Exception) and not _lacks_room(error)
+            if is_over or not _has(folder, resumed):
                 remove_failed(folder)
             raise
         shutil.rmtree(folder, ignore_errors=True)
@@ -190,7 +198,8 @@ def workplace(output: Path, *, resumed: str = "") -> Iterator[Path]:
 def resumed_file(path: Path) -> Iterator[Path]:
     """Gives a folder in which a file is made.
 
-    What a killed or interrupted process left there stays, if `*.progress` is among it.
+    What a process left there that was killed or interrupted, or had no room on the
+    disk, stays, if `*.progress` is among it.
 
     Args:
         path: that `publish_file` gives the file; in a folder that exists.

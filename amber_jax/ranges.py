@@ -1,19 +1,21 @@
 """What a setting may hold, declared once in a table and checked in one place.
 
 A table mirrors the settings it is about. An entry is a `Range` of numbers, a `Choice`
-of words, `str` or `bool`; another table for a group of settings; or a list of one
-entry, for a sequence whose items are all like it.
+of words, `str`, `str | None` or `bool`; another table for a group of settings; or a
+list of one entry, for a sequence whose items are all like it.
 """
 
 import dataclasses
 import math
 import numbers
+import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from amber_jax.errors import UserError
 
 INT32_MAX = 2**31 - 1
+_WANTED = {str: "text", str | None: "text or None", bool: "True or False"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +109,9 @@ def problems(value: Any, allowed: Any, name: str = "") -> Iterator[str]:
             return
         for index, item in enumerate(value):
             yield from problems(item, allowed[0], f"{name}[{index}]")
-    elif isinstance(allowed, type):
+    elif isinstance(allowed, type | types.UnionType):
         if not isinstance(value, allowed):
-            wanted = "text" if allowed is str else "True or False"
+            wanted = _WANTED[allowed]
             yield f"{name} is {_shown(value)}, not {wanted}"
     elif not allowed.holds(value):
         yield f"{name} is {_shown(value)}, not {allowed}"

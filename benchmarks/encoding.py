@@ -22,6 +22,7 @@ from amber_jax.inference.embedding import (
     Embedder,
     build_embedder,
     embed_pieces,
+    embedding_params,
 )
 from amber_jax.inference.loading import LoadedModel, init_params
 from amber_jax.inference.model import Model
@@ -51,6 +52,7 @@ def random_model(tokenizer: Tokenizer, *, num_layers: int, hidden_size: int) -> 
 def in_order(model: Model, embedder: Embedder, sentences: list[str]) -> np.ndarray:
     """Returns the vectors by batches in the order given; widths are rounded up to 8."""
     special, vectors = model.tokenizer.special, []
+    params = embedding_params(model.params)
     for start in range(0, len(sentences), BATCH):
         batch = model.tokenizer.encode_batch(sentences[start : start + BATCH])
         encoded = [[special.cls, *x[: POSITIONS - 2], special.sep] for x in batch]
@@ -59,7 +61,7 @@ def in_order(model: Model, embedder: Embedder, sentences: list[str]) -> np.ndarr
         span_lengths = np.zeros((BATCH, 1, 2), np.int32)
         for row, ids in enumerate(encoded):
             token_ids[row, : len(ids)], span_lengths[row, 0, 0] = ids, len(ids)
-        of_rows = embedder(model.params, token_ids, span_lengths)
+        of_rows = embedder(params, token_ids, span_lengths)
         vectors.append(np.asarray(of_rows)[: len(batch), 0])
     return np.concatenate(vectors)
 

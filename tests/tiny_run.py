@@ -59,6 +59,7 @@ def write_corpus(
         total = sum(stream["real_tokens"] for stream in of_kind.values())
         for stream in of_kind.values():
             stream["rate"] = stream["real_tokens"] / total
+    separators = tokenizer.special.separators
     records.write_manifest(
         directory,
         {
@@ -67,6 +68,7 @@ def write_corpus(
             "rows_per_shard": ROWS_PER_SHARD,
             "vocab_size": tokenizer.vocab_size,
             "tokenizer_fingerprint": tokenizer.fingerprint,
+            **({"separators": separators} if separators != 1 else {}),
             "streams": facts,
         },
     )
@@ -108,7 +110,8 @@ def random_rows(
 ) -> np.ndarray:
     """Returns `count` packed rows [count, L + 2 N]; a share `alone` has one side."""
     words = tokenizer.special.words(tokenizer.vocab_size)
-    longest = (row_length - 3) // 2
+    separators = tokenizer.special.separators
+    longest = (row_length - 2 - separators) // 2
 
     def sentence() -> list[int]:
         length = random.integers(1, longest + 1)
@@ -118,7 +121,9 @@ def random_rows(
         (sentence(), [] if random.random() < alone else sentence())
         for _ in range(max_pairs * count)
     ]
-    rows = best_fit(pairs, row_length=row_length, max_pairs=max_pairs)
+    rows = best_fit(
+        pairs, row_length=row_length, max_pairs=max_pairs, separators=separators
+    )
     chosen = list(itertools.islice(rows, count))
     return lay_out(
         chosen, tokenizer.special, row_length=row_length, max_pairs=max_pairs

@@ -8,7 +8,9 @@ from amber_jax.commands.line_files import appearing, counted, lines_of
 from amber_jax.config import alignment_problems
 from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.datasets.word_alignment_files import format_pharaoh
+from amber_jax.inference.alignment import aligning_params
 from amber_jax.inference.loading import load_model
+from amber_jax.inference.trained import encoding_defaults
 from amber_jax.inference.word_links import (
     Alignment,
     WordLinks,
@@ -23,7 +25,13 @@ Note = Callable[[str], None]
 
 
 def align_file(
-    checkpoint: Path, source: str, output: str, alignment: Alignment, *, note: Note
+    checkpoint: Path,
+    source: str,
+    output: str,
+    alignment: Alignment,
+    *,
+    dtype: str | None = None,
+    note: Note,
 ) -> None:
     r"""Writes the links of every line of a file, as `i-j` items from 0, in its order.
 
@@ -37,21 +45,25 @@ def align_file(
         checkpoint: a run's workdir or one of its checkpoint folders.
         source: path of the file, or `line_files.STANDARD`.
         output: path of the file to write, or the same; it appears when complete.
-        alignment: how words are aligned.
+        alignment: how words are aligned; its prompt may be the name of one.
+        dtype: of activations, as of `amber_jax.load`.
         note: called with sentences worth telling.
 
     Raises:
         UserError: the model, an option or a file cannot be used.
     """
-    model = load_model(checkpoint, note=note)
+    model = load_model(checkpoint, dtype=dtype, note=note)
     depth = model.config.num_layers
     refuse("align", alignment_problems(alignment._asdict(), num_layers=depth))
+    encoding = encoding_defaults(model.checkpoint.run)
+    alignment = alignment._replace(prompt=encoding.prompt(alignment.prompt))
     align = build_word_aligner(model.config, model.tokenizer, alignment)
+    params = aligning_params(model.params)
     rejects: dict[str, int] = {}
     lines = cut = unspaced = 0
     with appearing(output) as file:
         for window in _windows(map(split_line, lines_of(source))):
-            aligned = align(model.params, [pair for pair, _ in window])
+            aligned = align(params, [pair for pair, _ in window])
             for links in aligned.links:
                 file.write(f"{format_pharaoh(links)}\n".encode("ascii"))
             for reason in (reason for _, reason in window if reason):

@@ -50,7 +50,11 @@ def evaluate(
         results = zero_shot.evaluate_task(config, checkpoint, output, note=note)
     else:
         model = load_model(
-            checkpoint, untrained=config.untrained, kernels=config.kernels, note=note
+            checkpoint,
+            untrained=config.untrained,
+            kernels=config.kernels,
+            dtype=config.dtype or None,
+            note=note,
         )
         if config.task == WORD_ALIGNMENT:
             results = [word_alignment.word_alignment_result(config, model, note=note)]

@@ -9,7 +9,15 @@ from ml_collections.config_dict import placeholder
 
 from amber_jax.config.kernels import KERNEL_RANGES, kernels
 from amber_jax.model.sentence_vector import POOLINGS, SentenceVector
-from amber_jax.ranges import LAYER, PROBABILITY, Choice, problems, real, whole
+from amber_jax.ranges import (
+    DTYPES,
+    LAYER,
+    PROBABILITY,
+    Choice,
+    problems,
+    real,
+    whole,
+)
 from amber_jax.search.similarities import EXACT, SIMILARITIES
 from amber_jax.search.symmetrization import ITERMAX, SYMMETRIZATIONS
 from amber_jax.tasks import RETRIEVAL, WORD_ALIGNMENT
@@ -28,7 +36,7 @@ RETRIEVAL_RANGES = {
     "languages": [str],
     "max_candidates": whole(0),
     **SENTENCE_VECTOR_RANGES,
-    "prompt": str,
+    "prompt": str | None,
     "layer_curve": bool,
     "center": bool,
     "similarity": Choice(tuple(SIMILARITIES)),
@@ -43,6 +51,7 @@ EVALUATION_RANGES = {
     "label": str,
     "untrained": bool,
     "kernels": KERNEL_RANGES,
+    "dtype": Choice(("", *DTYPES.words)),
     "retrievals": [RETRIEVAL_RANGES],
     "probe": {"language": str, "words": whole(1, 2**20), "meanings": whole(1, 2**20)},
 }
@@ -63,6 +72,7 @@ WORD_ALIGNMENT_RANGES = {
     **dict.fromkeys(("name", "label", "data", "test", "gold", "dev", "dev_gold"), str),
     "untrained": bool,
     "kernels": KERNEL_RANGES,
+    "dtype": Choice(("", *DTYPES.words)),
     "languages": [str],
     "first_index": whole(0, 1),
     **ALIGNMENT_RANGES,
@@ -80,9 +90,9 @@ def retrieval(name: str) -> ConfigDict:
     config.layer = -1  # -1: the last; 0: embeddings; n: output of layer n
     config.pooling = "mean"  # or "first", the vector of [CLS], or BERT's "pooler"
     config.special_tokens = False  # whether [CLS] and [SEP] count in the mean
-    # Before every sentence: a text, or the name of a model's prompt; empty: the model's
-    # default one, if it has one.
-    config.prompt = ""
+    # Before every sentence: a text, or the name of a model's prompt; empty: none. None:
+    # the model's default one, if it has one.
+    config.prompt = placeholder(str)
     config.layer_curve = False  # averages of every layer too, in the same pass
     config.center = False  # subtract each language's mean vector first
     config.similarity = "cosine"  # or another of search/similarities.py
@@ -101,6 +111,7 @@ def evaluation() -> ConfigDict:
     config.label = ""  # name of the model in tables; empty: its path
     config.untrained = False  # score random weights of the run's seed instead
     config.kernels = kernels()  # forms of the arithmetic; empty: what suits the device
+    config.dtype = ""  # of activations, or "bfloat16"; empty: as trained
     config.retrievals = ()  # of retrieval()
     config.probe = ConfigDict()  # what the report's pictures show
     config.probe.language = ""  # of the sentence pair; empty: no probe.npz
@@ -117,6 +128,7 @@ def word_alignment_evaluation() -> ConfigDict:
     config.label = ""  # name of the model in tables; empty: its path
     config.untrained = False  # score random weights of the run's seed instead
     config.kernels = kernels()  # forms of the arithmetic; empty: what suits the device
+    config.dtype = ""  # of activations, or "bfloat16"; empty: as trained
     config.data = ""  # folder of the gold files
     config.test = "{language}/test.tsv"  # in it: source<TAB>target<TAB>i-j ...
     config.gold = ""  # in it: Pharaoh lines of `test`; empty: its third column
@@ -134,7 +146,8 @@ def word_alignment_evaluation() -> ConfigDict:
     config.similarity = "dot"  # or "cosine", of two pieces' vectors
     config.center = False  # subtract the mean of each side's vectors first
     config.context = 0.0  # weight of the neighboring pieces' similarities
-    config.prompt = ""  # text before each side, such as "query: " of E5
+    # Before each side: a text, such as "query: ", or the name of a model's prompt.
+    config.prompt = ""
     return config.lock()
 
 
@@ -221,7 +234,12 @@ def alignment_problems(options: Mapping[str, Any], *, num_layers: int) -> Iterat
                 yield f"{name} is {options[name]}, but attention has none; leave it"
     elif layer is not None:
         yield from layer_problems(layer, num_layers)
-    if symmetrization == ITERMAX and options["similarity"] != "cosine":
+    if symmetrization == ITERMAX and options["method"] == "attention":
+        yield (
+            "symmetrization itermax is of cosines, which attention has none of; choose "
+            "another one, or method similarity"
+        )
+    elif symmetrization == ITERMAX and options["similarity"] != "cosine":
         yield "symmetrization itermax needs cosines; set similarity to cosine"
     if symmetrization == ITERMAX and options["threshold"]:
         yield f"threshold is {options['threshold']}, but itermax has none; leave it 0"

@@ -10,7 +10,16 @@ from amber_jax.config.optimizer import (
     SCHEDULE_RANGES,
     schedule_problems,
 )
-from amber_jax.ranges import PROBABILITY, SEED, Choice, problems, real, refuse, whole
+from amber_jax.ranges import (
+    DTYPES,
+    PROBABILITY,
+    SEED,
+    Choice,
+    problems,
+    real,
+    refuse,
+    whole,
+)
 from amber_jax.tasks import FINE_TUNED, TASKS
 from amber_jax.training.parallel import BACKENDS
 
@@ -33,7 +42,7 @@ FINETUNING_RANGES = {
     "backend": Choice(BACKENDS),
     "num_devices": whole(0),
     "row_multiple": whole(1, 2**20),
-    "dtype": Choice(("", "float32", "bfloat16")),
+    "dtype": Choice(("", *DTYPES.words)),
     "kernels": KERNEL_RANGES,
     "log_every": whole(0),
     "evaluate_every": whole(1),

@@ -239,6 +239,11 @@ def _conflicts(config: ConfigDict) -> Iterator[str]:
             yield f"stages[{index}] ({stage.name}): {problem}"
     for evaluation in config.evaluations:
         yield from retrieval_problems(evaluation, model.num_layers)
+        if evaluation.pooling == "pooler":
+            yield (
+                f"evaluation {evaluation.name}: pooling is 'pooler', which pretraining "
+                "has not; wanted 'mean' or 'first'"
+            )
 
 
 def _word_alignment_conflicts(words: ConfigDict, num_layers: int) -> Iterator[str]:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from amber_jax.convert.bert_config import read_encoder_config
-from amber_jax.convert.json_files import read_object, read_optional
 from amber_jax.convert.names import Dialect
 from amber_jax.errors import UserError
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.tokenization.json_files import read_object, read_optional
+from amber_jax.tokenization.roles import steps_of
 from amber_jax.tokenization.tokenizer import CONFIG_FILE
 
 CONFIG = "config.json"
@@ -97,12 +98,12 @@ def _segment_of_second(folder: Path, fields: Mapping[str, Any]) -> int:
     kind = str(named or fields.get("tokenizer_class"))
     if kind.startswith(("XLMRoberta", "Bert")):  # tokenizer.json takes seconds to read
         return 1 if kind.startswith("Bert") else 0
-    processor = read_optional(folder / _TOKENIZER).get("post_processor")
-    if isinstance(processor, Mapping) and processor.get("type") == "RobertaProcessing":
-        return 0
-    template = processor.get("pair") if isinstance(processor, Mapping) else None
-    for entry in template if isinstance(template, list) else ():
-        sentence = entry.get("Sequence") if isinstance(entry, Mapping) else None
-        if isinstance(sentence, Mapping) and sentence.get("id") == "B":
-            return 1 if sentence.get("type_id") else 0
+    for step in steps_of(read_optional(folder / _TOKENIZER).get("post_processor")):
+        if step.get("type") == "RobertaProcessing":
+            return 0
+        template = step.get("pair")
+        for entry in template if isinstance(template, list) else ():
+            sentence = entry.get("Sequence") if isinstance(entry, Mapping) else None
+            if isinstance(sentence, Mapping) and sentence.get("id") == "B":
+                return 1 if sentence.get("type_id") else 0
     return 1

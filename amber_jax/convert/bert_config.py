@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amber_jax.convert.json_files import read_object
 from amber_jax.errors import UserError
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.tokenization.json_files import read_object
 
 _SIZES = {
     "vocab_size": "vocab_size",

@@ -16,12 +16,17 @@ import numpy as np
 
 from amber_jax.convert import architecture, huggingface
 from amber_jax.convert.bert import Bert
-from amber_jax.convert.json_files import inside, read_json, read_object, read_optional
 from amber_jax.convert.weights import as_float32, read_weights, write_weights
 from amber_jax.errors import UserError
 from amber_jax.files import write_json
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.sentence_vector import EncodingDefaults, SentenceVector
+from amber_jax.tokenization.json_files import (
+    inside,
+    read_json,
+    read_object,
+    read_optional,
+)
 from amber_jax.tokenization.tokenizer import CONFIG_FILE
 
 _MODULES, _MODULE_CONFIG = "modules.json", "config.json"

@@ -13,9 +13,9 @@ from jax import numpy as jnp
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from amber_jax.convert.json_files import inside, read_object
 from amber_jax.errors import UserError, from_extra
 from amber_jax.files import write_json, writing
+from amber_jax.tokenization.json_files import inside, read_object
 
 Tensors = dict[str, np.ndarray]
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"

@@ -27,6 +27,7 @@ from amber_jax.inference.embedding import (
     build_embedder,
     embed_sentences,
     embedding_params,
+    parts_to_embed,
 )
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.model.encoder import EncoderConfig
@@ -65,11 +66,11 @@ class RetrievalEvaluation:
 
     def embed(self, params: Params, sentences: Sequence[str]) -> np.ndarray:
         """Vectors [M, D] float32 under the model's parameters `params`."""
-        vectors = self._embed_layers(params, sentences)
+        vectors = self._embed_layers(parts_to_embed(params), sentences)
         return vectors[:, self.layers.index(self.vector.layer)]
 
     def run(self, params: Params) -> Retrieved:
-        """The nearest sentences under the model's parameters `params`."""
+        """The nearest sentences under parameters as an embedder takes them."""
         embed = functools.partial(self._embed_layers, params)
         by_layer: dict[int, dict[str, retrieval.NearestRows]]
         by_layer = {layer: {} for layer in self.layers}
@@ -88,7 +89,7 @@ class RetrievalEvaluation:
 
     def score(self, params: Params) -> Scores:
         """The accuracies of the model's parameters `params`, in [0, 1]."""
-        return _accuracies(self.run(params).nearest)
+        return _accuracies(self.run(parts_to_embed(params)).nearest)
 
     def flat(self, scores: Scores) -> dict[str, float]:
         """`scores` as one record: `de/de_to_en`, `de/en_to_de`, `average`."""
@@ -163,7 +164,7 @@ def build_retrieval(
         name=_data_set(settings),
         pivot=settings.pivot,
         pairs=_read_pairs(settings),
-        prompt=encoding.prompt(settings.prompt or None),
+        prompt=encoding.prompt(settings.prompt),
         vector=vector,
         layers=tuple(layers),
         search=retrieval.Search(

@@ -13,7 +13,9 @@ from amber_jax.datasets.word_alignment_files import read_pharaoh, read_xl_wa
 from amber_jax.errors import UserError
 from amber_jax.evaluation.results import WordAlignment
 from amber_jax.evaluation.scores import alignment_scores
+from amber_jax.inference.alignment import aligning_params
 from amber_jax.inference.loading import LoadedModel
+from amber_jax.inference.trained import encoding_defaults
 from amber_jax.inference.word_links import (
     Alignment,
     build_layer_word_aligner,
@@ -21,6 +23,7 @@ from amber_jax.inference.word_links import (
     diagonal_links,
 )
 from amber_jax.ranges import refuse
+from amber_jax.types import Params
 
 Note = Callable[[str], None]
 
@@ -41,14 +44,17 @@ def word_alignment_result(
     refuse("word alignment", word_alignment_problems(config, model.config.num_layers))
     gold = _read_gold(config, config.test, config.gold)
     options = Alignment(*(config[name] for name in Alignment._fields))
-    dev_aer = _dev_aer(config, model, options) if config.dev else {}
+    encoding = encoding_defaults(model.checkpoint.run)
+    options = options._replace(prompt=encoding.prompt(options.prompt))
+    params = aligning_params(model.params)
+    dev_aer = _dev_aer(config, model, params, options) if config.dev else {}
     if dev_aer:
         options = options._replace(layer=min(dev_aer, key=dev_aer.__getitem__))
     options = options.numbered(model.config.num_layers)
     align = build_word_aligner(model.config, model.tokenizer, options)
     scores, baselines = {}, {}
     for language, pairs in gold.items():
-        aligned = align(model.params, [(pair.src, pair.tgt) for pair in pairs])
+        aligned = align(params, [(pair.src, pair.tgt) for pair in pairs])
         scores[language] = alignment_scores(pairs, aligned.links)
         diagonal = [diagonal_links(pair.src, pair.tgt) for pair in pairs]
         baselines[language] = {"diagonal": alignment_scores(pairs, diagonal)["aer"]}
@@ -69,13 +75,13 @@ def word_alignment_result(
 
 
 def _dev_aer(
-    config: ConfigDict, model: LoadedModel, options: Alignment
+    config: ConfigDict, model: LoadedModel, params: Params, options: Alignment
 ) -> dict[int, float]:
     """Returns the AER of each layer on dev gold, the mean over the languages."""
     align = build_layer_word_aligner(model.config, model.tokenizer, options)
     layers: dict[int, list[float]] = {}
     for pairs in _read_gold(config, config.dev, config.dev_gold).values():
-        by_layer = align(model.params, [(pair.src, pair.tgt) for pair in pairs])
+        by_layer = align(params, [(pair.src, pair.tgt) for pair in pairs])
         for layer, links in enumerate(by_layer):
             aer = alignment_scores(pairs, links)["aer"]
             layers.setdefault(layer, []).append(aer)

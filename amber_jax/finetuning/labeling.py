@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax.data.labeled import Labeled, RowShape, prediction_batches
-from amber_jax.inference.devices import holders, tokens_at_once
+from amber_jax.inference.devices import divided_rows, holders, tokens_at_once
 from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model import rows
 from amber_jax.model.encoder import apply
@@ -94,7 +94,10 @@ def predict_labels(
     examples: Sequence[Labeled],
     shape: RowShape,
 ) -> list[list[int]]:
-    """Returns the predicted labels of each example, one for each of its slots."""
+    """Returns the predicted labels of each example, one for each of its slots.
+
+    Rows are divided over the devices that hold `params`, see `devices.on_all_devices`.
+    """
     predicted: list[list[int]] = [[] for _ in examples]
     pending: list[tuple[Array, np.ndarray, Sequence[int]]] = []
 
@@ -104,12 +107,15 @@ def predict_labels(
             predicted[index] = [next(in_order) for _ in examples[index].slots]
 
     most = _ROWS_PER_BATCH * shape.row_length
-    tokens = tokens_at_once(holders(params)[0], most=most)
+    devices = holders(params)
+    rows_of_each = max(1, tokens_at_once(devices[0], most=most) // shape.row_length)
     for batch, indices in prediction_batches(
-        examples, shape, rows_per_batch=max(1, tokens // shape.row_length)
+        examples, shape, rows_per_batch=rows_of_each * len(devices)
     ):
+        with divided_rows(params) as divided:
+            labels = predictor(params, jax.tree.map(divided, batch))
         # The device has the next batch before the host reads this one's labels.
-        pending.append((predictor(params, batch), batch["label_weights"] > 0, indices))
+        pending.append((labels, batch["label_weights"] > 0, indices))
         if len(pending) > 1:
             take(*pending.pop(0))
     for last in pending:

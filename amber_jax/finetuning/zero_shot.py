@@ -23,6 +23,7 @@ from amber_jax.files import read_object
 from amber_jax.finetuning.baselines import baselines
 from amber_jax.finetuning.heads import HEADS
 from amber_jax.finetuning.labeling import Predictor, build_predictor, predict_labels
+from amber_jax.inference.devices import on_all_devices
 from amber_jax.inference.loading import LoadedModel, load_model
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import LabelingModel
@@ -107,8 +108,9 @@ def score_model(
     run, path = best.checkpoint.run, str(best.checkpoint.path)
     task = labeler.task
     counted = _counted(best)
+    params = on_all_devices(best.params)
     tested = {
-        language: _test_language(labeler, best.params, read, counted)
+        language: _test_language(labeler, params, read, counted)
         for language, read in tests.items()
     }
     for language, one in tested.items():
@@ -198,7 +200,7 @@ def evaluate_task(
     places = [*sorted(checkpoint.glob(f"seed-*/{BEST}")), checkpoint / BEST, checkpoint]
     found = [path for path in places if path.name == BEST and path.is_dir()]
     models = [
-        load_model(path, kernels=config.kernels, note=note)
+        load_model(path, kernels=config.kernels, dtype=config.dtype or None, note=note)
         for path in found or [checkpoint]
     ]
     for model in models:

@@ -14,7 +14,12 @@ import numpy as np
 
 from amber_jax.corpora.packing import Row
 from amber_jax.data.labeled import cut_longest
-from amber_jax.inference.devices import holders, tokens_at_once
+from amber_jax.inference.devices import (
+    divided_rows,
+    holders,
+    on_all_devices,
+    tokens_at_once,
+)
 from amber_jax.inference.piece_similarity import DOT, Similarity, similarities
 from amber_jax.inference.row_batches import row_batches
 from amber_jax.model import rows
@@ -145,6 +150,14 @@ def _unit_sums(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(x.sum(1, keepdims=True), 1e-9)
 
 
+def aligning_params(params: Params) -> Params:
+    """What an aligner takes of a model's parameters, on all local devices.
+
+    It takes those of one device as well.
+    """
+    return on_all_devices({"encoder": params["encoder"]})
+
+
 def fitted(
     pair: PiecePair,
     max_positions: int,
@@ -234,9 +247,14 @@ def _blocks(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """The [K, X, Y] and the [K, Y, X] part of each pair, without special tokens."""
     blocks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    tokens = tokens_at_once(holders(params)[0], most=_BATCH_TOKENS)
-    for token_ids, span_lengths, indices in row_batches(pairs, special, tokens=tokens):
-        batch = np.asarray(matrices(params, token_ids, span_lengths))
+    devices = holders(params)
+    tokens = tokens_at_once(devices[0], most=_BATCH_TOKENS) * len(devices)
+    for token_ids, span_lengths, indices in row_batches(
+        pairs, special, tokens=tokens, multiple=len(devices)
+    ):
+        with divided_rows(params) as divided:
+            inputs = divided(token_ids), divided(span_lengths)
+            batch = np.asarray(matrices(params, *inputs))
         sides = _sides(span_lengths, special.separators)
         for index, (row, src, tgt) in zip(indices, sides, strict=True):
             blocks[index] = batch[:, row, src, tgt], batch[:, row, tgt, src]
@@ -279,11 +297,17 @@ def view_pair(
         params: all of the model's parameters.
         config: the encoder's configuration.
         tokenizer: the model's tokenizer.
-        src: a sentence.
+        src: a sentence; the longer one is cut where both do not fit the positions.
         tgt: its translation.
     """
+    special = tokenizer.special
     src_ids, tgt_ids = tokenizer.encode_batch([src, tgt])
-    pair, special = (src_ids, tgt_ids), tokenizer.special
+    pair = src_ids, tgt_ids = fitted(
+        (src_ids, tgt_ids),
+        config.usable_positions,
+        method="attention",
+        separators=special.separators,
+    )
     cosines = _products(config, Similarity("cosine"), -1)
     (((src_to_tgt,), (tgt_to_src,)),) = _blocks(
         _attention(config, special.separators), params, [_as_pair(pair)], special

@@ -1,6 +1,5 @@
 """Sentences to vectors: tokenize, pack into rows, encode, pool."""
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -18,8 +17,9 @@ from amber_jax.inference.devices import (
 )
 from amber_jax.inference.row_batches import RowBatch, row_batches
 from amber_jax.model import rows
-from amber_jax.model.encoder import EncoderConfig, lowest_layers
+from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import mean_pool
+from amber_jax.model.layer_by_layer import build_states, layers_apart
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.types import Array, Params
@@ -33,9 +33,9 @@ Progress = Callable[[int, int], None]  # (sentences done, sentences in all)
 def build_embedder(
     config: EncoderConfig, vector: SentenceVector, *, every_layer: bool = False
 ) -> Embedder:
-    """A compiled function `(params, token_ids, span_lengths) -> vectors`.
+    """A function `(params, token_ids, span_lengths) -> vectors`, compiled in parts.
 
-    params has "encoder" and, if the vector needs it, "pooler"; token_ids is [B, L]
+    params are as `embedding_params` makes them; token_ids is [B, L]
     int32, rows of several sentences, each as `[CLS] x [SEP]`; span_lengths [B, N, 2]
     int32 counts their tokens, as lone texts; the vectors are [B, N, D] float32. No
     layer above the one asked for is computed.
@@ -50,41 +50,41 @@ def build_embedder(
     depth = config.num_layers
     if not every_layer:
         depth = vector.numbered(depth).layer
-    # Several shapes are compiled, and a loop compiles faster.
-    kernels = dataclasses.replace(config.kernels, layers="loop")
-    config = dataclasses.replace(config, kernels=kernels)
+    states = build_states(config, depth)
 
     @jax.jit
-    def embed(params: Params, token_ids: Array, span_lengths: Array) -> Array:
-        layout = rows.layout(span_lengths, token_ids.shape[1])
+    def pool(params: Params, of_layer: Array, span_lengths: Array) -> Array:
+        """[B, L, D] -> [B, N, D]."""
+        layout = rows.layout(span_lengths, of_layer.shape[1])
         members = _members(layout, vector)[:, None]  # [B, 1, L]
         members &= rows.one_hot_pairs(layout.pair_ids, span_lengths.shape[1])
-
-        def pool(states: Array) -> Array:
-            """[B, L, D] -> [B, N, D]."""
-            return mean_pool(states, members)
-
-        encoder, lowest = lowest_layers(config, params["encoder"], depth)
-        output = encoder.apply(
-            {"params": lowest},
-            token_ids,
-            layout.sides,
-            layout.position_ids,
-            rows.full_attention(layout),
-            readout=pool if every_layer else None,
-        )
-        if every_layer:
-            return jnp.moveaxis(output.readouts, 0, 2)
-        vectors = pool(output.hidden_states)
+        vectors = mean_pool(of_layer, members)
         return pooled(params, vectors) if vector.pooling == "pooler" else vectors
+
+    def embed(params: Params, token_ids: Array, span_lengths: Array) -> Array:
+        on_top = {part: of for part, of in params.items() if part != "encoder"}
+        of_layers = states(params["encoder"], token_ids, span_lengths)
+        if every_layer:
+            pools = [pool(on_top, of_layer, span_lengths) for of_layer in of_layers]
+            return jnp.stack(pools, axis=2)
+        for of_layer in of_layers:
+            last = of_layer
+        return pool(on_top, last, span_lengths)
 
     return embed
 
 
 def embedding_params(params: Params) -> Params:
     """What an embedder takes of a model's parameters, on all local devices."""
-    parts = [part for part in ("encoder", "pooler") if part in params]
-    return on_all_devices({part: params[part] for part in parts})
+    return on_all_devices(parts_to_embed(params))
+
+
+def parts_to_embed(params: Params) -> Params:
+    """The encoder, its layers apart, and the pooler if there is one."""
+    parts = {"encoder": layers_apart(params["encoder"])}
+    if "pooler" in params:
+        parts["pooler"] = params["pooler"]
+    return parts
 
 
 def pooled(params: Params, vectors: Array) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 
 from amber_jax.config import alignment_problems, sentence_vector_problems
 from amber_jax.errors import UserError
+from amber_jax.inference.alignment import aligning_params
 from amber_jax.inference.arguments import (
     Sentence,
     checked_sentences,
@@ -60,8 +61,8 @@ class Encoded(NamedTuple):
 class Model:
     """A trained encoder with its tokenizer, as `load` returns it.
 
-    Sentences are encoded on all local devices; the rest is done on `device`, the first
-    that JAX has.
+    Sentences are encoded and aligned on all local devices; masks are filled on
+    `device`, the first that JAX has.
 
     Attributes:
         tokenizer: text to ids, see `tokenization.tokenizer.Tokenizer`.
@@ -281,7 +282,7 @@ class Model:
             center: whether the mean of a side's vectors is subtracted first.
             context: weight of the neighboring pieces' similarities, from 0 to 1.
             prompt: text that stands before each side and has no links itself, such as
-                "query: ".
+                "query: ", or the name of one of `encoding.prompts`; "" for none.
 
         Raises:
             UserError: the sides do not fit each other, or an option is wrong.
@@ -292,13 +293,14 @@ class Model:
         )
         depth = self.config.num_layers
         refuse("align", alignment_problems(options._asdict(), num_layers=depth))
+        options = options._replace(prompt=self.encoding.prompt(prompt))
         if options not in self._aligners:
             self._aligners[options] = build_word_aligner(
                 self.config, self.tokenizer, options
             )
         is_pair = isinstance(src, str) and isinstance(tgt, str)
         pairs = pairs_of_words([src] if is_pair else src, [tgt] if is_pair else tgt)
-        aligned = self._aligners[options](self.params, pairs)
+        aligned = self._aligners[options](self._aligning_params, pairs)
         for sentence in aligned.warnings(self.config.usable_positions):
             warnings.warn(sentence, stacklevel=2)
         links = [sorted(pair_links) for pair_links in aligned.links]
@@ -336,6 +338,10 @@ class Model:
     @functools.cached_property
     def _embedding_params(self) -> Params:
         return embedding_params(self.params)
+
+    @functools.cached_property
+    def _aligning_params(self) -> Params:
+        return aligning_params(self.params)
 
     @functools.cached_property
     def _filler(self) -> Filler:

@@ -76,6 +76,7 @@ def dense(config: EncoderConfig, inputs: int, features: int) -> Dense:
         dtype=config.dtype,
         initializer_range=config.initializer_range,
         turned=config.kernels.tall_gradients == "turned",
+        wide=config.kernels.products == "wide",
     )
 
 
@@ -151,12 +152,14 @@ class SelfAttention(nn.Module):
     def _heads(self, x: Array) -> Array:
         """Queries, keys and values: [B, L, D] -> [B, L, 3, H, K]."""
         projections = self.query, self.key, self.value
+        heads = self.config.num_heads
         if self.config.kernels.heads == "together":
             parts = side_by_side(projections, x)
-        else:
-            parts = jnp.stack([projection(x) for projection in projections], axis=-2)
-        heads = self.config.num_heads
-        return parts.reshape(*x.shape[:-1], len(projections), heads, -1)
+            return parts.reshape(*x.shape[:-1], len(projections), heads, -1)
+        # Of heads already: XLA leaves a stack of them out that is taken apart again.
+        of_heads = (*x.shape[:-1], heads, -1)
+        parts = [projection(x).reshape(of_heads) for projection in projections]
+        return jnp.stack(parts, axis=-3)
 
     def _dropout(self, seeds: Array | None) -> dict[str, Any]:
         rate = self.config.attention_dropout
@@ -218,7 +221,7 @@ class Layer(nn.Module):
         attended = self.attention.output(context)
         x = self.attention_norm(x + drop(attended, _derived(seeds, _ATTENDED), rate))
         # [B, L, D] -> [B, L, F] -> [B, L, D]
-        narrow = self.output(gelu(self.intermediate(x)))
+        narrow = self.output(gelu(self.intermediate(x), self.config.kernels.gelu))
         return self.output_norm(x + drop(narrow, _derived(seeds, _NARROW), rate))
 
 

@@ -14,6 +14,12 @@ from amber_jax.pretraining.stages import LossWeight, Stage
 from amber_jax.training.keys import dropout_key
 from amber_jax.training.optimizer import describe_schedule
 
+_NO_EXPORT = (
+    "the tokenizer joins pairs as XLM-R does, whose second sentences have segment 0, "
+    "but model.second_segment is 1: such a model cannot be exported to Hugging Face's "
+    "format; set model.second_segment to 0 if it is to be"
+)
+
 
 def describe(run: Run) -> str:
     """Size, memory, batches and schedule of the run, in lines."""
@@ -57,9 +63,10 @@ def dry_run(config: ConfigDict, note: Callable[[str], None] = print) -> None:
 
 
 def _describe_beginning(run: Run) -> list[str]:
-    """Says which sizes are another model's and not the config's."""
+    """Says which sizes are another model's, or what the config's own rule out."""
     if not run.config.init_checkpoint:
-        return []
+        as_xlm_r = run.tokenizer.special.separators == 2
+        return [_NO_EXPORT] if as_xlm_r and run.encoder.second_segment else []
     sizes = [
         f"{name} {value}"
         for name, value in run.encoder.recorded().items()

@@ -20,7 +20,7 @@ from amber_jax.inference.loading import TOKENIZER_FOLDER, Initial, initial_model
 from amber_jax.losses import LOSSES
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.pretraining import stages
-from amber_jax.pretraining.beginning import with_initial_sizes
+from amber_jax.pretraining.beginning import keeps_pooler, with_initial_sizes
 from amber_jax.pretraining.objectives import Vocabulary, loss_options
 from amber_jax.pretraining.stages import LossWeight, Objectives, Stage
 from amber_jax.tokenization import load_tokenizer
@@ -151,6 +151,12 @@ def parameters_to_begin_with(
             f"{path} has no MLM head; the run gives it one, which begins by comparing "
             "the encoder's vectors themselves with the word embeddings"
         )
+    there = dict.fromkeys(name.split("/")[0] for name in initial.run["parameters"])
+    taken = {"encoder", "mlm_head"}
+    if keeps_pooler(run.config, initial.run):
+        taken.add("pooler")
+    if left := [part for part in there if part not in taken]:
+        note(f"{path}: left behind, as no loss here trains them: {', '.join(left)}")
     return initial
 
 

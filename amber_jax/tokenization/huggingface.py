@@ -10,6 +10,7 @@ from typing import Any
 
 from amber_jax.errors import UserError
 from amber_jax.tokenization import library_file, sentencepiece, unigram, wordpiece
+from amber_jax.tokenization.json_files import read_optional
 from amber_jax.tokenization.library import JsonTokenizer
 from amber_jax.tokenization.library_file import INTACT, LIBRARY_FILE, LibraryFile
 from amber_jax.tokenization.own_kinds import (
@@ -20,7 +21,6 @@ from amber_jax.tokenization.own_kinds import (
 from amber_jax.tokenization.roles import (
     MODEL_CONFIG,
     entries_of,
-    read_optional,
     special_tokens,
     text_of,
 )

@@ -13,12 +13,12 @@ from typing import Any, NoReturn
 
 from amber_jax.errors import UserError
 from amber_jax.tokenization import wordpiece
+from amber_jax.tokenization.json_files import read_optional
 from amber_jax.tokenization.library_file import LIBRARY_FILE
 from amber_jax.tokenization.roles import (
     MODEL_CONFIG,
     SPECIAL_MAP,
     entries_of,
-    read_optional,
     text_of,
 )
 from amber_jax.tokenization.tokenizer import CONFIG_FILE, SPECIAL_PIECES, Tokenizer

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from amber_jax.errors import UserError
-from amber_jax.files import read_object
+from amber_jax.tokenization.json_files import read_optional
 from amber_jax.tokenization.tokenizer import CONFIG_FILE, SpecialTokens
 
 MODEL_CONFIG, SPECIAL_MAP = "config.json", "special_tokens_map.json"
-_WANTED = "wanted the folder of a whole model, in an intact copy"
 _ROLES = ("pad", "unk", "cls", "sep", "mask")
 # Names that pieces have where no settings say so.
 _USUAL = {"pad": ("<pad>", "[PAD]"), "mask": ("<mask>", "[MASK]")}
@@ -65,11 +64,6 @@ def special_tokens(
         )
     separators = template.separators if template else _usual_separators(folder)
     return SpecialTokens(*(ids[names[role]] for role in _ROLES), separators=separators)
-
-
-def read_optional(path: Path) -> dict[str, Any]:
-    """Returns the object in a JSON file, or {} if there is none."""
-    return read_object(path, _WANTED) if path.is_file() else {}
 
 
 def text_of(token: Any) -> str:
@@ -122,7 +116,7 @@ def _usual_separators(folder: Path) -> int:
 
 def _template(folder: Path, processor: Any) -> _Template | None:
     """Returns what the post-processor puts around texts; None if it puts nothing."""
-    framing = [step for step in _steps(processor) if step.get("type") != "ByteLevel"]
+    framing = [step for step in steps_of(processor) if step.get("type") != "ByteLevel"]
     if not framing:
         return None
     try:
@@ -136,13 +130,14 @@ def _template(folder: Path, processor: Any) -> _Template | None:
         ) from error
 
 
-def _steps(processor: Any) -> Iterator[Mapping[str, Any]]:
+def steps_of(processor: Any) -> Iterator[Mapping[str, Any]]:
+    """Yields the steps of a post-processor, those of a `Sequence` one by one."""
     if not isinstance(processor, Mapping):
         if processor is not None:
             yield {"type": processor}
     elif processor.get("type") == "Sequence":
         for step in processor.get("processors") or ():
-            yield from _steps(step)
+            yield from steps_of(step)
     else:
         yield processor
 

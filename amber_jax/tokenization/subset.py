@@ -40,6 +40,9 @@ def library_subset(file: LibraryFile, ids: Sequence[int]) -> LibraryFile:
     """Returns the tokenizer.json of the pieces `ids`, ascending; they get ids 0, 1, ...
 
     All that `indispensable` returns must be among them.
+
+    Raises:
+        UserError: its post-processor puts another piece around texts.
     """
     fields = file.fields
     new = {old: number for number, old in enumerate(ids)}
@@ -55,11 +58,21 @@ def library_subset(file: LibraryFile, ids: Sequence[int]) -> LibraryFile:
     changed = {
         "model": model,
         "added_tokens": [{**token, "id": new[token["id"]]} for token in added],
-        "post_processor": _renumbered(fields.get("post_processor"), new),
+        "post_processor": _framed_by(file, new),
         "padding": None,  # which names an id as well, and is the caller's choice
     }
     content = json.dumps({**fields, **changed}, ensure_ascii=False)
     return parsed(content.encode("utf-8"), file.origin)
+
+
+def _framed_by(file: LibraryFile, new: Mapping[int, int]) -> Any:
+    try:
+        return _renumbered(file.fields.get("post_processor"), new)
+    except KeyError as error:
+        raise UserError(
+            f"{file.origin}: its post_processor puts the piece of id {error} around "
+            "texts, which has no role and is not kept; such a vocabulary cannot be cut"
+        ) from error
 
 
 def _renumbered(processor: Any, new: Mapping[int, int]) -> Any:

@@ -37,7 +37,12 @@ _LEVEL = flags.DEFINE_string(
 _SIMILARITY = flags.DEFINE_string("similarity", "dot", "of vectors, or cosine")
 _CENTER = flags.DEFINE_bool("center", False, "subtract each side's mean vector first")
 _CONTEXT = flags.DEFINE_float("context", 0.0, "weight of the neighboring pieces' links")
-_PROMPT = flags.DEFINE_string("prompt", "", 'before each side, such as "query: "')
+_PROMPT = flags.DEFINE_string(
+    "prompt", "", "text before each side, or the name of a prompt of the model"
+)
+_DTYPE = flags.DEFINE_string(
+    "dtype", None, "of activations, float32 or bfloat16; unset: as trained"
+)
 flags.mark_flags_as_required(["checkpoint", "input", "output"])
 
 
@@ -60,5 +65,6 @@ def main(_: list[str]) -> None:
             context=_CONTEXT.value,
             prompt=_PROMPT.value,
         ),
+        dtype=_DTYPE.value,
         note=lambda text: print(text, file=sys.stderr),
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+import quiet_conversion
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,11 +43,16 @@ LINES = [
 def aligned(checkpoint, tmp_path):
     """A function: bytes of a file to the lines written and the sentences told."""
 
-    def run(content, alignment=BEST, *, name="pairs.tsv"):
+    def run(content, alignment=BEST, *, name="pairs.tsv", **options):
         source, output, told = tmp_path / name, tmp_path / "links.txt", []
         source.write_bytes(content)
         align.align_file(
-            checkpoint, str(source), str(output), alignment, note=told.append
+            checkpoint,
+            str(source),
+            str(output),
+            alignment,
+            note=told.append,
+            **options,
         )
         assert names_in(tmp_path) == ["links.txt", name]
         return output.read_text("ascii").split("\n")[:-1], told
@@ -103,6 +110,13 @@ def test_every_line_has_its_line_and_bad_ones_an_empty_one(aligned):
     ]
 
 
+def test_activations_may_have_sixteen_bits_and_no_other_type(aligned):
+    narrow, _ = aligned(LINES[0], dtype="bfloat16")
+    assert words_of(narrow[0]) == [[0, 1, 2], [0, 1, 2, 3]]
+    with pytest.raises(UserError, match="dtype is 'float16'"):
+        aligned(LINES[0], dtype="float16")
+
+
 def test_a_file_without_lines_gives_one_without_lines(aligned):
     assert aligned(b"") == ([], ["0 lines; left empty as unusable: none"])
 
@@ -144,6 +158,7 @@ def test_what_is_too_long_or_not_split_is_told(aligned):
         ({**ITERMAX, "threshold": 0.5}, "threshold is 0.5, but itermax has none"),
         ({"method": "attention", "center": True}, "center is True, but attention has"),
         ({"threshold": float("nan")}, "threshold is nan"),
+        ({**ITERMAX, "method": "attention"}, "cosines, which attention has none of"),
     ],
 )
 def test_a_wrong_option_is_told_by_both_commands(
@@ -155,6 +170,28 @@ def test_a_wrong_option_is_told_by_both_commands(
     with pytest.raises(UserError, match=sentence):
         config = evaluation(tmp_path, **changes)
         word_alignment_result(config, load_model(checkpoint), note=print)
+
+
+def test_a_prompt_may_be_named_in_both_commands(checkpoint, tmp_path):
+    folder, told = tmp_path / "model", []
+    quiet_conversion.convert(f"amber:{checkpoint}", f"sentence-transformers:{folder}")
+    names = {"prompts": {"query": "7 8 "}}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(names))
+    source = tmp_path / "pairs.tsv"
+    source.write_bytes(b"1 2 3\t4 5 6 7\n")
+    gold(tmp_path / "gold", "de", ["1 2 3\t4 5 6 7\t0-0"])
+
+    def links(prompt):
+        how, output = BEST._replace(layer=1, prompt=prompt), tmp_path / "links.txt"
+        align.align_file(folder, str(source), str(output), how, note=told.append)
+        return output.read_text()
+
+    assert links("query") == links("7 8 ") != links("")
+    config = evaluation(tmp_path / "gold", prompt="query")
+    result = word_alignment_result(config, load_model(folder), note=print)
+    assert result.prompt == "7 8 "
+    with pytest.raises(UserError, match="did you mean 'query'"):
+        links("querry")
 
 
 def test_a_failure_leaves_what_was_there(checkpoint, tmp_path):

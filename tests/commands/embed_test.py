@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from amber_jax.commands import embed
 from amber_jax.commands.embed import embed_file
@@ -117,6 +118,31 @@ def test_after_a_kill_what_was_damaged_is_computed_from_the_start(
     lines = ["1 2 3", "4 5", "", "1 2 3", "", "6 7 8 9", "10 11"]
     with pytest.warns(UserWarning, match="without any piece: 2"):
         np.testing.assert_allclose(vectors, model.encode(lines), atol=1e-5)
+
+
+def test_a_full_disk_leaves_what_is_done_and_the_rest_is_computed(
+    trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(embed, "_WINDOW", 3)
+    source, windows = tmp_path / "lines.txt", []
+    source.write_bytes(SRC)
+    room = 128 + 4 * 16 * 4  # bytes: the header and four of seven vectors
+    encode = Model.encode_counting
+
+    def counting(model, window, *arguments, **options):
+        windows.append(len(window))
+        return encode(model, window, *arguments, **options)
+
+    with monkeypatch.context() as patched, full_disk(room + 100):
+        patched.setattr(Model, "encode_counting", counting)
+        with pytest.raises(UserError, match="make room there; the same command then"):
+            embed_file(trained, str(source), str(tmp_path / "vectors.npy"), note=str)
+    assert windows == [3, 3]
+    monkeypatch.setattr(Model, "encode_counting", counting)
+    vectors, _ = embedded(trained, source, tmp_path)
+    assert windows[2:] == [3, 1]
+    whole, _ = embedded(trained, source, tmp_path)
+    np.testing.assert_array_equal(vectors, whole)
 
 
 def test_after_a_kill_another_text_is_told(trained, killed, tmp_path):

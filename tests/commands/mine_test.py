@@ -13,8 +13,10 @@ import pytest
 import tiny_checkpoint
 from naive_mining import mined_pairs
 
+from amber_jax.commands import embed
 from amber_jax.commands.mine import Search, mine_files
 from amber_jax.errors import UserError
+from amber_jax.inference.model import Model
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import SPECIAL_PIECES
 
@@ -72,6 +74,31 @@ def test_two_files_become_pairs_that_fall_by_score(mined, model, vector, search)
     )
     assert any("4 different sentences; unusable lines: none" in one for one in told)
     assert "comparing 4 x 4 sentences" in told
+
+
+def test_after_a_kill_only_missing_vectors_are_computed(
+    trained, mined, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(embed, "_WINDOW", 2)
+    encode, windows = Model.encode_counting, []
+
+    def dying(model, window, *arguments, **options):
+        windows.append(window)
+        if len(windows) == 4:
+            raise KeyboardInterrupt
+        return encode(model, window, *arguments, **options)
+
+    monkeypatch.setattr(Model, "encode_counting", dying)
+    for name, content in (("src.txt", SRC), ("tgt.txt", TGT)):
+        (tmp_path / name).write_bytes(content)
+    paths = [str(tmp_path / name) for name in ("src.txt", "tgt.txt", "out.tsv")]
+    with pytest.raises(KeyboardInterrupt):
+        mine_files(trained, *paths, search=RATIO, note=str)
+    assert (tmp_path / "out.tsv.partial").is_dir()
+    resumed, _ = mined(SRC, TGT)
+    assert windows[:3] == [["1 2 3", "4 5"], ["6 7 8 9", "10 11"], windows[2]]
+    assert windows[4:] == windows[3:4]  # the second half of the second file
+    assert mined(SRC, TGT)[0] == resumed
 
 
 @pytest.mark.parametrize(

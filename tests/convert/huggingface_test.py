@@ -253,6 +253,11 @@ def pair_template(segment):
     ]
 
 
+def in_sequence(step):
+    steps = [{"type": "ByteLevel"}, step]
+    return {"post_processor": {"type": "Sequence", "processors": steps}}
+
+
 @pytest.mark.parametrize(
     ("files", "segment"),
     [
@@ -263,6 +268,8 @@ def pair_template(segment):
         ({"tokenizer.json": {"post_processor": {"pair": pair_template(1)}}}, 1),
         ({"tokenizer.json": {"post_processor": {"pair": pair_template(0)}}}, 0),
         ({"tokenizer.json": {"post_processor": {"type": "RobertaProcessing"}}}, 0),
+        ({"tokenizer.json": in_sequence({"type": "RobertaProcessing"})}, 0),
+        ({"tokenizer.json": in_sequence({"pair": pair_template(0)})}, 0),
         ({"config.json": {"type_vocab_size": 1}}, 0),
     ],
 )

@@ -9,7 +9,11 @@ from amber_jax.commands import evaluate
 from amber_jax.errors import UserError
 from amber_jax.evaluation.results import read_results
 from amber_jax.evaluation.retrieve import build_retrieval
-from amber_jax.inference.embedding import build_embedder, embed_sentences
+from amber_jax.inference.embedding import (
+    build_embedder,
+    embed_sentences,
+    parts_to_embed,
+)
 from amber_jax.inference.loading import load_model
 from amber_jax.model.sentence_vector import EncodingDefaults, SentenceVector
 from amber_jax.report.terminal import results_as_text
@@ -106,7 +110,7 @@ def test_predictions_are_in_xtremes_order_and_score_the_same(
     vectors = [
         embed_sentences(
             build_embedder(model.config, SentenceVector()),
-            model.params,
+            parts_to_embed(model.params),
             model.tokenizer,
             side,
             max_length=16,
@@ -213,12 +217,13 @@ def test_a_prompt_stands_before_every_sentence_and_in_the_result(
     model = load_model(checkpoint)
     (one,) = config.retrievals
     wants = EncodingDefaults(prompts={"query": "7 "}, default_prompt="query")
-    plain, asked, named, default = (
+    plain, asked, named, default, without = (
         build_retrieval(one, model.config, model.tokenizer, encoding)
         for one.prompt, encoding in (
             ("", PLAIN),
             ("7 ", PLAIN),
             ("query", wants),
+            (None, wants),
             ("", wants),
         )
     )
@@ -226,6 +231,7 @@ def test_a_prompt_stands_before_every_sentence_and_in_the_result(
     for evaluation in (asked, named, default):
         vectors = evaluation.embed(model.params, ["1 2", "3"])
         np.testing.assert_array_equal(vectors, wanted)
+    np.testing.assert_array_equal(without.embed(model.params, ["7 1 2", "7 3"]), wanted)
     one.prompt = "7 "
     (result,) = run(config, checkpoint, tmp_path)
     assert result.prompt == result.settings["prompt"] == '"7 "'

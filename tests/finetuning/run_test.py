@@ -22,6 +22,7 @@ from amber_jax.finetuning import run as finetune
 from amber_jax.finetuning import seed as one_seed
 from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.labeling import init_labeling
+from amber_jax.inference.devices import on_all_devices
 from amber_jax.inference.loading import load_model
 from amber_jax.pretraining import run as pretrain
 from amber_jax.report import tables
@@ -551,3 +552,6 @@ def test_packed_prediction_is_prediction_one_by_one(config_of, pretrained):
     together = setup.labeler.predict(params, sentences)
     alone = [setup.labeler.predict(params, [one])[0] for one in sentences]
     assert together == alone
+    on_all = on_all_devices(params)
+    assert len(jax.tree.leaves(on_all)[0].devices()) == 8
+    assert setup.labeler.predict(on_all, sentences) == alone

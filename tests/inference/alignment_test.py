@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from amber_jax.inference.alignment import (
+    aligning_params,
     build_aligner,
     build_layer_aligner,
     fitted,
@@ -207,6 +208,17 @@ def test_sides_alone_are_cut_alone():
     assert prompted == (src[:3], tgt[:3])
 
 
+@pytest.mark.parametrize("how", HOW[:2])
+def test_all_devices_together_align_as_one_does(align, params, encoder_config, how):
+    on_all = aligning_params(params)
+    assert len(jax.tree.leaves(on_all)[0].devices()) == jax.local_device_count() == 8
+    aligner = build_aligner(encoder_config, SPECIAL, method=how[0], layer=how[1])
+    single, divided = align(PAIRS * 5, how), aligner(on_all, PAIRS * 5)
+    for of_one, of_all in zip(single, divided, strict=True):
+        np.testing.assert_allclose(of_all.src_to_tgt, of_one.src_to_tgt, atol=1e-5)
+        np.testing.assert_allclose(of_all.tgt_to_src, of_one.tgt_to_src, atol=1e-5)
+
+
 class Letters:
     """A tokenizer of one piece a character, for what `view_pair` asks of one."""
 
@@ -239,6 +251,17 @@ def test_the_view_of_a_pair_shows_cosines_of_the_sides_alone(
     y = states_of(numpy_bert, [5, 6, 7], -1)
     x, y = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (x, y))
     np.testing.assert_allclose(view.similarity, x @ y.T, atol=1e-5)
+
+
+def test_the_view_of_a_pair_beyond_the_positions_is_of_what_fits(
+    params, encoder_config
+):
+    room = encoder_config.usable_positions - 3  # [CLS] x [SEP] y [SEP]
+    view = view_pair(params, encoder_config, Letters(), "f" * (room + 9), "abc")
+    assert (len(view.src_pieces), len(view.tgt_pieces)) == (room - 3, 3)
+    whole = view_pair(params, encoder_config, Letters(), "f" * (room - 3), "abc")
+    np.testing.assert_allclose(view.similarity, whole.similarity, atol=1e-6)
+    np.testing.assert_allclose(view.src_to_tgt, whole.src_to_tgt, atol=1e-6)
 
 
 def test_two_separators_change_attention_as_the_pair_alone_has_it(

@@ -18,7 +18,7 @@ from amber_jax.model.kernels import FORMS, Kernels
     [
         (
             {"platform": "cpu"},
-            ("written", "side_by_side", "apart", "turned", "striped"),
+            ("written", "side_by_side", "apart", "turned", "wide", "striped"),
         ),
         (
             {"platform": "gpu", "compute_capability": "9.0"},
@@ -46,7 +46,11 @@ def test_every_machine_gets_what_suits_it(facts, wanted):
 def test_what_is_wanted_overrides_what_suits_and_nothing_leaves_the_choice():
     wanted = {"attention": "", "layers": "loop", "heads": "together"}
     assert suited_to(jax.devices()[0], wanted) == Kernels(
-        layers="loop", heads="together", tall_gradients="turned", scores="striped"
+        layers="loop",
+        heads="together",
+        tall_gradients="turned",
+        products="wide",
+        scores="striped",
     )
 
 
@@ -88,5 +92,5 @@ def test_the_first_form_is_the_plain_one():
 def test_a_log_names_every_form():
     assert str(Kernels()) == (
         "attention written, layers side_by_side, heads apart, "
-        "tall_gradients straight, scores whole"
+        "tall_gradients straight, products narrow, scores whole, gelu erfc"
     )

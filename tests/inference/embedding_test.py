@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from jaxpr_sizes import sizes_in
 
-from amber_jax.inference.devices import on_all_devices
 from amber_jax.inference.embedding import (
     build_embedder,
     embed_sentences,
+    embedding_params,
+    parts_to_embed,
 )
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.tokenization import load_tokenizer
@@ -42,7 +43,7 @@ def embed(params, encoder_config, tokenizer):
     def vectors(sentences, vector=WORDS, *, max_length=MAX_LENGTH, batch_size=4):
         return embed_sentences(
             embedders[vector],
-            params,
+            parts_to_embed(params),
             tokenizer,
             sentences,
             max_length=max_length,
@@ -126,7 +127,7 @@ def test_one_pass_gives_the_vectors_of_every_layer(
     embedder = build_embedder(encoder_config, vector, every_layer=True)
     vectors = embed_sentences(
         embedder,
-        params,
+        parts_to_embed(params),
         tokenizer,
         SENTENCES,
         max_length=MAX_LENGTH,
@@ -144,7 +145,7 @@ def test_states_of_one_layer_at_a_time_are_held(params, encoder_config):
     """A curve's largest arrays are those of a single layer, not of all of them."""
     rows, width = 64, 8  # hidden states are larger than the attention
     arguments = (
-        params,
+        parts_to_embed(params),
         jax.ShapeDtypeStruct((rows, width), np.int32),
         jax.ShapeDtypeStruct((rows, 1, 2), np.int32),
     )
@@ -164,7 +165,7 @@ def test_no_sentences_are_no_vectors_of_the_usual_size(
 ):
     vectors = embed_sentences(
         build_embedder(encoder_config, WORDS, every_layer=every_layer),
-        params,
+        parts_to_embed(params),
         tokenizer,
         [],
         max_length=MAX_LENGTH,
@@ -221,6 +222,6 @@ def test_all_devices_together_give_the_vectors_of_one(
             batch_size=4,
         )
 
-    single, divided = on(params), on(on_all_devices(params))
+    single, divided = on(parts_to_embed(params)), on(embedding_params(params))
     np.testing.assert_allclose(divided, single, atol=1e-5)
     assert set(devices) == {1, 8}

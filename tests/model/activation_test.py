@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from amber_jax.model.activation import gelu, layer_norm, once_there
+from amber_jax.model.kernels import FORMS
 
 EPSILON = 1e-5
 
@@ -25,10 +26,13 @@ def assert_close(found, expected, tolerance):
     )
 
 
-def test_gelu_and_its_gradient_are_the_exact_ones():
+@pytest.mark.parametrize("form", FORMS["gelu"])
+def test_gelu_and_its_gradient_are_the_exact_ones(form):
     x = jnp.linspace(-6, 6, 601)
     assert_close(
-        gradients(gelu, x), gradients(lambda x: nn.gelu(x, approximate=False), x), 1e-5
+        gradients(lambda x: gelu(x, form), x),
+        gradients(lambda x: nn.gelu(x, approximate=False), x),
+        1e-5,
     )
 
 

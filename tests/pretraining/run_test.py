@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import jax
+import library_folders
 import numpy as np
 import pytest
 import quiet_conversion
@@ -164,6 +165,28 @@ def test_evaluation_sentences_that_are_not_there_are_refused(config, tmp_path):
     refused(config, tmp_path, "evaluation toy", tmp_path / "none.tsv", "does not exist")
     with pytest.raises(UserError, match=r"none\.tsv does not exist"):
         dry_run(config, lambda _: None)
+
+
+def test_an_evaluation_of_a_pooler_is_refused_before_it_is_due(config, tmp_path):
+    table = tmp_path / "pairs.tsv"
+    table.write_text("en\tfr\n1\t2\n")
+    with config.unlocked():
+        config.evaluations = (tiny_run.retrieval(table),)
+    config.evaluations[0].pooling = "pooler"
+    refused_at_once(config, tmp_path / "run", "evaluation toy", "pooling is 'pooler'")
+
+
+def test_a_tokenizer_of_one_segment_and_a_model_of_two_are_told(tmp_path):
+    folder = tmp_path / "tokenizer"
+    folder.mkdir()
+    library_folders.write_fairseq(folder, ["a b c"] * 9, vocab_size=30)
+    tokenizer = load_tokenizer(folder)
+    config = tiny_run.get_config()
+    config.corpus = str(tiny_run.write_corpus(tmp_path / "c", tokenizer=tokenizer))
+    sentence = "set model.second_segment to 0 if it is to be"
+    assert sentence in describe(prepare(config)).splitlines()[0]
+    config.model.second_segment = 0
+    assert sentence not in describe(prepare(config))
 
 
 def test_without_evaluations_in_between_there_are_none_at_the_ends(corpus, tmp_path):
@@ -425,6 +448,18 @@ def test_a_pooler_that_makes_the_vectors_stays_beside_what_is_trained(
     stage.translation_pairs, stage.sentence_alignment.weight = 16, 1.0
     pretrain.pretrain(unsized, tmp_path / "other")
     assert "pooler" not in load_model(tmp_path / "other").params
+
+
+def test_what_is_not_taken_over_is_told(unsized, tmp_path):
+    init = tiny_checkpoint.write(
+        tmp_path / "init",
+        load_tokenizer(Path(unsized.corpus) / "tokenizer"),
+        extra_parts=("pooler", "next_sentence"),
+    )
+    unsized.init_checkpoint, said = str(init), []
+    dry_run(unsized, said.append)
+    assert said[0].startswith(f"{init}: left behind, as no loss here trains them: ")
+    assert said[0].endswith(("pooler, next_sentence", "next_sentence, pooler"))
 
 
 @pytest.fixture

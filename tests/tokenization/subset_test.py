@@ -1,9 +1,14 @@
 """Tokenizers of fewer pieces: text of these pieces is split as before."""
 
+import json
+
+import library_folders
 import pytest
 
 from amber_jax.errors import UserError
 from amber_jax.tokenization import load_tokenizer
+from amber_jax.tokenization.library import JsonTokenizer
+from amber_jax.tokenization.library_file import parsed
 
 KINDS = ["covering", "fallback", "wordpiece", "xlmr", "uncased"]
 
@@ -50,3 +55,20 @@ def test_other_text_is_still_spelt(whole, ids, text):
 def test_byte_level_vocabularies_cannot_be_cut(byte_level):
     with pytest.raises(UserError, match="only the vocabularies of WordPiece"):
         byte_level.indispensable()
+
+
+def test_a_piece_around_texts_that_has_no_role_cannot_be_cut(text, tmp_path):
+    library_folders.write_uncased(tmp_path, text)
+    path = tmp_path / "tokenizer.json"
+    fields = json.loads(path.read_text())
+    fields["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}],
+        "special_tokens": {"[X]": {"id": "[X]", "ids": [77], "tokens": ["[X]"]}},
+    }
+    special = load_tokenizer(tmp_path).special
+    whole = JsonTokenizer(parsed(json.dumps(fields).encode(), str(path)), special)
+    kept = sorted({*whole.special.ids(), *whole.indispensable()} - {77})
+    with pytest.raises(UserError, match="the piece of id 77 around texts"):
+        whole.subset(kept)

@@ -11,7 +11,9 @@ FORMS = {
     "layers": ("side_by_side", "loop"),
     "heads": ("apart", "together"),
     "tall_gradients": ("straight", "turned"),
+    "products": ("narrow", "wide"),
     "scores": ("whole", "striped"),
+    "gelu": ("erfc", "erf"),
 }
 """The forms that a field of `Kernels` may name; the first is the plain one."""
 
@@ -30,9 +32,15 @@ class Kernels:
     tall_gradients: str = "straight"
     """A tall kernel's gradient as it is, or made wide and turned when it is finished:
     XLA on the CPU takes half as long for that."""
+    products: str = "narrow"
+    """A dense layer's product of 16 bits in 16 bits at once, or in 32 first: the CPU's
+    matrix units are used for the latter alone."""
     scores: str = "whole"
     """Nearest neighbors' scores of two blocks of vectors by one product, or by stripes
     of rows, which XLA multiplies faster on the CPU."""
+    gelu: str = "erfc"
+    """The normal distribution's share below a 32-bit number, to the last digit, or, far
+    below 0, to seven digits after the point."""
 
     def __str__(self) -> str:
         """The forms as a log names them."""

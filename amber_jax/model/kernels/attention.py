@@ -120,11 +120,13 @@ def _forward(
     highest = jnp.maximum(scores.max(-1, keepdims=True), MASKED_SCORE / 2)
     weights = jnp.exp(scores - highest)
     total = jnp.maximum(weights.sum(-1, keepdims=True), LEAST_TOTAL)  # [B, H, L, 1]
-    probs = weights / total
-    dropped = _drop(probs, seeds, rate).astype(value.dtype)
-    context = jnp.einsum("bhqs,bshk->bqhk", dropped, value)
+    dropped = _drop(weights, seeds, rate).astype(value.dtype)
+    exact = {"preferred_element_type": jnp.float32}
+    # Divided by their total when they are added up: that is fewer numbers.
+    summed = jnp.einsum("bhqs,bshk->bhqk", dropped, value, **exact) / total
+    context = summed.swapaxes(1, 2).astype(value.dtype)
     log_total = highest + jnp.log(total)
-    returned_probs = probs.astype(value.dtype) if with_probs else None
+    returned_probs = (weights / total).astype(value.dtype) if with_probs else None
     return (context, returned_probs), _Residuals(
         query, key, value, mask, seeds, context, log_total
     )

@@ -16,7 +16,8 @@ class Dense(nn.Module):
     features: int
     dtype: str  # of the result
     initializer_range: float  # standard deviation of the truncated normal
-    turned: bool  # as `project` takes it
+    turned: bool  # as `project` takes it, as the next
+    wide: bool
 
     def setup(self) -> None:
         """Names the parameters."""
@@ -37,7 +38,7 @@ def side_by_side(layers: tuple[Dense, ...], x: Array) -> Array:
     first = layers[0]
     kernel = _joined([layer.kernel.astype(first.dtype) for layer in layers], axis=1)
     bias = _joined([layer.bias.astype(first.dtype) for layer in layers], axis=0)
-    product = project(x.astype(first.dtype), kernel, first.turned)
+    product = project(x.astype(first.dtype), kernel, first.turned, first.wide)
     return product + bias.reshape(*[1] * (x.ndim - 1), -1)
 
 
@@ -45,8 +46,8 @@ def _joined(arrays: list[Array], *, axis: int) -> Array:
     return arrays[0] if len(arrays) == 1 else jnp.concatenate(arrays, axis=axis)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def project(x: Array, kernel: Array, turned: bool) -> Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def project(x: Array, kernel: Array, turned: bool, wide: bool) -> Array:
     """`x @ kernel`, [..., D], [D, F] -> [..., F].
 
     The automatic gradient of the kernel comes out transposed and is turned back, which
@@ -58,18 +59,21 @@ def project(x: Array, kernel: Array, turned: bool) -> Array:
         kernel: [D, F].
         turned: whether the gradient of a tall kernel is computed as a wide one and
             transposed when it is finished.
+        wide: whether the result is float32 until it is finished.
     """
-    return jnp.matmul(x, kernel)
+    return _project_forward(x, kernel, turned, wide)[0]
 
 
 def _project_forward(
-    x: Array, kernel: Array, turned: bool
+    x: Array, kernel: Array, turned: bool, wide: bool
 ) -> tuple[Array, tuple[Array, Array]]:
-    return jnp.matmul(x, kernel), (x, kernel)
+    sums = jnp.float32 if wide else None
+    product = jnp.matmul(x, kernel, preferred_element_type=sums)
+    return product.astype(x.dtype), (x, kernel)
 
 
 def _project_backward(
-    turned: bool, kept: tuple[Array, Array], grad: Array
+    turned: bool, _: bool, kept: tuple[Array, Array], grad: Array
 ) -> tuple[Array, Array]:
     x, kernel = kept
     tokens, grads = (y.reshape(-1, y.shape[-1]) for y in (x, grad))  # [T, D], [T, F]

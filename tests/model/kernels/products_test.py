@@ -20,7 +20,7 @@ def test_value_and_gradient_are_those_of_a_plain_product(operands, turned):
             lambda x, kernel: jnp.sin(product(x, kernel)).sum(), argnums=(0, 1)
         )(*operands)
 
-    ours = through(lambda x, kernel: project(x, kernel, turned))
+    ours = through(lambda x, kernel: project(x, kernel, turned, wide=False))
     plain = through(jnp.matmul)
     for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
@@ -30,22 +30,32 @@ def test_value_and_gradient_are_those_of_a_plain_product(operands, turned):
 def test_a_tall_kernels_gradient_is_turned_where_it_is_wanted(operands, turned):
     x, kernel = operands
     program = str(
-        jax.make_jaxpr(jax.grad(lambda k: project(x, k, turned).sum()))(kernel)
+        jax.make_jaxpr(jax.grad(lambda k: project(x, k, turned, False).sum()))(kernel)
     )
     wanted = turned and kernel.shape == (8, 3)
     assert ("optimization_barrier" in program) == wanted
 
 
-def test_gradients_keep_their_operands_types(operands):
+@pytest.mark.parametrize("wide", [False, True])
+def test_values_and_gradients_keep_their_operands_types(operands, wide):
     narrow = [x.astype(jnp.bfloat16) for x in operands]
-    gradient = jax.grad(lambda *xs: project(*xs, True).sum(), argnums=(0, 1))(*narrow)
-    assert [x.dtype for x in gradient] == [jnp.bfloat16, jnp.bfloat16]
+    assert project(*narrow, True, wide).dtype == jnp.bfloat16
+    np.testing.assert_allclose(
+        project(*narrow, True, wide).astype(jnp.float32),
+        project(*operands, True, wide),
+        rtol=0.02,
+        atol=0.05,
+    )
+    gradient = jax.grad(lambda *xs: project(*xs, True, wide).sum(), argnums=(0, 1))
+    assert [x.dtype for x in gradient(*narrow)] == [jnp.bfloat16, jnp.bfloat16]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_layers_side_by_side_give_what_each_gives_alone(operands, dtype):
     x, kernel = operands
-    layer = Dense(*kernel.shape, dtype=dtype, initializer_range=1.0, turned=False)
+    layer = Dense(
+        *kernel.shape, dtype=dtype, initializer_range=1.0, turned=False, wide=True
+    )
     params = [layer.init(jax.random.key(seed), x) for seed in range(3)]
     params = [jax.tree.map(lambda p: p + 0.5, one) for one in params]
 
