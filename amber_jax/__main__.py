@@ -21,6 +21,7 @@ VERBS = {
     "align": True,
     "mine": True,
     "convert": False,
+    "doctor": True,
 }
 _HELP = ("--help", "-h", "help")
 

@@ -59,7 +59,8 @@ MAY_IMPORT = {
         *("finetuning", "stopping"),
     },
     "verbs": {
-        *("errors", "ranges", "tokenization", "training", "corpora", "config"),
+        *("errors", "ranges", "stopping", "tokenization", "training", "corpora"),
+        "config",
         *("inference", "evaluation", "pretraining", "finetuning", "report"),
         "commands",
     },
