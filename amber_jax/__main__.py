@@ -22,6 +22,7 @@ VERBS = {
     "align": True,
     "mine": True,
     "convert": False,
+    "doctor": True,
 }
 _HELP = ("--help", "-h", "help")
 

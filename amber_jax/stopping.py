@@ -8,6 +8,7 @@ import signal
 from types import FrameType
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
+START_AGAIN = os.EX_TEMPFAIL  # 75: a run is not over, and goes on where it is started
 
 
 def heeded() -> list[signal.Signals]:

@@ -34,6 +34,7 @@ from absl import app, flags
 from amber_jax.inference.devices import suited_to
 from amber_jax.losses import LOSSES
 from amber_jax.model.kernels import FORMS
+from amber_jax.training.peak import matrix_rate
 from benchmarks import (
     gpu_attention,
     gpu_peer,
@@ -238,7 +239,7 @@ def main(_: list[str]) -> None:
     on_cpu = device.platform == "cpu"
     dtype, width = ("float32", 512) if on_cpu else ("bfloat16", own_step.MATRIX_WIDTH)
     say(device=device.device_kind, **_versions())
-    rate = own_step.matrix_rate(dtype, width=width)
+    rate = matrix_rate(dtype, width=width)
     say(matrix_tflops=round(rate / 1e12, 3), of=dtype)
     compiler, begin = Compiler(device), time.monotonic()
     first = compiler.start(works() if wanted & {"works", "kernels"} else {})

@@ -2,12 +2,10 @@
 
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from amber_jax.errors import UserError
@@ -19,6 +17,7 @@ from amber_jax.training import allocator
 from amber_jax.training.keys import dropout_key
 from amber_jax.training.optimizer import LINEAR, build_optimizer
 from amber_jax.training.parallel import build_backend, build_in_place
+from amber_jax.training.peak import matrix_rate
 from amber_jax.training.state import TrainState
 from benchmarks import packed_work, timing, workload
 
@@ -56,7 +55,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 _RUN_STEPS = 1_000_000  # of the schedule; only the first few are run
 MATRIX_WIDTH = 8192  # of products that tell what an accelerator reaches
-_PRODUCTS, _REPEATS = 20, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,21 +267,3 @@ def _on_accelerator(dtype: str, devices: int, gflops: float) -> dict[str, Any]:
         "matrix_gflops": round(rate / 1e9, 1),
         "mfu": round(gflops * 1e9 / (rate * devices), 4),
     }
-
-
-def matrix_rate(dtype: str, *, width: int) -> float:
-    """Returns the FLOP/s of products [width, width] x [width, width] on one device."""
-    one, other = (
-        jax.random.normal(jax.random.key(seed), (width, width), dtype)
-        for seed in (0, 1)
-    )
-    multiply = jax.jit(jnp.matmul)
-    multiply(one, other).block_until_ready()
-    fastest = float("inf")
-    for _ in range(_REPEATS):
-        begin = time.perf_counter()
-        for _ in range(_PRODUCTS):
-            product = multiply(one, other)
-        product.block_until_ready()
-        fastest = min(fastest, time.perf_counter() - begin)
-    return _PRODUCTS * 2 * width**3 / fastest

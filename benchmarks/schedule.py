@@ -20,8 +20,8 @@ from absl import flags
 from amber_jax.commands import command_line
 from amber_jax.model import flops
 from amber_jax.model.encoder import EncoderConfig
+from amber_jax.training.slices import CHIPS as TPUS
 from benchmarks import tables, workload
-from benchmarks.tpu_chips import CHIPS as TPUS
 
 STAGES = {"masked": (10**6, 8192, 0), "aligned": (10**6, 1024, 1024)}
 """Steps, neighboring pairs and translations of a batch."""

@@ -10,7 +10,6 @@ Cycles compare programs: what has no estimate, see compiled_text.py, is not in t
 """
 
 import functools
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,15 @@ from amber_jax import config as settings
 from amber_jax.commands import command_line
 from amber_jax.commands.config_flag import define_config
 from amber_jax.errors import UserError
+from amber_jax.pretraining import budget, stand_in
 from amber_jax.pretraining.preparation import Run
 from amber_jax.pretraining.run import count_work
 from amber_jax.pretraining.stages import Stage
-from benchmarks import compiled_text, tables, tpu_slice
-from benchmarks.tpu_slice import Rows, Slice
+from amber_jax.pretraining.stand_in import Rows
+from amber_jax.training import slices
+from amber_jax.training.keys import dropout_key
+from amber_jax.training.slices import Slice
+from benchmarks import compiled_text, tables
 
 Tables = dict[str, list[tables.Row]]
 
@@ -57,12 +60,12 @@ def main(_: list[str]) -> None:
     jax.config.update("jax_enable_compilation_cache", False)  # compiling is timed
     rows = Rows(wanted.row_length, wanted.pair_tokens, wanted.max_pairs)
     shown: Tables = {}
-    for described in [tpu_slice.described(name) for name in wanted.topology]:
+    for described in [slices.described(name) for name in wanted.topology]:
         shown.setdefault("a device", []).append(limits(described))
         for layers in wanted.layers or [wanted.config.kernels.layers]:
             config = wanted.config.copy_and_resolve_references()
             config.kernels.layers = layers
-            run = tpu_slice.prepare(config, rows, described.devices)
+            run = stand_in.prepare(config, rows, described.devices)
             for stage in _chosen(run.stages, wanted.stages):
                 found = {"by arithmetic": [roofline(described, run, stage)]}
                 if wanted.compile:
@@ -97,38 +100,23 @@ def limits(described: Slice) -> tables.Row:
 
 
 def roofline(described: Slice, run: Run, stage: Stage) -> tables.Row:
-    """Returns the least milliseconds of a step, each by what may bound it.
-
-    Products at the peak; the state, read and written once, and the gradients, written
-    and read, at HBM's bandwidth; the sum of float32 gradients, sent twice.
-    """
-    device, count = described.device, run.backend.num_devices
+    """Returns the least milliseconds of a step, each by what may bound it."""
     needed = _needed(run, stage)
-    state = run.abstract_state
-    own = sum(
-        _bytes(x, x.sharding.shard_shape(x.shape)) for x in jax.tree.leaves(state)
-    )
-    gradients = sum(_bytes(x, x.shape) for x in jax.tree.leaves(state.params))
-    through_memory = 2 * own + 2 * gradients
-    sent = 2 * gradients * (count - 1) / count
+    traffic = budget.traffic(run, described.device)
     return {
         "slice": described.name,
         "stage": stage.name,
-        "rows": sum(stage.rows.values()) / count,
+        "rows": sum(stage.rows.values()) / run.backend.num_devices,
         "TFLOP": round(needed / 1e12, 2),
-        "products, ms": round(1e3 * needed / device.peak, 1),
-        "state, ms": round(1e3 * through_memory / device.bandwidth, 1),
-        "gradients, ms": round(1e3 * sent / device.interconnect, 1),
+        "products, ms": round(1e3 * needed / described.device.peak, 1),
+        "state, ms": round(1e3 * traffic.state, 1),
+        "gradients, ms": round(1e3 * traffic.gradients, 1),
     }
-
-
-def _bytes(x: Any, shape: tuple[int, ...]) -> int:
-    return math.prod(shape) * x.dtype.itemsize
 
 
 def _needed(run: Run, stage: Stage) -> float:
     """Returns the FLOPs of a device's share of a step."""
-    batch = tpu_slice.mean_batch(run, stage)
+    batch = stand_in.mean_batch(run, stage)
     return count_work(run, stage, batch).flops / run.backend.num_devices
 
 
@@ -163,7 +151,7 @@ def compiled(
     """
     layers = "loop" if run.encoder.remat else run.encoder.kernels.layers
     which = {"slice": described.name, "stage": stage.name, "layers": layers}
-    key = jax.ShapeDtypeStruct(run.dropout_key.shape, run.dropout_key.dtype)
+    key = jax.eval_shape(dropout_key, run.config.seed)
     lowered = run.compile(stage).lower(
         run.abstract_state, run.abstract_batch(stage), key
     )

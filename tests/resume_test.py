@@ -220,7 +220,7 @@ def test_a_command_that_is_killed_then_asked_to_stop_ends_like_an_undisturbed_on
     assert ("resuming from" in beginning) == bool(saved)
     process.terminate()
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+    assert process.returncode == 75, errors  # start it again
     assert "Traceback" not in errors
     assert f"asked to stop: saved step {finished_steps(tmp_path)[-1]}" in output
     assert not list((tmp_path / "checkpoints").glob("*partial*"))

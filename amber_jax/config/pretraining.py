@@ -82,6 +82,7 @@ PRETRAINING_RANGES = {
     "optimizer": OPTIMIZER_RANGES,
     "stages": [STAGE_RANGES],
     **dict.fromkeys(("log_every", "save_every", "evaluate_every"), whole(0)),
+    "keep_every": whole(0),
     "keep_checkpoints": whole(2),
     "max_skipped_in_a_row": whole(1),
     "peak_tflops": real(0, 1e6),
@@ -156,6 +157,7 @@ def pretraining() -> ConfigDict:
     config.save_every = 10_000  # steps; 0: the start and the end of each stage alone
     config.evaluate_every = 10_000  # steps, and at those ends too; 0: never
     config.keep_checkpoints = 3  # newest ones that stay
+    config.keep_every = 0  # steps, whose multiples' checkpoints stay too; 0: none
     config.max_skipped_in_a_row = 20  # non-finite updates before the run gives up
     config.tensorboard = True
     config.peak_tflops = 0.0  # of one device in model.dtype; 0: no MFU in the log

@@ -62,6 +62,11 @@ class Corpus:
     streams: Mapping[str, Mapping[str, Stream]]  # kind -> name -> stream
     separators: int = 1  # between the sides of a pair, see `packing`
 
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of a row in its shard."""
+        return 4 * (self.row_length + 2 * self.max_pairs + _FRAME_WORDS)
+
 
 def shard_name(kind: str, stream: str, number: int, count: int) -> str:
     """Returns `shards/pair/en-fr-00000-of-00007.tfrecord` for shard 0 of 7."""

@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 from amber_jax.evaluation.retrieve import build_retrieval
 from amber_jax.inference.loading import MAY_DIFFER
 from amber_jax.inference.trained import encoding_defaults
+from amber_jax.pretraining import stand_in
+from amber_jax.pretraining.forecast import Target, ask_compiler, forecast, lower
 from amber_jax.pretraining.preparation import Run, parameters_to_begin_with, prepare
 from amber_jax.pretraining.stages import LossWeight, Stage
-from amber_jax.training.keys import dropout_key
 from amber_jax.training.optimizer import describe_schedule
 
 _NO_EXPORT = (
@@ -41,25 +42,45 @@ def describe(run: Run) -> str:
     return "\n".join(lines + [_describe_stage(run, stage) for stage in run.stages])
 
 
-def dry_run(config: ConfigDict, note: Callable[[str], None] = print) -> None:
+def dry_run(
+    config: ConfigDict,
+    note: Callable[[str], None] = print,
+    *,
+    target: Target | None = None,
+) -> None:
     """Prints what `pretrain` would do and lowers every stage's step, without training.
+
+    Args:
+        config: as of `pretrain`; with a target it may lack a corpus.
+        note: called with the lines.
+        target: the slice to lower for, and to say what the run would take there; None
+            for this machine.
 
     Raises:
         UserError: as `prepare`, or an evaluation cannot be run, or the parameters to
             begin with do not fit.
     """
-    run = prepare(config)
-    initial = parameters_to_begin_with(run, note)
-    encoding = encoding_defaults(initial.run if initial else {})
-    for retrieval in config.evaluations:
-        build_retrieval(retrieval, run.encoder, run.tokenizer, encoding)
+    if target is None:
+        run = prepare(config)
+    else:
+        run = stand_in.prepare(config, stand_in.Rows(), suited=target.limits)
+    if config.corpus:
+        initial = parameters_to_begin_with(run, note)
+        encoding = encoding_defaults(initial.run if initial else {})
+        for retrieval in config.evaluations:
+            build_retrieval(retrieval, run.encoder, run.tokenizer, encoding)
+    else:
+        note(stand_in.describe(run))
     note(describe(run))
-    key = dropout_key(config.seed)
     for stage in run.stages:
-        batch = run.abstract_batch(stage)
-        lowered = run.compile(stage).lower(run.abstract_state, batch, key)
-        size = len(lowered.as_text())
+        size = len(lower(run, stage, platform=target and target.limits.platform))
         note(f"stage {stage.name}: the train step lowers ({size:,} characters)")
+    if target is None:
+        return
+    for line in forecast(run, target):
+        note(line)
+    if target.compiled:
+        ask_compiler(config, target, note)
 
 
 def _describe_beginning(run: Run) -> list[str]:

@@ -70,6 +70,7 @@ def prepare(
     devices: Sequence[Any] | None = None,
     *,
     workdir: Path | None = None,
+    suited: Any = None,
 ) -> Run:
     """The run that a config describes, checked against its corpus.
 
@@ -78,6 +79,7 @@ def prepare(
             init_checkpoint.
         devices: what it runs on; None for every device of every process.
         workdir: of the run, which may have begun; None if it has none.
+        suited: the device that the kernels are to suit; None for the first of them.
 
     Raises:
         UserError: the config, the corpus or their combination is not usable.
@@ -98,13 +100,21 @@ def prepare(
             f"separators, its tokenizer with {tokenizer.special.separators}; build the "
             "corpus again"
         )
-    return assemble(config, corpus, tokenizer, devices or jax.devices())
+    devices = devices or jax.devices()
+    return assemble(config, corpus, tokenizer, devices, suited=suited)
 
 
 def assemble(
-    config: ConfigDict, corpus: Corpus, tokenizer: Tokenizer, devices: Sequence[Any]
+    config: ConfigDict,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    devices: Sequence[Any],
+    *,
+    suited: Any = None,
 ) -> Run:
     """The run of a valid config; of the corpus only the manifest is read.
+
+    Arguments are those of `prepare`, and what it opens.
 
     Raises:
         UserError: the config, the corpus and the devices do not go together.
@@ -115,7 +125,7 @@ def assemble(
         num_devices=config.num_devices,
         devices=devices,
     )
-    encoder = _encoder_config(config, corpus, tokenizer, devices[0])
+    encoder = _encoder_config(config, corpus, tokenizer, suited or devices[0])
     return Run(
         config=config,
         corpus=corpus,

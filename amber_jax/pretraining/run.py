@@ -45,9 +45,9 @@ from amber_jax.types import Params
 
 _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "corpus", "verify_corpus", "log_every"),
-    *("save_every", "evaluate_every", "keep_checkpoints", "tensorboard"),
-    *("evaluations", "init_checkpoint", "max_skipped_in_a_row", "peak_tflops"),
-    "kernels",
+    *("save_every", "evaluate_every", "keep_checkpoints", "keep_every"),
+    *("tensorboard", "evaluations", "init_checkpoint", "max_skipped_in_a_row"),
+    *("peak_tflops", "kernels"),
 )
 
 
@@ -111,6 +111,7 @@ def pretrain(
         new_state=new_state,
         write_extras=lambda path: run.tokenizer.save(path / TOKENIZER_FOLDER),
         keep=config.keep_checkpoints,
+        keep_every=config.keep_every,
         tensorboard=config.tensorboard,
     ) as begun:
         with Profiler(profile, workdir / PROFILE_FOLDER) as profiler:

@@ -21,7 +21,7 @@ from amber_jax.training.optimizer import build_schedule
 from amber_jax.training.parallel import Backend, abstract_like
 from amber_jax.training.state import TrainState, new_state
 from amber_jax.training.step import train_step
-from amber_jax.types import Array
+from amber_jax.types import Array, Objective
 
 
 class LossWeight(NamedTuple):
@@ -78,14 +78,8 @@ def compile_stage(
         optimizer: gradients -> descent direction.
         seed: of the run.
     """
-    objective = objectives.pretraining_objective(
-        encoder,
-        options.vocabulary,
-        losses=frozenset(stage.losses),
-        masking_rate=options.masking_rate,
-        mask_key=jax.random.fold_in(mask_key(seed), stage.index),
-        options=options.options,
-        shards=backend.shards,
+    objective = stage_objective(
+        stage, encoder, options, seed=seed, shards=backend.shards
     )
     rate = build_schedule(
         stage.schedule,
@@ -103,6 +97,29 @@ def compile_stage(
         micro_batches=stage.micro_batches,
     )
     return backend.compile(step, abstract_state(encoder, optimizer, backend))
+
+
+def stage_objective(
+    stage: Stage, encoder: EncoderConfig, options: Objectives, *, seed: int, shards: int
+) -> Objective:
+    """The objective of a stage; arguments as of `compile_stage`.
+
+    Args:
+        stage: what is trained on what.
+        encoder: its sizes.
+        options: of the objective.
+        seed: of the run.
+        shards: as of `pretraining_objective`.
+    """
+    return objectives.pretraining_objective(
+        encoder,
+        options.vocabulary,
+        losses=frozenset(stage.losses),
+        masking_rate=options.masking_rate,
+        mask_key=jax.random.fold_in(mask_key(seed), stage.index),
+        options=options.options,
+        shards=shards,
+    )
 
 
 def loss_weights(losses: Mapping[str, LossWeight], step: Array) -> dict[str, Array]:

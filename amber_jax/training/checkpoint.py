@@ -86,6 +86,7 @@ class CheckpointWriter:
     Args:
         directory: where the step folders go.
         keep: how many of the newest checkpoints stay.
+        keep_every: those of multiples of this many steps stay besides; 0: none.
         write_extras: called with the unfinished folder to add files of its own.
         keep_too: called for a step that stays besides the newest, or None.
     """
@@ -97,9 +98,11 @@ class CheckpointWriter:
         keep: int,
         write_extras: Callable[[Path], None],
         keep_too: Callable[[], int | None] = lambda: None,
+        keep_every: int = 0,
     ) -> None:
         self._directory = directory
         self._keep = keep
+        self._keep_every = keep_every
         self._write_extras = write_extras
         self._keep_too = keep_too
         _silence_echoes()
@@ -182,8 +185,11 @@ class CheckpointWriter:
         folders = [self._directory / str(step) for step in _steps(self._directory)]
         # Reads what is kept back from disk: a damaged one must not push out a good one.
         old = [folder for folder in folders if damage(folder) is None][self._keep :]
-        for folder in [f for f in old if f.name != str(kept_too)]:
-            remove_folder(folder)
+        for folder in old:
+            step = int(folder.name)
+            spaced = self._keep_every and step % self._keep_every == 0
+            if not spaced and step != kept_too:
+                remove_folder(folder)
 
     def _failure(self, step: int, error: BaseException) -> UserError:
         # Orbax's temporary folder too, or a full disk would stay full.

@@ -18,8 +18,8 @@ from typing import NoReturn
 import jax
 
 from amber_jax.errors import UserError
+from amber_jax.stopping import START_AGAIN
 
-LOST_PEER = os.EX_TEMPFAIL  # 75: the same command may succeed later
 # Linux's names; together they notice a machine that vanished after 14 seconds.
 _KEEP_ALIVE = {
     "TCP_KEEPIDLE": 5,
@@ -40,7 +40,7 @@ def joined(who: str) -> Iterator[None]:
     """Joins this process to the others of its run while inside the block.
 
     If another one dies meanwhile, this one says so in a line on stderr and ends with
-    status `LOST_PEER`: at most 5 seconds after another process died, 20 after its
+    status `START_AGAIN`: at most 5 seconds after another process died, 20 after its
     machine did.
 
     Args:
@@ -112,7 +112,7 @@ class _Watch:
 def _leave(sentence: str) -> NoReturn:
     if sys.__stderr__ is not None:  # as of a program without a terminal
         os.write(sys.__stderr__.fileno(), f"{sentence}\n".encode())
-    os._exit(LOST_PEER)  # the interpreter's end would wait for the other process
+    os._exit(START_AGAIN)  # the interpreter's end would wait for the other process
 
 
 def _join(address: str, count: int, index: int, watch: _Watch) -> None:

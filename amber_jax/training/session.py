@@ -16,9 +16,10 @@ from amber_jax.training.checkpoint import (
     refuse_damaged,
 )
 from amber_jax.training.console import Console
+from amber_jax.training.disk_space import check_space
 from amber_jax.training.log import Evaluated, RunLog
 from amber_jax.training.state import TrainState
-from amber_jax.training.workdir import begin_workdir
+from amber_jax.training.workdir import alone_in, begin_workdir
 
 
 class Session(NamedTuple):
@@ -44,6 +45,7 @@ def session(
     new_state: Callable[[], TrainState],
     write_extras: Callable[[Path], None],
     keep: int,
+    keep_every: int = 0,
     keep_too: Callable[[Evaluated], int | None] = lambda _: None,
     tensorboard: bool,
 ) -> Iterator[Session]:
@@ -62,15 +64,19 @@ def session(
         new_state: makes the first state, if there is no checkpoint.
         write_extras: as of `CheckpointWriter`.
         keep: how many of the newest checkpoints stay.
+        keep_every: as of `CheckpointWriter`.
         keep_too: evaluations so far -> a step whose checkpoint stays besides, or None.
         tensorboard: whether to write event files.
 
     Raises:
         UserError: the folder holds another run, checkpoints of which none is whole, or
-            it cannot be written.
+            it cannot be written, has no room, or another process runs in it.
     """
     lead = jax.process_index() == 0
     with contextlib.ExitStack() as stack:
+        held = lead and workdir.is_dir()
+        if held:
+            stack.enter_context(alone_in(workdir))
         stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
         console = stack.enter_context(Console(num_steps, stream=stream))
         found = newest_checkpoint(workdir / CHECKPOINTS, console.note)
@@ -83,6 +89,12 @@ def session(
             state = restore(found)
         if lead:
             begin_workdir(workdir, config)
+            if not held:
+                stack.enter_context(alone_in(workdir))
+            spaced = num_steps // keep_every if keep_every else 0
+            check_space(
+                workdir / CHECKPOINTS, state, count=keep + spaced, note=console.note
+            )
         log = RunLog(
             workdir, console, int(state.step), lead=lead, tensorboard=tensorboard
         )
@@ -90,6 +102,7 @@ def session(
         writer = CheckpointWriter(
             workdir / CHECKPOINTS,
             keep=keep,
+            keep_every=keep_every,
             write_extras=write_extras,
             keep_too=lambda: keep_too(log.evaluated),
         )

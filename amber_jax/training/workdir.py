@@ -1,8 +1,12 @@
 """What runs of every kind leave in their folder, and how they know it again."""
 
+import contextlib
+import fcntl
 import importlib.metadata
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,8 @@ from amber_jax.files import make_folder, read_object, write_json
 from amber_jax.training.checkpoint import CHECKPOINTS, Checkpoint
 from amber_jax.training.optimizer import build_schedule
 
-_CONFIG = "config.json"
+CONFIG = "config.json"
+_HOLDER = "process.json"  # while a run is under way
 RESULTS = "results.json"
 DROPOUT = "by place"  # how it is drawn, as run.json says; before, it said nothing
 PREDICTIONS = "predictions"  # folder of TASK/test-XX.tsv, as XTREME takes it
@@ -29,7 +34,47 @@ def begin_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
         UserError: it cannot be written.
     """
     make_folder(workdir / CHECKPOINTS)
-    write_json(workdir / _CONFIG, config)
+    write_json(workdir / CONFIG, config)
+
+
+@contextlib.contextmanager
+def alone_in(workdir: Path) -> Iterator[None]:
+    """Keeps other processes of this host from running in a folder meanwhile.
+
+    The lock is the system's and dies with its process. Where the file system has none,
+    nothing is kept from anybody.
+
+    Raises:
+        UserError: another process runs in it.
+    """
+    lock = os.open(workdir, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{workdir} is in use by {_holder(workdir)}; wait for its end, or give "
+                "another --workdir"
+            ) from error
+        except OSError:  # as of network file systems without locks
+            pass
+        holder = {"host": socket.gethostname(), "process": os.getpid()}
+        try:
+            write_json(workdir / _HOLDER, holder)
+            yield
+        finally:
+            (workdir / _HOLDER).unlink(missing_ok=True)
+    finally:
+        os.close(lock)
+
+
+def _holder(workdir: Path) -> str:
+    """The name of the process that runs in a folder, as far as it is known."""
+    try:
+        found = read_object(workdir / _HOLDER, "")
+        return f"process {found['process']} on {found['host']}"
+    except (UserError, KeyError):  # it begins or ends at this moment
+        return "another process"
 
 
 def begun_config(workdir: Path) -> dict[str, Any] | None:
@@ -40,7 +85,7 @@ def begun_config(workdir: Path) -> dict[str, Any] | None:
     Raises:
         UserError: its file cannot be read.
     """
-    path = workdir / _CONFIG
+    path = workdir / CONFIG
     steps = [f for f in (workdir / CHECKPOINTS).glob("*") if f.name.isdigit()]
     if not (steps and path.is_file()):
         return None

@@ -10,6 +10,7 @@ from absl import flags
 
 from amber_jax.commands.command_line import require_keys
 from amber_jax.commands.config_flag import define_config
+from amber_jax.stopping import START_AGAIN
 
 _CONFIG = define_config("the task")
 _CHECKPOINT = flags.DEFINE_string(
@@ -24,4 +25,8 @@ def main(_: list[str]) -> None:
     from amber_jax.finetuning import run as finetune
 
     require_keys(_CONFIG.value, config.finetuning("xnli").keys())
-    finetune.finetune(_CONFIG.value, Path(_CHECKPOINT.value), Path(_WORKDIR.value))
+    results = finetune.finetune(
+        _CONFIG.value, Path(_CHECKPOINT.value), Path(_WORKDIR.value)
+    )
+    if not results:  # asked to stop
+        raise SystemExit(START_AGAIN)

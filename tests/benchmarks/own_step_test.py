@@ -95,7 +95,3 @@ def test_all_losses_are_summed_over_packed_pairs():
 def test_settings_that_do_not_go_together_are_refused(change, message):
     with pytest.raises(UserError, match=message):
         own_step.measure(dataclasses.replace(MASKED_LM, **change))
-
-
-def test_the_matrix_rate_is_that_of_this_machine():
-    assert 1e8 < own_step.matrix_rate("float32", width=256) < 1e14

@@ -322,6 +322,16 @@ def test_the_newest_ones_stay(tmp_path):
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_multiples_of_a_number_of_steps_stay_besides(tmp_path):
+    writer = CheckpointWriter(
+        tmp_path, keep=2, write_extras=lambda path: None, keep_every=4
+    )
+    for step in range(2, 13, 2):
+        writer.save(make_state(step), {"stage": "first"})
+    writer.close()
+    assert steps_in(tmp_path) == ["10", "12", "4", "8"]
+
+
 def test_damaged_ones_do_not_count_among_those_that_stay(two):
     flip(two / "6" / "params" / "_METADATA")
     (two / "7").mkdir()

@@ -1,6 +1,10 @@
 """A run's folder: begun, gone on with, or refused before anything is written."""
 
 import functools
+import os
+import subprocess
+import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +12,7 @@ import pytest
 import toy_objective
 
 from amber_jax.errors import UserError
+from amber_jax.training import disk_space
 from amber_jax.training.checkpoint import restore_state
 from amber_jax.training.optimizer import build_optimizer
 from amber_jax.training.parallel import abstract_like, build_backend, build_in_place
@@ -97,3 +102,41 @@ def test_what_ends_a_run_leaves_its_checkpoint_whole(begin, tmp_path):
         raise ZeroDivisionError
     with begin(tmp_path) as begun:
         assert int(begun.state.step) == 5
+
+
+def test_a_second_session_is_refused_by_name_and_writes_nothing(begin, tmp_path):
+    with begin(tmp_path) as begun:
+        run_to(3, begun)
+        begun.writer.wait()
+        before = sorted(tmp_path.rglob("*"))
+        holder = rf"in use by process {os.getpid()} on "
+        with pytest.raises(UserError, match=holder), begin(tmp_path):
+            pytest.fail("a second session began")
+        assert sorted(tmp_path.rglob("*")) == before
+    with begin(tmp_path) as begun:
+        assert int(begun.state.step) == 3
+    assert not (tmp_path / "process.json").exists()
+
+
+def test_a_killed_process_leaves_its_folder_free(begin, tmp_path):
+    script = (
+        "import time; from pathlib import Path; "
+        "from amber_jax.training.workdir import alone_in\n"
+        f"with alone_in(Path({str(tmp_path)!r})): print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as it:
+        it.stdout.readline()
+        with pytest.raises(UserError, match=f"process {it.pid} on"), begin(tmp_path):
+            pytest.fail("a second session began")
+        it.kill()
+    with begin(tmp_path):
+        pass
+
+
+def test_a_disk_without_room_is_refused_before_the_first_step(
+    begin, tmp_path, monkeypatch
+):
+    usage = types.SimpleNamespace(free=3)
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(UserError, match="make room"), begin(tmp_path):
+        pytest.fail("the session began")

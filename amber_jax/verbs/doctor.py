@@ -1,0 +1,16 @@
+"""Examines an installation: versions, extras, devices, speed, room for a run.
+
+amber doctor --workdir=DIR
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+_WORKDIR = flags.DEFINE_string("workdir", ".", "a folder in which runs are to be")
+
+
+def main(_: list[str]) -> None:
+    from amber_jax.commands.doctor import examine
+
+    examine(Path(_WORKDIR.value))
