@@ -52,9 +52,14 @@ class WorkFolder:
         return next(filter(Path.is_file, records), None)
 
     def existing(self, name: str) -> Path:
-        """Returns the record `name` of something that must have been done by now."""
+        """Returns the record `name` of something that must have been done by now.
+
+        Raises:
+            UserError: somebody has removed it.
+        """
         record = self.record(name)
-        assert record is not None, f"{self.directory}/{name}.json has gone"
+        if record is None:
+            raise UserError(f"{self.directory}/{name}.json has gone; {_ADVICE}")
         return record
 
     def remove(self, files: Iterable[Path]) -> None:
