@@ -260,10 +260,8 @@ def with_dropout(batch):
     "how",
     [
         {"backend": "pmap", "num_devices": 8},
-        {"num_devices": 2},
         {"num_devices": 8},
         {"num_devices": 8, "fsdp": True},
-        {"micro_batches": 2},
         {"micro_batches": 4},
         {"backend": "pmap", "num_devices": 2, "micro_batches": 4},
     ],
@@ -335,7 +333,7 @@ def shares_of(state):
 
 @pytest.mark.parametrize(
     ("backend", "num_devices", "micro_batches"),
-    [("jit", 1, 4), ("jit", 2, 2), ("pmap", 2, 4)],
+    [("jit", 1, 4), ("pmap", 2, 4)],
 )
 def test_micro_batches_of_uneven_rows_equal_one_batch_in_every_loss(
     batch, one_device, backend, num_devices, micro_batches

@@ -24,7 +24,7 @@ def config_of(corpus):
     def config_of(*stages):
         config = tiny_run.get_config()
         config.corpus = str(corpus)
-        config.save_every = 0
+        config.save_every, config.num_devices = 0, 1
         parts = []
         for number, changes in enumerate(stages):
             stage = settings.stage(f"part {number}")
