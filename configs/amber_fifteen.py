@@ -3,7 +3,7 @@
 python launch/pretrain.py --config=configs/amber_fifteen.py:sa --config.corpus=DIR \
     --workdir=DIR
 
-It reads 16 million tokens; docs/results.md has a corpus of 38 million and a vocabulary
+It reads 16 million tokens; docs/small_runs.md has a corpus of 38 million and a vocabulary
 of 24,000, the commands and what came of it. Variants are the
 paper's four rows, each adding to the one before: mlm, tlm, wa, sa.
 

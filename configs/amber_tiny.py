@@ -9,7 +9,7 @@ half of the 300 held-out translations, and `mlm` a few.
 
 One stage, from random weights: a first stage of masked language modeling alone, as
 the paper has it, draws all vectors together, and in so few steps the losses that
-follow cannot undo it (docs/results.md has the numbers). No dropout: nothing is seen
+follow cannot undo it (docs/small_runs.md has the numbers). No dropout: nothing is seen
 often enough to be learned by heart.
 """
 
