@@ -3,9 +3,9 @@
 python launch/pretrain.py --config=configs/amber_fifteen.py:sa --config.corpus=DIR \
     --workdir=DIR
 
-It reads 16 million tokens; docs/small_runs.md has a corpus of 38 million and a vocabulary
-of 24,000, the commands and what came of it. Variants are the
-paper's four rows, each adding to the one before: mlm, tlm, wa, sa.
+It reads 16 million tokens; docs/small_runs.md has a corpus of 38 million and a
+vocabulary of 24,000, the commands and what came of it. Variants are the paper's four
+rows, each adding to the one before: mlm, tlm, wa, sa.
 
 One stage and no dropout, as in configs/amber_tiny.py. The sentence loss is symmetric,
 on unit vectors: with 96 candidates it separates translations sooner than the paper's

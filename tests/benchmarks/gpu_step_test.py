@@ -12,45 +12,10 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from benchmarks import gpu_peer, gpu_resume, gpu_step, workload
+from benchmarks import gpu_peer, gpu_step, workload
 
 ROOT = Path(__file__).parents[2]
 _READY = "print('ready', flush=True); input()"
-
-
-def test_one_call_measures_the_sections_that_are_asked_for():
-    interpreter = Path(sys.executable).parent
-    quick = {
-        "SMALL": "1",
-        "PATH": f"{interpreter}{os.pathsep}{os.environ['PATH']}",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
-    }
-    done = subprocess.run(
-        [
-            "benchmarks/gpu.sh",
-            "--sections=works,kernels,equality,changes,resume,blocks",
-        ],
-        cwd=ROOT,
-        env=os.environ | quick,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(x) for x in done.stdout.splitlines() if x.startswith("{")]
-    found = {next(iter(line)): line for line in lines}
-    assert {"device", "matrix_tflops", "work", "kernels_of", "change"} <= set(found)
-    assert sum("work" in line for line in lines) == 3
-    assert found["work"]["mfu"] >= 0 and found["work"]["tokens_per_s"] > 0
-    assert found["kernels_of"]["runs"] > 0
-    kernel, written = (found["equality_of_rows"][x] for x in ("triton", "written"))
-    assert max(kernel) <= max(written) < 0.01
-    assert found["resumed_has_the_same_bits"]["resumed_has_the_same_bits"]
-    changes = {line["change"] for line in lines if "change" in line}
-    assert {"no dropout", gpu_resume.NAME} < changes
-    blocks = [line for line in lines if "blocks" in line]
-    assert {line["blocks"].split()[0] for line in blocks} == {"forward", "backward"}
-    assert all(line["us"] > 0 for line in blocks)
-    assert "nearest neighbors" in done.stdout
 
 
 def test_a_section_that_there_is_not_is_refused():
