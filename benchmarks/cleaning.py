@@ -11,12 +11,13 @@ import dataclasses
 import itertools
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
+from amber_jax.commands import command_line
 from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.recipe import Recipe
@@ -24,8 +25,6 @@ from amber_jax.corpora.sources import TextSource
 from amber_jax.corpora.text import read_lines
 from benchmarks import sample, tables
 
-_DATA = flags.DEFINE_string("data", None, "folder of text", required=True)
-_LINES = flags.DEFINE_integer("lines", 2000, "of each file")
 _WAYS = {
     "nothing": {},
     "normalization=NFKC": {"normalization": "NFKC"},
@@ -40,12 +39,16 @@ _WAYS = {
 }
 
 
-def main(_: list[str]) -> None:
+def main(_: Sequence[str]) -> None:
     """Prints the table."""
+    wanted = flags.FLAGS
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        paths = sorted((Path(_DATA.value) / "mono").rglob("*.txt*"))
-        sources = [_copied(path, work / f"{n}.txt") for n, path in enumerate(paths)]
+        paths = sorted((Path(wanted.data) / "mono").rglob("*.txt*"))
+        sources = [
+            _copied(path, work / f"{n}.txt", wanted.lines)
+            for n, path in enumerate(paths)
+        ]
         evaluation = work / "evaluation.txt"
         held_out = (itertools.islice(read_lines(s.path), 0, None, 50) for s in sources)
         _write(evaluation, itertools.chain(*held_out))
@@ -54,11 +57,11 @@ def main(_: list[str]) -> None:
         )
         size = sum(source.path.stat().st_size for source in sources)
         rows = [_row(way, recipe, size, work / way) for way in _WAYS]
-    tables.show({f"{size / 1e6:.0f} MB of {len(paths)} files": rows}, None)
+    tables.show({f"{size / 1e6:.0f} MB of {len(paths)} files": rows}, wanted.json)
 
 
-def _copied(path: Path, copy: Path) -> TextSource:
-    _write(copy, itertools.islice(read_lines(path), _LINES.value))
+def _copied(path: Path, copy: Path, lines: int) -> TextSource:
+    _write(copy, itertools.islice(read_lines(path), lines))
     return TextSource(path.name.split(".")[0], copy)
 
 
@@ -86,5 +89,13 @@ def _row(way: str, recipe: Recipe, size: int, output: Path) -> dict[str, Any]:
     }
 
 
+def define_flags() -> None:
+    """Defines what the program is told."""
+    flags.DEFINE_string("data", None, "folder of text", required=True)
+    flags.DEFINE_integer("lines", 2000, "of each file")
+    tables.define_flag()
+
+
 if __name__ == "__main__":
-    app.run(main)
+    define_flags()
+    command_line.run(main)

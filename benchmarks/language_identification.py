@@ -11,8 +11,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
+from amber_jax.commands import command_line
 from amber_jax.corpora.cleaning.identification import (
     LOWEST_THRESHOLD,
     Identification,
@@ -22,9 +23,6 @@ from amber_jax.corpora.cleaning.identification import (
 from amber_jax.corpora.text import clean_line, read_lines, read_many_way
 from benchmarks import tables
 
-_DATA = flags.DEFINE_string("data", None, "folder of held text", required=True)
-_SENTENCES = flags.DEFINE_integer("sentences", 100, "of each file and language")
-_MIN_CHARACTERS = flags.DEFINE_integer("min_characters", 20, "of a sentence")
 _MAX_BYTES = 1 << 16
 
 
@@ -59,9 +57,10 @@ def judge(
     return right / len(sentences), wrong / len(sentences)
 
 
-def main(_: list[str]) -> None:
+def main(_: Sequence[str]) -> None:
     """Prints the table and the speed."""
-    held = held_sentences(Path(_DATA.value), _SENTENCES.value, _MIN_CHARACTERS.value)
+    wanted = flags.FLAGS
+    held = held_sentences(Path(wanted.data), wanted.sentences, wanted.min_characters)
     langid = library()
     every = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE).labels
     few, many = Identification(held), Identification(every)
@@ -82,7 +81,7 @@ def main(_: list[str]) -> None:
             }
         )
     seconds = time.process_time() - begin
-    tables.show({f"above a probability of {LOWEST_THRESHOLD}": rows}, None)
+    tables.show({f"above a probability of {LOWEST_THRESHOLD}": rows}, wanted.json)
     count = 2 * sum(map(len, held.values()))
     print(f"\n{count / seconds:,.0f} sentences a second of one core")
 
@@ -92,5 +91,14 @@ def _some(texts: Sequence[str | None], count: int, min_characters: int) -> list[
     return long[:: max(1, len(long) // count)][:count]
 
 
+def define_flags() -> None:
+    """Defines what the program is told."""
+    flags.DEFINE_string("data", None, "folder of held text", required=True)
+    flags.DEFINE_integer("sentences", 100, "of each file and language")
+    flags.DEFINE_integer("min_characters", 20, "of a sentence")
+    tables.define_flag()
+
+
 if __name__ == "__main__":
-    app.run(main)
+    define_flags()
+    command_line.run(main)

@@ -12,17 +12,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
+from amber_jax.commands import command_line
 from amber_jax.corpora.sentences import split_sentences
 from amber_jax.corpora.text import read_many_way
 from benchmarks import tables
 
-_TABLE = flags.DEFINE_string("table", None, "of sentences", required=True)
-_LANGUAGES = flags.DEFINE_list(
-    "languages", ["en", "de", "zh", "ja", "ar", "hi", "ru", "th"], "columns of it"
-)
-_ROWS = flags.DEFINE_integer("rows", 10, "that make a paragraph")
 # What ends a cell that is used; none of these may stand inside it, behind a long word.
 _MARK = r"[.!?…。！？।؟۔]+[\"'”’»“‘」』）)]*"
 _LAST = re.compile(rf"{_MARK}$")
@@ -48,40 +44,50 @@ def is_sentence(cell: str) -> bool:
     return last is not None and not _INSIDE.search(cell, 0, last.start())
 
 
-def main(_: list[str]) -> None:
+def main(_: Sequence[str]) -> None:
     """Prints the table."""
-    rows = [*read_many_way(Path(_TABLE.value))[1]]
+    wanted = flags.FLAGS
+    rows = [*read_many_way(Path(wanted.table))[1]]
     lines = []
-    for language in _LANGUAGES.value:
+    for language in wanted.languages:
         texts = [row[language] for row in rows if is_sentence(row.get(language, ""))]
         paragraphs = [
-            texts[start : start + _ROWS.value]
-            for start in range(0, len(texts), _ROWS.value)
+            texts[start : start + wanted.rows]
+            for start in range(0, len(texts), wanted.rows)
         ]
         space = "" if language in _JOINED else " "
         joined = [space.join(paragraph) for paragraph in paragraphs]
         begin = time.process_time()
         split = [split_sentences(text, language) for text in joined]
         seconds = time.process_time() - begin
-        right = found = wanted = 0
+        right = found = real = 0
         for sentences, paragraph in zip(split, paragraphs, strict=True):
             predicted, gold = ends(sentences), ends(paragraph)
             right += len(predicted & gold)
             found += len(predicted)
-            wanted += len(gold)
+            real += len(gold)
         size = sum(len(text.encode("utf-8")) for text in joined)
         lines.append(
             {
                 "language": language,
                 "sentences": len(texts),
                 "precision": f"{right / max(1, found):.3f}",
-                "recall": f"{right / wanted:.3f}",
-                "F1": f"{2 * right / (found + wanted):.3f}",
+                "recall": f"{right / real:.3f}",
+                "F1": f"{2 * right / (found + real):.3f}",
                 "MB/s": size / 1e6 / seconds,
             }
         )
-    tables.show({"ends of sentences": lines}, None)
+    tables.show({"ends of sentences": lines}, wanted.json)
+
+
+def define_flags() -> None:
+    """Defines what the program is told."""
+    flags.DEFINE_string("table", None, "of sentences", required=True)
+    flags.DEFINE_list("languages", "en,de,zh,ja,ar,hi,ru,th", "columns of it")
+    flags.DEFINE_integer("rows", 10, "that make a paragraph")
+    tables.define_flag()
 
 
 if __name__ == "__main__":
-    app.run(main)
+    define_flags()
+    command_line.run(main)

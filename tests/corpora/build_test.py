@@ -208,6 +208,23 @@ def test_lines_that_hold_part_of_an_evaluation_sentence_are_counted(
     assert counts[1]["evaluation_overlap"] >= 3
 
 
+def test_a_file_of_another_language_is_named_with_the_reason(recipe, sample, tmp_path):
+    french = [*read_lines(sample / "mono" / "fr.txt.xz")][:60]
+    (tmp_path / "es.txt").write_bytes(b"\n".join(french))
+    cleaning = Cleaning(language_threshold=0.8, language_min_characters=0)
+    recipe = dataclasses.replace(
+        recipe,
+        sources=(*recipe.sources, TextSource("es", tmp_path / "es.txt")),
+        options=dataclasses.replace(recipe.options, cleaning=cleaning),
+    )
+    manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    rejects = manifest["streams"]["mono"]["es"]["rejects"]
+    assert rejects["other_language"] > 40
+    (tmp_path / "es.txt").write_bytes(max(french, key=len))
+    with pytest.raises(UserError, match=r"mono es .*es\.txt: other_language 1 of 1\)"):
+        build_corpus(recipe, tmp_path / "d", processes=1, report=silent)
+
+
 def test_unequal_line_counts_fail_with_both_numbers(recipe, texts, tmp_path):
     short = tmp_path / "short.fr"
     short.write_bytes(b"Un.\nDeux.\n")

@@ -95,6 +95,8 @@ class LineFilters:
 
     def reason(self, text: str, language: str) -> str | None:
         """Returns why a clean line is left out, or None."""
+        if not self._asked:
+            return None
         line = Line(text, language)
         return next((name for name, check, of in self._asked if check(line, of)), None)
 
