@@ -60,7 +60,8 @@ def plan_inputs(
     Raises:
         UserError: an input cannot be read, or its parts do not match.
     """
-    jobs = [job for source in sources for job in _reading(source)]
+    readings = [_readings(source) for source in sources]
+    jobs = list(itertools.chain(*readings))
     numbered = [
         (source, path, directory / f"{number}.txt")
         for number, (source, path) in enumerate(jobs)
@@ -68,14 +69,14 @@ def plan_inputs(
     plain = reported("read", mapper(_run_plain, numbered), len(jobs), report)
     numbers = itertools.count()
     inputs = []
-    for source in sources:
-        files, facts = zip(*(next(plain) for _ in _reading(source)), strict=True)
+    for source, of_source in zip(sources, readings, strict=True):
+        files, facts = zip(*itertools.islice(plain, len(of_source)), strict=True)
         inputs.append(_cut(source, files, joined(facts), options, numbers))
     list(plain)
     return inputs
 
 
-def _reading(source: Source) -> list[tuple[Source, Path]]:
+def _readings(source: Source) -> list[tuple[Source, Path]]:
     """Returns what is read on its own: parts of a converted source, or files."""
     if isinstance(source, Converted):
         return [(part, part.path) for part in source.parts()]

@@ -68,7 +68,7 @@ def test_pairs_stand_in_one_column_or_in_two(tmp_path, name, write, outer):
 
 
 def test_a_saved_data_set_is_the_files_that_its_state_names(tmp_path):
-    """As `datasets` 3 saves them, with a file of its cache beside."""
+    """As `datasets` 5.2 saves them, with a file of its cache beside."""
     folder = tmp_path / "train"
     folder.mkdir()
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
