@@ -101,7 +101,9 @@ def test_a_folder_of_wikiextractor_is_its_files(tmp_path):
     assert rows == [("Text 0.",), ("",), ("Text 1.",), ("",)]
 
 
-@pytest.mark.parametrize("state", ["{}", '{"_data_files": [1]}', "no"])
+@pytest.mark.parametrize(
+    "state", ["{}", '{"_data_files": [1]}', '{"_data_files": []}', "no"]
+)
 def test_a_folder_that_is_no_data_set_is_one_sentence(tmp_path, state):
     with pytest.raises(UserError, match=r"no state.json .* and no Parquet files"):
         RecordSource("fr", tmp_path).files()
