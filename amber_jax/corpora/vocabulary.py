@@ -125,10 +125,9 @@ def _lines(source: TextSource) -> Iterator[bytes]:
     if not isinstance(source, Converted):
         yield from read_lines(source.path)
         return
-    for part in source.parts():
-        for (cell,) in part.rows(Conversion()):
-            if cell:  # else the end of a document
-                yield cell.encode("utf-8", "replace")
+    for (cell,) in source.rows(Conversion()):
+        if cell:  # else the end of a document
+            yield cell.encode("utf-8", "replace")
 
 
 def _count(

@@ -82,6 +82,7 @@ def test_a_saved_data_set_is_the_files_that_its_state_names(tmp_path):
     assert source.files() == tuple(folder / name for name in names)
     assert [part.path for part in source.parts()] == list(source.files())
     assert [row for part in source.parts() for row in rows_of(part)[0]] == ROWS * 2
+    assert rows_of(source) == (ROWS * 2, {"no_text": 2})
 
 
 def test_of_a_folder_of_parquet_files_training_ones_are_read(tmp_path):
