@@ -2,7 +2,8 @@
 
 Variant FOLDER takes the text of a folder of your own, laid out as
 configs/corpus_folder.py says; FOLDER:en,fr,ar these languages only. Read are texts,
-Moses pairs and many-way tables; two-column tables and other formats are not.
+Moses pairs and many-way tables; two-column tables, translation memories and OPUS'
+archives are not.
 """
 
 from pathlib import Path
@@ -22,13 +23,16 @@ SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample"
 LANGUAGES = ("en", "es", "fr", "pt", "id", "ru", "ar", "hi", "zh")
 
 
-def _texts(source: Source) -> list[tuple[str, Path]]:
-    if isinstance(source, Converted):
-        return []
+def _texts(source: Source) -> list[tuple[str, str] | TextSource]:
+    if isinstance(source, TextSource) and isinstance(source, Converted):
+        return [source]
     if isinstance(source, TextSource):
-        return [(source.language, source.path)]
+        return [(source.language, str(source.path))]
     if isinstance(source, MosesSource):
-        return [(source.src_lang, source.src_path), (source.tgt_lang, source.tgt_path)]
+        return [
+            (source.src_lang, str(source.src_path)),
+            (source.tgt_lang, str(source.tgt_path)),
+        ]
     return []
 
 
@@ -43,10 +47,8 @@ def get_config(text: str = "") -> ConfigDict:
         sources = folder_sources(Path(folder), languages).sources
 
     config = ConfigDict()
-    # Text of one language: (language, path), one sentence a line.
-    config.files = tuple(
-        (language, str(path)) for one in sources for language, path in _texts(one)
-    )
+    # Text of one language: (language, path) of one sentence a line, or a source.
+    config.files = tuple(text for one in sources for text in _texts(one))
     # Tables with a column for each language.
     config.many_way = tuple(
         str(one.path) for one in sources if isinstance(one, ManyWaySource)

@@ -21,8 +21,14 @@ NAMES = {
     "amber_jax.corpora.sources": (
         *("TextSource", "MosesSource", "TsvSource", "ManyWaySource", "TmxSource"),
         "Converted",
+        "source_files",
     ),
-    "amber_jax.corpora.folder": ("folder_sources",),
+    "amber_jax.corpora.conversion": ("Conversion", "document_rows"),
+    "amber_jax.corpora.downloads": (
+        *("WikipediaSource", "WikimediaJsonSource", "RecordSource", "RecordPairSource"),
+        *("MosesArchiveSource", "XcesSource", "TfdsSource", "TfdsPairSource"),
+    ),
+    "amber_jax.corpora.folder": ("folder_sources", "FolderContent"),
     "amber_jax.corpora.cleaning.options": ("Cleaning",),
 }
 HEAD = """\

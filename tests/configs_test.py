@@ -10,6 +10,7 @@ from amber_jax import config as settings
 from amber_jax.config.evaluation import EVALUATION_RANGES, WORD_ALIGNMENT_RANGES
 from amber_jax.config.finetuning import FINETUNING_RANGES
 from amber_jax.config.pretraining import PRETRAINING_RANGES
+from amber_jax.corpora.downloads import RecordSource
 from amber_jax.corpora.recipe import BUILD_RANGES, build_options, check_options
 from amber_jax.corpora.sources import ManyWaySource, TextSource
 from amber_jax.corpora.vocabulary import VOCABULARY_RANGES
@@ -324,6 +325,17 @@ def test_the_corpus_and_the_vocabulary_of_a_folder_read_the_same_text(
     (many,) = (one for one in corpus.sources if isinstance(one, ManyWaySource))
     assert many.languages == (("fr",) if languages else ("fr", "sw"))
     assert corpus.evaluation_files == (tmp_path / "held_out" / "test.tsv",)
+
+
+def test_a_vocabulary_reads_texts_of_every_format(tmp_path):
+    for name in ("mono/fr.jsonl", "mono/sw.txt", "parallel/en-fr.txt.zip"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    files = load("tokenizer").get_config(str(tmp_path)).files
+    assert files == (
+        RecordSource("fr", tmp_path / "mono" / "fr.jsonl"),
+        ("sw", str(tmp_path / "mono" / "sw.txt")),
+    )
 
 
 def test_the_corpus_of_the_paper_takes_its_lists_and_names_what_is_missing(tmp_path):

@@ -75,9 +75,11 @@ class _Records(Converted):
         return tuple(replace(self, path=path) for path in self.files())
 
     def _records(self, columns: tuple[str, ...], facts: Conversion) -> Iterator[Record]:
-        if self.path.suffix.lower() in SUFFIXES:
-            return read_columns(self.path, columns)
-        return read_records(self.path, facts)
+        for path in self.files():
+            if path.suffix.lower() in SUFFIXES:
+                yield from read_columns(path, columns)
+            else:
+                yield from read_records(path, facts)
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,9 @@ _PAIR = re.compile(  # its beginning also as the program `opus_get` makes it
 )
 _MANY_WAY = re.compile(r"[^.]+\.tsv" + _COMPRESSED)
 _TEXT = re.compile(rf"(?:.*\.)?{_CODE}\.(txt|{_RECORDS}){_COMPRESSED}")
-_TEXT_FOLDER = re.compile(rf"(?:.*\.)?{_CODE}")
-_TFDS_TEXT = re.compile(rf"(?:.*\.)?({_CODE[1:-1]}|[a-z]{{2,3}}(?:-[A-Za-z]+)*)")
+_DATA_SET = re.compile(  # with a config's name, as 20231101.fr and 20231101.zh-min-nan
+    rf"(?:.*\.)?({_CODE[1:-1]}|[a-z]{{2,3}}(?:-[A-Za-z]+)*|simple)"
+)
 _WIKI = r"([a-z]{2,3}(?:_[a-z]+)*|simple)wik(?:i[a-z]*|tionary)-"
 _DUMP = re.compile(
     rf"(?:{_WIKI})?[\w-]*?pages-articles((?:-multistream)?\d*\.xml)(?:-p\d+p\d+)?"
@@ -163,10 +164,10 @@ def _text(path: Path) -> TextSource:
         return WikipediaSource(_WIKI_LANGUAGES.get(code, code), path)
     if name := _WIKI_JSON.fullmatch(path.name):
         return WikimediaJsonSource(_WIKI_LANGUAGES.get(name[1], name[1]), path)
-    name = (_TEXT_FOLDER if path.is_dir() else _TEXT).fullmatch(path.name)
-    if name:
-        of_lines = not path.is_dir() and name[2] == "txt"
-        return (TextSource if of_lines else RecordSource)(name[1], path)
+    if path.is_dir() and (name := _DATA_SET.fullmatch(path.name)):
+        return RecordSource(_WIKI_LANGUAGES.get(name[1], name[1]), path)
+    if name := _TEXT.fullmatch(path.name):
+        return (TextSource if name[2] == "txt" else RecordSource)(name[1], path)
     raise UserError(
         f"{path}: wanted a name like fr.txt, fr.txt.gz, news.fr.txt, sr_Latn.txt, "
         "news.fr.jsonl, fr.parquet or frwiki-20240101-pages-articles.xml.bz2 in mono/"
@@ -230,8 +231,8 @@ def _data_set(path: Path) -> Iterator[Source]:
         for other in translated:
             if other != first:
                 yield TfdsPairSource(first, other, path)
-    elif name := _TFDS_TEXT.fullmatch(path.name):
-        yield TfdsSource(name[1], path)
+    elif name := _DATA_SET.fullmatch(path.name):
+        yield TfdsSource(_WIKI_LANGUAGES.get(name[1], name[1]), path)
     else:
         raise UserError(
             f"{path}: wanted translations, or a config that names a language, as "

@@ -99,7 +99,7 @@ def plan_inputs(
     files = [
         [
             _ReadJob(part, path, work.directory / "inputs" / str(next(numbers)))
-            for part, path in _reading(source)
+            for part, path in _readings(source)
         ]
         for source in sources
     ]
@@ -152,7 +152,7 @@ def _is_seekable(source: Source) -> bool:
     )
 
 
-def _reading(source: Source) -> list[tuple[Source, Path]]:
+def _readings(source: Source) -> list[tuple[Source, Path]]:
     """Returns what is read on its own: parts of a converted source, or files."""
     if isinstance(source, Converted):
         return [(part, part.path) for part in source.parts()]

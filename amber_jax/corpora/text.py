@@ -51,7 +51,8 @@ def split_lines(
     kept = b""  # the start of a line whose end has not been read
     for chunk in chunks:
         first, *lines = chunk.split(b"\n")
-        kept = (kept + first)[: cap + 1]
+        if len(kept) <= cap:
+            kept = (kept + first)[: cap + 1]
         if not lines:
             continue
         yield kept

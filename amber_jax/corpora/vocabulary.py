@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from amber_jax.corpora.conversion import Conversion
 from amber_jax.corpora.sampling import ALPHA, smoothed_rates
-from amber_jax.corpora.sources import TextSource
+from amber_jax.corpora.sources import Converted, TextSource
 from amber_jax.corpora.text import clean_line, read_lines, read_many_way
 from amber_jax.errors import UserError
 from amber_jax.ranges import SEED, whole
@@ -59,7 +60,7 @@ def sample_text(
     equal sentences in equal order.
 
     Args:
-        files: text of one language each, one sentence a line.
+        files: text of one language each, one sentence a line, or converted to that.
         many_way: TSV tables; each column is text of its language.
         sentences: size of the sample, at least 1.
         alpha: 1 keeps the languages' natural shares, 0 makes them equal.
@@ -80,7 +81,7 @@ def sample_text(
         empty=[
             path
             for path, lines in (
-                *((source.path, read_lines(source.path)) for source in files),
+                *((source.path, _lines(source)) for source in files),
                 *((path, read_many_way(path)[1]) for path in many_way),
             )
             if next(iter(lines), None) is None
@@ -116,13 +117,22 @@ def draw_positions(
 
 def _read(files: Sequence[TextSource], tables: Sequence[Path]) -> Iterator[_Sentence]:
     for source in files:
-        for raw in read_lines(source.path):
+        for raw in _lines(source):
             yield source.language, *clean_line(raw, max_bytes=MAX_SENTENCE_BYTES)
     for path in tables:
         for row in read_many_way(path)[1]:
             for language, text in row.items():
                 raw = text.encode("utf-8")
                 yield language, *clean_line(raw, max_bytes=MAX_SENTENCE_BYTES)
+
+
+def _lines(source: TextSource) -> Iterator[bytes]:
+    if not isinstance(source, Converted):
+        yield from read_lines(source.path)
+        return
+    for (cell,) in source.rows(Conversion()):
+        if cell:  # else the end of a document
+            yield cell.encode("utf-8", "replace")
 
 
 def _count(

@@ -30,7 +30,12 @@ def main(_: list[str]) -> None:
     require_keys(config, ("files", "many_way", *VOCABULARY_RANGES))
     refuse("config", problems(config, VOCABULARY_RANGES))
     sample = sample_text(
-        [TextSource(language, Path(path)) for language, path in config.files],
+        [
+            named
+            if isinstance(named, TextSource)
+            else TextSource(named[0], Path(named[1]))
+            for named in config.files
+        ],
         [Path(path) for path in config.many_way],
         sentences=config.sentences,
         alpha=config.alpha,

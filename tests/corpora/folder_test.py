@@ -150,6 +150,17 @@ def test_downloads_are_known_by_the_names_that_they_come_with(tmp_path):
     }
 
 
+def test_folders_of_data_sets_are_named_as_their_configs(tmp_path):
+    folders = ("20231101.zh-min-nan", "20231101.simple", "news.pt_BR", "sw")
+    for name in folders:
+        touch(tmp_path / "mono" / name, "train-00000-of-00001.parquet")
+    languages = [source.language for source in folder_sources(tmp_path).sources]
+    assert languages == ["en", "zh-min-nan", "pt_BR", "sw"]
+    touch(tmp_path / "mono" / "my_texts", "a.parquet")
+    with pytest.raises(UserError, match="my_texts: wanted a name like"):
+        folder_sources(tmp_path)
+
+
 def test_of_dumps_with_the_same_pages_one_is_taken(tmp_path):
     names = (
         "frwiki-1-pages-articles.xml.bz2",

@@ -1,6 +1,7 @@
 """The text a vocabulary is trained on: shares, repeats, determinism, bad input."""
 
 import collections
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amber_jax.corpora import vocabulary
+from amber_jax.corpora.downloads import RecordSource
 from amber_jax.corpora.sources import TextSource
 from amber_jax.corpora.vocabulary import draw_positions, sample_text
 from amber_jax.errors import UserError
@@ -42,6 +44,25 @@ def test_the_draw_follows_the_seed():
 
     assert np.array_equal(draw(0), draw(0))
     assert not np.array_equal(draw(0), draw(1))
+
+
+def test_texts_in_other_formats_give_the_sentences_of_their_lines(tmp_path):
+    texts = ["Un.\n\nDeux.", "", "Trois."]
+    folder = tmp_path / "fr"
+    (folder / "AA").mkdir(parents=True)
+    for number, text in enumerate(texts):
+        path = folder / "AA" / f"wiki_0{number}"
+        path.write_text(json.dumps({"text": text}), "utf-8")
+    (tmp_path / "fr.txt").write_text("Un.\nDeux.\nTrois.\n", "utf-8")
+    plain, converted = (
+        sample_text([source], [], sentences=9, alpha=1, seed=0)
+        for source in (
+            TextSource("fr", tmp_path / "fr.txt"),
+            RecordSource("fr", folder),
+        )
+    )
+    assert plain.available == {"fr": 3}
+    assert converted == plain
 
 
 def test_only_the_languages_that_are_named_are_drawn(inputs):

@@ -32,12 +32,15 @@ def data_files(folder: Path) -> tuple[Path, ...]:
     if (folder / STATE).is_file():
         state = read_json(folder / STATE, "save the data set again")
         try:
-            return tuple(folder / file["filename"] for file in state["_data_files"])
-        except (KeyError, TypeError) as error:
+            named = tuple(folder / file["filename"] for file in state["_data_files"])
+        except (KeyError, TypeError):
+            named = ()
+        if not named:
             raise UserError(
                 f"{folder / STATE}: does not name the files of a data set; "
                 "save the data set again"
-            ) from error
+            )
+        return named
     files = sorted(folder.glob("*.parquet"))
     training = [path for path in files if path.name.startswith(_TRAIN)]
     extracted = sorted(folder.glob("*/wiki_[0-9]*"))

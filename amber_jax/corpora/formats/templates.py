@@ -13,8 +13,11 @@ _SPOKEN = frozenset({"to", "and", "or", "by", "x", "-", "–", "+/-"})
 _FIRST = (  # show their first argument
     *("nowrap", "nobr", "nobreak", "small", "big", "smallcaps", "sc", "abbr"),
     *("tooltip", "nombre", "num", "val"),
+    # These link to a page of another wiki while there is none in this.
+    *("ill", "illm", "le", "lien", "仮リンク", "нп", "нп1", "нп2", "нп3", "нп4", "нп5"),
 )
-_LAST = ("lang", "langue", "transl", "transliteration", "translit")
+_LAST = ("lang", "langue", "transl", "transliteration", "translit", "tsl")
+_BEGINNINGS = ("lang-", "link-")  # of names that show their first argument
 _MEASURES = ("convert", "cvt", "unité", "unite")  # a number and its unit
 _VISIBLE = frozenset((*_FIRST, *_LAST, *_MEASURES))
 _CHARACTERS = {
@@ -85,7 +88,7 @@ def _shown(pieces: Sequence[str]) -> str:
         return _CHARACTERS[name]
     if name.startswith("formatnum:"):
         return name.removeprefix("formatnum:")
-    if not bar or not (name in _VISIBLE or name.startswith("lang-")):
+    if not bar or not (name in _VISIBLE or name.startswith(_BEGINNINGS)):
         return ""
     arguments = [
         argument.strip().removeprefix("1=")

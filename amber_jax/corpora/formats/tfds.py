@@ -73,7 +73,7 @@ def split_parts(path: Path, split: str) -> list[str]:
         train[:10%]         train[:10%]
 
     Raises:
-        UserError: the data set does not say how long it is.
+        UserError: the data set does not say how long it is, or is empty.
     """
     if "[" in split:
         return [split]
@@ -86,6 +86,8 @@ def split_parts(path: Path, split: str) -> list[str]:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{info}: tells no lengths of {split!r}; {_ADVICE}") from error
+    if not sum(lengths):
+        raise UserError(f"{info}: {split!r} has no examples; leave it out")
     bounds = [*range(0, sum(lengths), PART_EXAMPLES), sum(lengths)]
     return [f"{split}[{begin}:{end}]" for begin, end in itertools.pairwise(bounds)]
 

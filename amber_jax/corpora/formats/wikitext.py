@@ -10,7 +10,7 @@ text passages and ignore lists, tables, and headers".
 
 import html
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from amber_jax.corpora.formats.templates import DEEPEST, without_templates
 from amber_jax.corpora.text import clean_text
@@ -59,6 +59,8 @@ _FIRST_OF_NONE = re.compile(r"(?<=[(（]) ?[,;،؛、，；][\s,;،؛、，；]*
 _LAST_OF_NONE = re.compile(
     r"(?<![\s,;،؛、，；]) ?[,;،؛、，；][\s,;،؛、，；]*+(?=[)）])"
 )
+_WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef"  # Chinese and Japanese
+_UNSPACED = re.compile(f"(?<=[{_WIDE}])\n(?=[{_WIDE}])")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -214,12 +216,19 @@ def _joined_lines(text: str) -> Iterator[str]:
         is_heading = first == "=" and line[-1] == "="
         if first in passed_over or is_heading or not line or line[:4] == "----":
             if lines:
-                yield " ".join(lines)
+                yield _joined(lines)
             lines = []
         else:
             lines.append(_without_quotes(line) if "''" in line else line)
     if lines:
-        yield " ".join(lines)
+        yield _joined(lines)
+
+
+def _joined(lines: Sequence[str]) -> str:
+    """Returns lines side by side: with a space, but not between Chinese characters."""
+    if len(lines) == 1:
+        return lines[0]
+    return _UNSPACED.sub("", "\n".join(lines)).replace("\n", " ")
 
 
 def _without_quotes(line: str) -> str:

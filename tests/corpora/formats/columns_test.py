@@ -68,7 +68,7 @@ def test_pairs_stand_in_one_column_or_in_two(tmp_path, name, write, outer):
 
 
 def test_a_saved_data_set_is_the_files_that_its_state_names(tmp_path):
-    """As `datasets` 3 saves them, with a file of its cache beside."""
+    """As `datasets` 5.2 saves them, with a file of its cache beside."""
     folder = tmp_path / "train"
     folder.mkdir()
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
@@ -82,6 +82,7 @@ def test_a_saved_data_set_is_the_files_that_its_state_names(tmp_path):
     assert source.files() == tuple(folder / name for name in names)
     assert [part.path for part in source.parts()] == list(source.files())
     assert [row for part in source.parts() for row in rows_of(part)[0]] == ROWS * 2
+    assert rows_of(source) == (ROWS * 2, {"no_text": 2})
 
 
 def test_of_a_folder_of_parquet_files_training_ones_are_read(tmp_path):
@@ -101,7 +102,9 @@ def test_a_folder_of_wikiextractor_is_its_files(tmp_path):
     assert rows == [("Text 0.",), ("",), ("Text 1.",), ("",)]
 
 
-@pytest.mark.parametrize("state", ["{}", '{"_data_files": [1]}', "no"])
+@pytest.mark.parametrize(
+    "state", ["{}", '{"_data_files": [1]}', '{"_data_files": []}', "no"]
+)
 def test_a_folder_that_is_no_data_set_is_one_sentence(tmp_path, state):
     with pytest.raises(UserError, match=r"no state.json .* and no Parquet files"):
         RecordSource("fr", tmp_path).files()

@@ -140,9 +140,14 @@ VARIANTS = (
 -{T|zh-hans:标题;zh-hant:標題}-'''-{zh-hans:计算机; zh-hant:電腦;}-'''是-{zh-cn:智能;\
 zh-tw:智慧;zh-hk:智能}-机器，-{R|不变}--{H|zh:隐}-。-{A|zh-hans:网络;zh-hant:網路}-和\
 -{保留}-（{{lang|en|computer}}）。
+它由{{link-en|程序|Program}}控制。
+See {{ill|the rest|de|Rest}}.
 
 -{sr-ec: Београд; sr-el: Beograd}- је град.""",
-    ["计算机是智能机器，不变。网络和保留（computer）。", "Београд је град."],
+    [
+        "计算机是智能机器，不变。网络和保留（computer）。它由程序控制。 See the rest.",
+        "Београд је град.",
+    ],
 )
 BROKEN = (
     """\

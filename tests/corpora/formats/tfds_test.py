@@ -129,10 +129,17 @@ def test_a_data_set_that_is_cut_off_is_one_sentence(damaged):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("info", [{}, {"splits": []}, {"splits": [{"name": "train"}]}])
-def test_a_description_that_tells_no_lengths_is_one_sentence(damaged, info):
-    (damaged / "dataset_info.json").write_text(json.dumps(info))
-    with pytest.raises(UserError, match="tells no lengths of 'train'"):
+@pytest.mark.parametrize(
+    ("splits", "words"),
+    [
+        ([], "tells no lengths of 'train'"),
+        ([{"name": "train"}], "tells no lengths of 'train'"),
+        ([{"name": "train", "shardLengths": ["0"]}], "'train' has no examples"),
+    ],
+)
+def test_a_description_that_tells_no_lengths_is_one_sentence(damaged, splits, words):
+    (damaged / "dataset_info.json").write_text(json.dumps({"splits": splits}))
+    with pytest.raises(UserError, match=words):
         TfdsPairSource("en", "bg", damaged).parts()
 
 
