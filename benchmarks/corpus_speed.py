@@ -47,9 +47,7 @@ OPTIONS = BuildOptions(
 
 def define_flags() -> None:
     flags.DEFINE_float("megabytes", 16, "of text; the sample's is repeated")
-    flags.DEFINE_string(
-        "tokenizer", None, "what builds take; unset: mBERT's"
-    )
+    flags.DEFINE_string("tokenizer", None, "what builds take; unset: mBERT's")
     flags.DEFINE_string("text", None, "lines of text in the place of the sample")
     tables.define_flag()
 

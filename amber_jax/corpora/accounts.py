@@ -51,6 +51,7 @@ class InputFacts:
     kept: int  # lines of running text, pairs, held-out sentences
     rejects: dict[str, int] = field(default_factory=dict)
     unknown_entities: int = 0
+    examples: dict[str, str] = field(default_factory=dict)  # a line of each reason
 
 
 def tally(part: Part, row_length: int) -> Tally:
@@ -67,6 +68,11 @@ def summed(tallies: Iterable[Tallies]) -> dict[StreamKey, Tally]:
         for key, counts in of_streams.items():
             total[key] = total.get(key, Tally()) + counts
     return total
+
+
+def all_rejects(tallies: Tallies) -> Counter[str]:
+    """Returns how many lines and pairs of all streams are rejected, by reason."""
+    return sum((counts.rejects for counts in tallies.values()), Counter())
 
 
 def left_out(source: Input) -> dict[StreamKey, Tally]:
@@ -131,7 +137,9 @@ def no_text_error(
     )
 
 
-def input_facts(source: Input, tallies: Tallies) -> InputFacts:
+def input_facts(
+    source: Input, tallies: Tallies, examples: Mapping[str, str]
+) -> InputFacts:
     """Returns what an input gave; pairs whose sides are also text count once."""
     own = "mono" if isinstance(source.source, TextSource) else "pair"
     total = sum((t for (kind, _), t in tallies.items() if kind == own), Tally())
@@ -143,6 +151,7 @@ def input_facts(source: Input, tallies: Tallies) -> InputFacts:
         kept=total.inputs - total.rejects.total(),
         rejects=dict(sorted(total.rejects.items())),
         unknown_entities=source.memory.unknown_entities,
+        examples=dict(sorted(examples.items())),
     )
 
 
@@ -179,7 +188,7 @@ def listed(rejects: Mapping[str, int]) -> str:
 
 def _checked(facts: InputFacts) -> InputFacts:
     counts = (facts.lines, facts.kept, facts.unknown_entities, *facts.rejects.values())
-    names = (facts.kind, *facts.files, *facts.streams)
+    names = (facts.kind, *facts.files, *facts.streams, *facts.examples.values())
     if {*map(type, counts)} != {int} or {*map(type, names)} != {str}:
         raise TypeError("a count or name is of a wrong type")
     return facts

@@ -55,7 +55,7 @@ def card_sections(directory: Path) -> list[Section]:
             }
             facts = Facts(_STREAM_HEADER, _stream_rows(streams, measures, inputs))
             sections.append(Section(title, text=_STREAM_TEXT, facts=[facts]))
-    sections.append(Section("Rejected", facts=[_rejected(manifest)]))
+    sections.append(Section("Rejected", facts=[_rejected(manifest, inputs)]))
     if inputs:
         sections.append(Section("Sources", facts=[_sources(inputs)]))
     return sections
@@ -103,16 +103,19 @@ def _stream_rows(
     return rows
 
 
-def _rejected(manifest: Mapping[str, Any]) -> Facts:
+def _rejected(manifest: Mapping[str, Any], inputs: Sequence[InputFacts]) -> Facts:
+    examples = {
+        reason: line for facts in inputs for reason, line in facts.examples.items()
+    }
     lines = sum(
         facts["inputs"]
         for streams in manifest["streams"].values()
         for facts in streams.values()
     )
     return Facts(
-        ("reason", "lines and pairs", "share"),
+        ("reason", "lines and pairs", "share", "for example"),
         [
-            (reason, f"{count:,}", f"{count / lines:.2%}")
+            (reason, f"{count:,}", f"{count / lines:.2%}", examples.get(reason, ""))
             for reason, count in manifest["rejects"].items()
         ],
     )
