@@ -9,7 +9,8 @@ from amber_jax.corpora.records import open_corpus, read_manifest
 from amber_jax.corpora.stream_measures import StreamMeasures, stream_measures
 from amber_jax.files import write_text
 from amber_jax.report import pages
-from amber_jax.report.sections import Facts, Section
+from amber_jax.report.figures import write_rate_figures
+from amber_jax.report.sections import Facts, Picture, Section
 from amber_jax.tokenization import load_tokenizer
 
 CARD_FILE, CARD_PAGE = "card.md", "card.html"
@@ -30,6 +31,8 @@ _STREAM_TEXT = (
 def write_data_card(directory: Path) -> list[Path]:
     """Writes `card.md` and `card.html` into a corpus folder; returns their paths.
 
+    Pictures of the streams' rates lie beside them.
+
     Raises:
         UserError: the folder is no corpus, or cannot be written.
     """
@@ -42,10 +45,11 @@ def write_data_card(directory: Path) -> list[Path]:
 
 
 def card_sections(directory: Path) -> list[Section]:
-    """Returns what the card says."""
+    """Returns what the card says; writes its pictures."""
     corpus, manifest = open_corpus(directory, verify=False), read_manifest(directory)
     tokenizer = load_tokenizer(Path(directory) / "tokenizer")
     inputs = read_inputs(directory)
+    pictures = _pictures(directory, manifest["streams"])
     sections = [Section("Overview", facts=[_overview(manifest)])]
     for kind, title in _KINDS.items():
         if streams := manifest["streams"].get(kind):
@@ -54,11 +58,31 @@ def card_sections(directory: Path) -> list[Section]:
                 for name in streams
             }
             facts = Facts(_STREAM_HEADER, _stream_rows(streams, measures, inputs))
-            sections.append(Section(title, text=_STREAM_TEXT, facts=[facts]))
+            drawn = [pictures[kind]] if kind in pictures else []
+            sections.append(
+                Section(title, text=_STREAM_TEXT, facts=[facts], pictures=drawn)
+            )
     sections.append(Section("Rejected", facts=[_rejected(manifest, inputs)]))
     if inputs:
         sections.append(Section("Sources", facts=[_sources(inputs)]))
     return sections
+
+
+def _pictures(
+    directory: Path, streams: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> dict[str, Picture]:
+    """Writes and returns the pictures of both kinds, the largest stream on top."""
+    shares, rates = {}, {}
+    for kind, named in streams.items():
+        tokens = {name: facts["real_tokens"] for name, facts in named.items()}
+        tokens = {name: count for name, count in tokens.items() if count}
+        order = sorted(tokens, key=lambda name: (-tokens[name], name))
+        if not order:
+            continue
+        total = sum(tokens.values())
+        shares[kind] = {name: tokens[name] / total for name in order}
+        rates[kind] = {name: named[name]["rate"] for name in order}
+    return write_rate_figures(directory, shares, rates)
 
 
 def _overview(manifest: Mapping[str, Any]) -> Facts:

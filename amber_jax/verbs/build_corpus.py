@@ -95,7 +95,7 @@ def _write_card(corpus: Path) -> None:
     """Writes the data card, unless what pages are made with is not installed."""
     from importlib.util import find_spec
 
-    if find_spec("jinja2"):
+    if find_spec("jinja2") and find_spec("matplotlib"):
         from amber_jax.report.data_card import write_data_card
 
         write_data_card(corpus)

@@ -63,6 +63,7 @@ def test_the_card_says_what_each_language_has(corpus):
     assert "a\\|b.txt" in markdown
     assert "a|b.txt" in page
     assert "<h1>Corpus c</h1>" in page
+    assert page.count("data:image/png") == markdown.count("](card_") == 2
 
 
 def test_the_card_is_the_same_each_time(corpus):
