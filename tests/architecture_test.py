@@ -42,7 +42,10 @@ MAY_IMPORT = {
         *("errors", "files", "ranges", "tasks", "types", "tokenization", "model"),
         *("search", "training", "datasets", "config", "inference"),
     },
-    "report": {"errors", "files", "tasks", "training", "evaluation"},
+    "report": {
+        *("errors", "files", "tasks", "tokenization", "training", "corpora"),
+        "evaluation",
+    },
     "pretraining": {
         *("errors", "reductions", "types", "tokenization", "losses", "model"),
         *("training", "corpora", "data", "config", "inference", "evaluation"),

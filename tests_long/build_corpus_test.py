@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "configs" / "corpus_sample.py"
 KILLS = 20
 
 
@@ -29,11 +30,11 @@ def vocabulary(tmp_path_factory):
 def started(vocabulary):
     """A function: a folder and flags to the running command that builds there."""
 
-    def started(output, *flags, python=sys.executable, stderr=None):
+    def started(output, *flags, config=SAMPLE, python=sys.executable, stderr=None):
         return subprocess.Popen(
             [
                 *(python, ROOT / "launch" / "build_corpus.py"),
-                f"--config={ROOT / 'configs' / 'corpus_sample.py'}",
+                f"--config={config}",
                 *(f"--config.tokenizer={vocabulary}", f"--output={output}"),
                 *("--config.processes=2", "--config.unit_bytes=16384", *flags),
             ],
@@ -126,8 +127,8 @@ def test_what_a_worker_of_beam_cannot_read_is_one_sentence(
     cut.write_bytes(b"\x1f\x8b\x08\x00")
     process = started(
         tmp_path / "c",
-        *("--beam=--runner=DirectRunner", "--config.processes=1"),
-        f"--config={ROOT / 'configs' / 'corpus_folder.py'}:{cut.parents[1]}",
+        "--beam=--runner=DirectRunner",
+        config=f"{ROOT / 'configs' / 'corpus_folder.py'}:{cut.parents[1]}",
         python=beam_python,
         stderr=subprocess.PIPE,
     )

@@ -52,6 +52,7 @@ class InputFacts:
     rejects: dict[str, int] = field(default_factory=dict)
     unknown_entities: int = 0
     left_files: list[str] = field(default_factory=list)  # of an archive, not read
+    examples: dict[str, str] = field(default_factory=dict)  # a line of each reason
 
 
 def tally(part: Part, row_length: int) -> Tally:
@@ -68,6 +69,11 @@ def summed(tallies: Iterable[Tallies]) -> dict[StreamKey, Tally]:
         for key, counts in of_streams.items():
             total[key] = total.get(key, Tally()) + counts
     return total
+
+
+def all_rejects(tallies: Tallies) -> Counter[str]:
+    """Returns how many lines and pairs of all streams are rejected, by reason."""
+    return sum((counts.rejects for counts in tallies.values()), Counter())
 
 
 def left_out(source: Input) -> dict[StreamKey, Tally]:
@@ -133,7 +139,9 @@ def no_text_error(
     )
 
 
-def input_facts(source: Input, tallies: Tallies) -> InputFacts:
+def input_facts(
+    source: Input, tallies: Tallies, examples: Mapping[str, str]
+) -> InputFacts:
     """Returns what an input gave; pairs whose sides are also text count once."""
     own = "mono" if isinstance(source.source, TextSource) else "pair"
     total = sum((t for (kind, _), t in tallies.items() if kind == own), Tally())
@@ -146,6 +154,7 @@ def input_facts(source: Input, tallies: Tallies) -> InputFacts:
         rejects=dict(sorted(total.rejects.items())),
         unknown_entities=source.conversion.unknown_entities,
         left_files=source.conversion.left_files,
+        examples=dict(sorted(examples.items())),
     )
 
 
@@ -183,6 +192,7 @@ def listed(rejects: Mapping[str, int]) -> str:
 def _checked(facts: InputFacts) -> InputFacts:
     counts = (facts.lines, facts.kept, facts.unknown_entities, *facts.rejects.values())
     names = (facts.kind, *facts.files, *facts.streams, *facts.left_files)
+    names += tuple(facts.examples.values())
     if {*map(type, counts)} != {int} or {*map(type, names)} != {str}:
         raise TypeError("a count or name is of a wrong type")
     return facts

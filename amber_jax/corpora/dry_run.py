@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from amber_jax.corpora.accounts import Tallies, Tally, summed, tally
+from amber_jax.corpora.accounts import Tallies, Tally, all_rejects, summed, tally
 from amber_jax.corpora.conversion import Conversion
 from amber_jax.corpora.engine import Build, begin_build
+from amber_jax.corpora.examples import example, first_lines, line_offsets
 from amber_jax.corpora.parts import UnitJob, processed
 from amber_jax.corpora.plain import Slice
 from amber_jax.corpora.processes import Report, mapper, reported
@@ -35,7 +36,7 @@ from amber_jax.tokenization import load_tokenizer
 _SAMPLED_BYTES = 1 << 25  # of text that is processed, of all sources
 _OF_SOURCE = (1 << 16, 1 << 20)  # the least and the most of one
 _READ_BYTES = 1 << 22  # of a converted source, to know how much text a file holds
-_ROWS = 1024  # processed together
+_ROWS = 512  # processed together
 _EXAMPLES = 3  # of a reason, from one source
 
 Rows = list[tuple[bytes, ...]]  # the lines of a source, one of each of its files
@@ -165,7 +166,7 @@ def _estimate(job: _SampleJob) -> SourceEstimate:
     read_seconds = time.process_time() - began
     rows = _up_to(begun, job.limit)
     share = read_share * _size(rows) / (_size(begun) or 1) or 1.0
-    tallies, examples, seconds = _processed(job, rows)
+    tallies, examples, seconds = _processed(job.unit, job.folder, rows)
     ends = sum(not any(row) for row in rows)
     return SourceEstimate(
         source_name(job.source),
@@ -258,44 +259,41 @@ def _is_copied(source: Source) -> bool:
 
 
 def _processed(
-    job: _SampleJob, rows: Rows
+    job: UnitJob, folder: Path, rows: Rows
 ) -> tuple[Tallies, dict[str, list[str]], float]:
     """Returns what rows add to each stream, some that are rejected, and CPU seconds."""
-    processed(job.unit)  # loads the tokenizer
+    processed(job)  # loads the tokenizer
+    unit = dataclasses.replace(job.unit, slices=_written(rows, folder / job.unit.name))
+    offsets = line_offsets(unit, len(rows))
+
+    def tallied(unit: Unit) -> Tallies:
+        parts = processed(dataclasses.replace(job, unit=unit))
+        length = job.options.row_length
+        return {key: tally(part, length) for key, part in parts.items()}
+
+    def rejects(unit: Unit) -> Counter[str]:
+        return all_rejects(tallied(unit))
+
     examples: dict[str, list[str]] = defaultdict(list)
     tallies, seconds = [], 0.0
-    for start in range(0, len(rows), _ROWS):
-        some = rows[start : start + _ROWS]
+    lines = len(offsets[0]) - 1 if offsets else 0
+    for begin in range(0, lines, _ROWS):
+        end = min(begin + _ROWS, lines)
         began = time.process_time()
-        tallies.append(_tallies(job, some))
+        tallies.append(tallied(first_lines(unit, offsets, begin, end)))
         seconds += time.process_time() - began
-        for reason in _rejects(tallies[-1]):
+        for reason in all_rejects(tallies[-1]):
             if len(examples[reason]) < _EXAMPLES:
-                line = b"\t".join(_example(job, some, reason))
-                examples[reason].append(line.decode("utf-8", "replace"))
+                line = example(unit, offsets, begin, end, reason, rejects)
+                examples[reason].append(line)
     return summed(tallies), dict(examples), seconds
 
 
-def _example(job: _SampleJob, rows: Rows, reason: str) -> tuple[bytes, ...]:
-    """Returns one of the rows that are rejected for a reason, found by halving."""
-    while len(rows) > 1:
-        middle = len(rows) // 2
-        found = _rejects(_tallies(job, rows[:middle]))[reason]
-        rows = rows[:middle] if found else rows[middle:]
-    return rows[0]
-
-
-def _rejects(tallies: Tallies) -> Counter[str]:
-    return sum((counts.rejects for counts in tallies.values()), Counter())
-
-
-def _tallies(job: _SampleJob, rows: Rows) -> Tallies:
+def _written(rows: Rows, stem: Path) -> tuple[Slice, ...]:
+    """Returns the columns of rows as files."""
     slices = []
     for number, lines in enumerate(zip(*rows, strict=True)):
-        path = job.folder / f"{job.unit.unit.name}-{number}.txt"
+        path = stem.with_name(f"{stem.name}-{number}.txt")
         path.write_bytes(b"".join(line + b"\n" for line in lines))
         slices.append(Slice(path, 0, path.stat().st_size))
-    unit = dataclasses.replace(job.unit.unit, slices=tuple(slices))
-    length = job.unit.options.row_length
-    parts = processed(dataclasses.replace(job.unit, unit=unit))
-    return {key: tally(part, length) for key, part in parts.items()}
+    return tuple(slices)

@@ -147,23 +147,25 @@ def collect(
         UserError: such a stream has none.
     """
     parts: Parts = defaultdict(list)
-    tallies_of = []
+    tallies_of, examples_of = [], []
     for number, source in enumerate(inputs):
-        tallies = [left_out(source)]
+        tallies, examples = [left_out(source)], {}
         for key, counts in tallies[0].items():
             part = Part.without_rows(counts.inputs, counts.rejects, build.options)
             file = build.work.directory / "rows" / f"left-out-{number}.npy"
             parts[key].append(store_part(part, file))
         for unit in source.units:
-            for key, part in stored_parts(
-                build.work.existing(f"rows/{unit.name}")
-            ).items():
+            record = build.work.existing(f"rows/{unit.name}")
+            of_unit, lines = stored_parts(record)
+            examples |= lines
+            for key, part in of_unit.items():
                 parts[key].append(part)
                 tallies.append({key: Tally(part.inputs, part.rejects)})
         tallies_of.append(summed(tallies))
+        examples_of.append(examples)
     if keys is None:
         keys = {key for source in inputs for key in source.streams}
     empty = [key for key in keys if not any(p.rows + p.left for p in parts[key])]
     if empty:
         raise no_text_error(sorted(empty), inputs, tallies_of)
-    return parts, [*map(input_facts, inputs, tallies_of)]
+    return parts, [*map(input_facts, inputs, tallies_of, examples_of)]

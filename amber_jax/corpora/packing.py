@@ -103,8 +103,11 @@ def lay_out(
     records = np.zeros((len(rows), row_length + 2 * max_pairs), np.int32)
     records[:, :row_length] = special.pad
     for record, row in zip(records, rows, strict=True):
-        tokens = [token for pair in row for token in _tokens(pair, special)]
-        lengths = [length for pair in row for length in spans(pair, special.separators)]
+        tokens: TokenIds = []
+        lengths: list[int] = []
+        for pair in row:
+            tokens += _tokens(pair, special)
+            lengths += spans(pair, special.separators)
         record[: len(tokens)] = tokens
         record[row_length : row_length + len(lengths)] = lengths
     return records

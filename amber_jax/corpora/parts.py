@@ -1,5 +1,6 @@
 """Units processed anywhere, what they add to each stream kept on disk."""
 
+import dataclasses
 import functools
 from collections import Counter
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ import numpy as np
 
 from amber_jax.corpora.accounts import Tallies, Tally, tally
 from amber_jax.corpora.duplicates import duplicates_of
+from amber_jax.corpora.examples import example, first_lines, line_offsets
 from amber_jax.corpora.screening import Screening
 from amber_jax.corpora.units import BuildOptions, Part, StreamKey, Unit, process_unit
 from amber_jax.corpora.work import read_record
 from amber_jax.files import new_file, write_json
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
+
+_EXAMPLE_LINES = 256  # that those that are rejected are taken from
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,39 @@ def run_unit(job: UnitJob) -> None:
         file = stem.with_name(f"{stem.name}-{kind}-{name}.npy")
         facts = vars(store_part(part, file)) | {"file": file.name}
         stored.append({"kind": kind, "name": name, **facts})
-    write_json(stem.with_name(f"{stem.name}.json"), stored)
+    examples = _examples(job) if job.unit.place == 0 else {}
+    record = {"parts": stored, "examples": examples}
+    write_json(stem.with_name(f"{stem.name}.json"), record)
 
 
-def stored_parts(record: Path) -> dict[StreamKey, StoredPart]:
-    """Returns what `run_unit` stored, from the record that it wrote."""
-    return {
+def stored_parts(record: Path) -> tuple[dict[StreamKey, StoredPart], dict[str, str]]:
+    """Returns what `run_unit` stored, from the record that it wrote.
+
+    The second are lines that were rejected, one for each reason: some of the first
+    unit of each source.
+    """
+    stored = read_record(record)
+    parts = {
         (facts.pop("kind"), facts.pop("name")): StoredPart(
             **facts
             | {"file": record.with_name(facts["file"])}
             | {"rejects": Counter(facts["rejects"])}
         )
-        for facts in read_record(record)
+        for facts in stored["parts"]
+    }
+    return parts, stored["examples"]
+
+
+def _examples(job: UnitJob) -> dict[str, str]:
+    def rejects(unit: Unit) -> Counter[str]:
+        parts = processed(dataclasses.replace(job, unit=unit))
+        return sum((part.rejects for part in parts.values()), Counter())
+
+    offsets = line_offsets(job.unit, _EXAMPLE_LINES)
+    lines = len(offsets[0]) - 1
+    return {
+        reason: example(job.unit, offsets, 0, lines, reason, rejects)
+        for reason in rejects(first_lines(job.unit, offsets, 0, lines))
     }
 
 

@@ -150,6 +150,9 @@ def clean_line(raw: bytes, *, max_bytes: int) -> tuple[str | None, str | None]:
 
 def clean_text(text: str) -> str:
     """Returns `text` without leading BOM and controls, whitespace collapsed."""
+    # Most lines are clean: nothing printable is a control or a space but " ".
+    if text.isprintable() and "  " not in text and text.strip(" ") == text:
+        return text
     return " ".join(_CONTROLS.sub(" ", text.removeprefix(_BOM)).split())
 
 

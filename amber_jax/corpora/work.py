@@ -3,7 +3,6 @@
 A record is a JSON file that appears when all that it speaks of is on disk:
 
     inputs/3.json           input file 3 is read; inputs/3.txt is its text if unpacked
-    forecast.json           what was expected
     sampled/0-12.json       a hundredth of unit 12 of source 0 is processed
     rows/0-12.json          unit 12 of source 0 is processed
     written/pair-en-fr.json     the rows that units left over are packed
@@ -11,8 +10,8 @@ A record is a JSON file that appears when all that it speaks of is on disk:
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +42,12 @@ class WorkFolder:
     """The records of a build, and of the tasks that worked for it."""
 
     directory: Path
-    finished: tuple[Path, ...] = ()  # folders of tasks
+    finished: Mapping[str, Path] = field(default_factory=dict)  # records of tasks
 
     def record(self, name: str) -> Path | None:
         """Returns the record `name`, as in "rows/0-12", or None if there is none."""
-        folders = (self.directory, *self.finished)
-        records = (folder / f"{name}.json" for folder in folders)
-        return next(filter(Path.is_file, records), None)
+        own = self.directory / f"{name}.json"
+        return own if own.is_file() else self.finished.get(name)
 
     def existing(self, name: str) -> Path:
         """Returns the record `name` of something that must have been done by now.
@@ -96,7 +94,9 @@ def open_work(
         note(f"going on where a build was cut: {units:,} units of work are done")
     for name in FOLDERS:
         make_folder(directory / name)
-    return WorkFolder(directory, tuple(finished))
+    records = (path for folder in finished for path in folder.glob("*/*.json"))
+    by_name = {f"{path.parent.name}/{path.stem}": path for path in records}
+    return WorkFolder(directory, by_name)
 
 
 def task_folders(output: Path, count: int, recipe_id: str) -> list[Path]:

@@ -53,6 +53,7 @@ STYLE = {
     "legend.fontsize": 9,
 }
 
+Rates = Mapping[str, Mapping[str, float]]
 Panel = tuple[Any, ...]  # a title, what draws it, and what that draws besides axes
 
 
@@ -99,6 +100,29 @@ def write_figures(
             for stem, (name, page) in zip(_stems(drawn), drawn.items(), strict=True)
         }
     return _overview(pictures) | pictures
+
+
+def write_rate_figures(
+    directory: Path, shares: Mapping[str, Mapping[str, float]], rates: Rates
+) -> dict[str, Picture]:
+    """Writes a picture of the streams of each kind of a corpus; returns them by kind.
+
+    Args:
+        directory: an existing folder.
+        shares: kind -> stream -> its share of the kind's tokens, in order of drawing.
+        rates: kind -> stream -> the rate at which it is drawn.
+    """
+    title, caption = "Shares and rates", "Shares of tokens, and rates in training."
+    pages = {}
+    for kind, of in shares.items():
+        panel = (kind, panels.draw_rates, of, [rates[kind][name] for name in of])
+        size = 6.4, 1.2 + 0.22 * len(of)
+        pages[kind] = Page(title, caption, [panel], size=size)
+    with matplotlib.rc_context(STYLE):
+        return {
+            kind: _write_page(directory, f"card_{kind}", page)
+            for kind, page in pages.items()
+        }
 
 
 def _overview(pictures: Mapping[str, Picture]) -> dict[str, Picture]:

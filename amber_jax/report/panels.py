@@ -4,7 +4,7 @@ Every function draws into the axes it is given and returns nothing; `figures` ar
 them on pages. Colors are Okabe & Ito's, told apart by color-blind readers too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,7 +12,13 @@ import numpy as np
 from matplotlib import font_manager, ft2font
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 
 from amber_jax.report.inputs import Run
 
@@ -144,6 +150,29 @@ def _finish_curve(axes: Axes) -> None:
 def run_colors(runs: Sequence[Run]) -> list[str]:
     """Returns one color per run, the same in every picture."""
     return [PALETTE[index % len(PALETTE)] for index in range(len(runs))]
+
+
+def draw_rates(axes: Axes, shares: Mapping[str, float], rates: Sequence[float]) -> None:
+    """Draws each stream's share of the tokens, and the rate that it is drawn at.
+
+    Args:
+        axes: to draw into.
+        shares: by stream.
+        rates: of the same.
+    """
+    places = np.arange(len(shares))
+    axes.hlines(places, [*shares.values()], rates, color=FAINT, lw=1)
+    axes.plot(
+        [*shares.values()], places, "o", color=PALETTE[0], label="share of tokens"
+    )
+    axes.plot(rates, places, "D", color=PALETTE[1], label="rate in training")
+    axes.set_yticks(places, [drawable(name, length=16) for name in shares])
+    axes.invert_yaxis()  # the first on top
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.legend(loc="upper left")
 
 
 def draw_heat_map(

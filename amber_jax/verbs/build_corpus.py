@@ -87,7 +87,18 @@ def _build(recipe: "Recipe", output: Path, tasks: int) -> None:
     console = Console(width=_ANY_WIDTH, soft_wrap=True)
     left_files = _left_files(_CONFIG.value)
     console.print(summary(manifest, read_inputs(output), left_files))
+    _write_card(output)
     console.print(f"{'written' if built else 'kept, it is finished'}: {output}")
+
+
+def _write_card(corpus: Path) -> None:
+    """Writes the data card, unless what pages are made with is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("jinja2") and find_spec("matplotlib"):
+        from amber_jax.report.data_card import write_data_card
+
+        write_data_card(corpus)
 
 
 def _process(recipe: "Recipe", output: Path, task: int, tasks: int) -> None:

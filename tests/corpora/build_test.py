@@ -377,12 +377,21 @@ def test_an_error_at_any_stage_leaves_nothing(
     recipe, tmp_path, monkeypatch, module, stage
 ):
     def fail(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise UserError("an input cannot be used")
 
     monkeypatch.setattr(module, stage, fail)
-    with pytest.raises(UserError, match="No space left on device"):
+    with pytest.raises(UserError, match="an input cannot be used"):
         build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_in_one_sentence(recipe, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(assembly, "write_shard", fail)
+    with pytest.raises(UserError, match="No space left on device; make room"):
+        build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
 
 
 KILLED = """
