@@ -9,6 +9,7 @@ from amber_jax.config import alignment_problems
 from amber_jax.corpora.text import LINE_CAP_BYTES
 from amber_jax.datasets.word_alignment_files import format_pharaoh
 from amber_jax.inference.alignment import aligning_params
+from amber_jax.inference.arguments import prompt_text
 from amber_jax.inference.loading import load_model
 from amber_jax.inference.trained import encoding_defaults
 from amber_jax.inference.word_links import (
@@ -56,7 +57,7 @@ def align_file(
     depth = model.config.num_layers
     refuse("align", alignment_problems(alignment._asdict(), num_layers=depth))
     encoding = encoding_defaults(model.checkpoint.run)
-    alignment = alignment._replace(prompt=encoding.prompt(alignment.prompt))
+    alignment = alignment._replace(prompt=prompt_text(encoding, alignment.prompt))
     align = build_word_aligner(model.config, model.tokenizer, alignment)
     params = aligning_params(model.params)
     rejects: dict[str, int] = {}

@@ -22,6 +22,7 @@ from amber_jax.datasets.tfds_source import is_tfds
 from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
 from amber_jax.evaluation.results import Accuracies, Retrieval, Scores
+from amber_jax.inference.arguments import prompt_text
 from amber_jax.inference.embedding import (
     Embedder,
     build_embedder,
@@ -164,7 +165,7 @@ def build_retrieval(
         name=_data_set(settings),
         pivot=settings.pivot,
         pairs=_read_pairs(settings),
-        prompt=encoding.prompt(settings.prompt),
+        prompt=prompt_text(encoding, settings.prompt),
         vector=vector,
         layers=tuple(layers),
         search=retrieval.Search(

@@ -14,6 +14,7 @@ from amber_jax.errors import UserError
 from amber_jax.evaluation.results import WordAlignment
 from amber_jax.evaluation.scores import alignment_scores
 from amber_jax.inference.alignment import aligning_params
+from amber_jax.inference.arguments import prompt_text
 from amber_jax.inference.loading import LoadedModel
 from amber_jax.inference.trained import encoding_defaults
 from amber_jax.inference.word_links import (
@@ -45,7 +46,7 @@ def word_alignment_result(
     gold = _read_gold(config, config.test, config.gold)
     options = Alignment(*(config[name] for name in Alignment._fields))
     encoding = encoding_defaults(model.checkpoint.run)
-    options = options._replace(prompt=encoding.prompt(options.prompt))
+    options = options._replace(prompt=prompt_text(encoding, options.prompt))
     params = aligning_params(model.params)
     dev_aer = _dev_aer(config, model, params, options) if config.dev else {}
     if dev_aer:

@@ -1,12 +1,47 @@
 """What callers hand to `Model`, checked."""
 
+import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from amber_jax.errors import UserError
+from amber_jax.model.sentence_vector import EncodingDefaults
 
 Sentence = str | Sequence[str]
 """A text whose words stand between spaces, or its words."""
+
+
+_TEXT = re.compile(r"[\s:]")  # what no name of a prompt has
+
+
+def prompt_text(encoding: EncodingDefaults, wanted: str | None) -> str:
+    """The text to put before sentences.
+
+    Args:
+        encoding: the model's, with its prompts.
+        wanted: a name of these, or the text itself; None: the default; "": none.
+
+    Raises:
+        UserError: it is no text, or a single word that is nearly one of the names.
+    """
+    name, prompts = (
+        encoding.default_prompt if wanted is None else wanted,
+        encoding.prompts,
+    )
+    if name is not None and not isinstance(name, str):
+        raise UserError(f"prompt is {name!r}, not text")
+    if not name or name in prompts:
+        return prompts[name] if name else ""
+    by_word = {known.casefold(): known for known in prompts}
+    near = difflib.get_close_matches(name.casefold(), by_word, n=1)
+    if near and not _TEXT.search(name):
+        raise UserError(
+            f"prompt is {name!r}, which is no name of the model's prompts "
+            f"({', '.join(prompts)}); did you mean {by_word[near[0]]!r}? A text of its "
+            "own ends with a space or a colon"
+        )
+    return name
 
 
 def checked_sentences(sentences: Iterable[str]) -> list[str]:

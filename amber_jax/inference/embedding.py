@@ -1,7 +1,7 @@
 """Sentences to vectors: tokenize, pack into rows, encode, pool."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,14 @@ T = TypeVar("T")
 
 Embedder = Callable[[Params, Array, Array], Array]
 Progress = Callable[[int, int], None]  # (sentences done, sentences in all)
+
+
+class Encoded(NamedTuple):
+    """Vectors of sentences, and counts of sentences to warn about."""
+
+    vectors: np.ndarray  # [N, D] float32
+    empty: int  # sentences without any piece
+    cut: int  # sentences of more than `Model.max_length` tokens
 
 
 def build_embedder(

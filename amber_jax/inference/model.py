@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,9 +17,11 @@ from amber_jax.inference.arguments import (
     Sentence,
     checked_sentences,
     pairs_of_words,
+    prompt_text,
 )
 from amber_jax.inference.embedding import (
     Embedder,
+    Encoded,
     Progress,
     build_embedder,
     embed_pieces,
@@ -48,14 +50,6 @@ _FILLING_PARTS = ("encoder", "mlm_head")
 
 PairLinks = list[tuple[int, int]]
 """(index of the source word, index of the target word), from 0, in rising order."""
-
-
-class Encoded(NamedTuple):
-    """Vectors of sentences, and counts of sentences to warn about."""
-
-    vectors: np.ndarray  # [N, D] float32
-    empty: int  # sentences without any piece
-    cut: int  # sentences of more than `Model.max_length` tokens
 
 
 class Model:
@@ -207,11 +201,9 @@ class Model:
         `on_progress` is called after every batch.
         """
         refuse("encode", problems(batch_size, whole(1), "batch_size"))
-        if prompt is not None:
-            refuse("encode", problems(prompt, str, "prompt"))
         if vector not in self._embedders:
             self._embedders[vector] = build_embedder(self.config, vector)
-        before = self.encoding.prompt(prompt)
+        before = prompt_text(self.encoding, prompt)
         pieces = self.tokenizer.encode_batch([before + text for text in sentences])
         vectors = embed_pieces(
             self._embedders[vector],
@@ -293,7 +285,7 @@ class Model:
         )
         depth = self.config.num_layers
         refuse("align", alignment_problems(options._asdict(), num_layers=depth))
-        options = options._replace(prompt=self.encoding.prompt(prompt))
+        options = options._replace(prompt=prompt_text(self.encoding, prompt))
         if options not in self._aligners:
             self._aligners[options] = build_word_aligner(
                 self.config, self.tokenizer, options

@@ -154,8 +154,8 @@ class SelfAttention(nn.Module):
         projections = self.query, self.key, self.value
         heads = self.config.num_heads
         if self.config.kernels.heads == "together":
-            parts = side_by_side(projections, x)
-            return parts.reshape(*x.shape[:-1], len(projections), heads, -1)
+            joined = side_by_side(projections, x)
+            return joined.reshape(*x.shape[:-1], len(projections), heads, -1)
         # Of heads already: XLA leaves a stack of them out that is taken apart again.
         of_heads = (*x.shape[:-1], heads, -1)
         parts = [projection(x).reshape(of_heads) for projection in projections]

@@ -1,14 +1,9 @@
 """What a sentence's vector is made of: the one answer of training, files and search."""
 
 import dataclasses
-import difflib
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from amber_jax.errors import UserError
-
-_TEXT = re.compile(r"[\s:]")  # what no name of a prompt has
 POOLINGS = ("mean", "first", "pooler")
 
 
@@ -37,26 +32,3 @@ class EncodingDefaults:
     default_prompt: str | None = None  # a name of `prompts`
     max_length: int | None = None  # tokens, specials included; None: all positions
     normalize: bool = False  # scale vectors to length 1
-
-    def prompt(self, wanted: str | None) -> str:
-        """The text to put before sentences.
-
-        Args:
-            wanted: a name of `prompts`, or the text itself; None: the default; "":
-                none.
-
-        Raises:
-            UserError: it is a single word that is nearly one of the names.
-        """
-        name = self.default_prompt if wanted is None else wanted
-        if not name or name in self.prompts:
-            return self.prompts[name] if name else ""
-        by_word = {known.casefold(): known for known in self.prompts}
-        near = difflib.get_close_matches(name.casefold(), by_word, n=1)
-        if near and not _TEXT.search(name):
-            raise UserError(
-                f"prompt is {name!r}, which is no name of the model's prompts "
-                f"({', '.join(self.prompts)}); did you mean {by_word[near[0]]!r}? A "
-                "text of its own ends with a space or a colon"
-            )
-        return name

@@ -13,6 +13,7 @@ from amber_jax.errors import UserError
 from amber_jax.finetuning.preparation import prepare
 from benchmarks import (
     checkpoint,
+    encoders,
     encoding,
     finetuning_step,
     input_pipeline,
@@ -81,6 +82,20 @@ def test_encoding_both_ways_gives_the_same_vectors(words):
     rows = encoding.compare(model, ["1 2", "3", "4 5 6 , 7 8 9 10 11"] * 3, rounds=1)
     assert len(rows) == 2 and finite(rows)
     assert rows[0]["real of computed positions, %"] <= 100
+
+
+def test_our_side_of_the_encoders_runs_alone(words, tmp_path, capsys):
+    table = tmp_path / "many.tsv"
+    table.write_text("en\tfr\tde\n1 2\t0\t3\n4 5 6\t0\t7 , 8\n\t0\t9\n10\t0\t11\n")
+    sentences = encoders.read_sentences(table, ["en", "de"], 3)
+    assert sentences == ["1 2", "4 5 6", "3", "7 , 8", "9"]
+    model = encoding.random_model(words, num_layers=1, hidden_size=64)
+    programs = {"amber_jax": encoders.ours(model, sentences)}
+    timed = encoders.compare(programs, rounds=2)
+    rows = encoders.rows_of(timed, sentences=5, tokens=20)
+    tables.show({"five sentences": rows}, None)
+    assert finite(rows) and rows[0]["the first is x"] == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| amber_jax |")
 
 
 @pytest.fixture

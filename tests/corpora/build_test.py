@@ -390,7 +390,7 @@ def test_a_full_disk_is_told_in_one_sentence(recipe, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(assembly, "write_shard", fail)
-    with pytest.raises(UserError, match="No space left on device; make room"):
+    with pytest.raises(UserError, match=r"No space left on device\); make room"):
         build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
 
 

@@ -1,12 +1,9 @@
 import inspect
 
-import pytest
-
 from amber_jax import config as settings
 from amber_jax.config.evaluation import SENTENCE_VECTOR_RANGES
-from amber_jax.errors import UserError
 from amber_jax.inference.model import Model
-from amber_jax.model.sentence_vector import EncodingDefaults, SentenceVector
+from amber_jax.model.sentence_vector import SentenceVector
 
 
 def test_settings_keywords_and_files_have_its_fields_and_defaults():
@@ -23,33 +20,3 @@ def test_the_last_layer_has_a_number():
     last = SentenceVector(-1, "first", special_tokens=True)
     assert last.numbered(12) == SentenceVector(12, "first", special_tokens=True)
     assert SentenceVector(0).numbered(12) == SentenceVector(0)
-
-
-OF_E5 = EncodingDefaults({"query": "query: ", "Passage": "passage: "}, "query")
-
-
-@pytest.mark.parametrize(
-    ("wanted", "text"),
-    [
-        (None, "query: "),
-        ("", ""),
-        ("query", "query: "),
-        ("Passage", "passage: "),
-        ("querry: ", "querry: "),
-        ("query ", "query "),
-        ("Frage", "Frage"),
-    ],
-)
-def test_a_prompt_is_a_name_or_else_a_text(wanted, text):
-    assert OF_E5.prompt(wanted) == text
-    if wanted is not None:
-        assert EncodingDefaults().prompt(wanted) == wanted
-
-
-@pytest.mark.parametrize(
-    ("wanted", "meant"),
-    [("querry", "query"), ("Query", "query"), ("passag", "Passage")],
-)
-def test_a_mistyped_name_of_a_prompt_is_no_text(wanted, meant):
-    with pytest.raises(UserError, match=f"'{wanted}'.*did you mean '{meant}'"):
-        OF_E5.prompt(wanted)
