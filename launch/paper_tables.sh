@@ -27,7 +27,7 @@ unless() {  # FILE COMMAND...: what FILE is the last thing of is not done again
 }
 
 corpus() {
-  local text=$folder/text kind file
+  local text=$folder/text file
   rm -rf "$text"
   mkdir -p "$text"/{mono,parallel,held_out}
   for file in "$data"/mono/wikipedia/*; do ln -s "$file" "$text/mono/"; done

@@ -1,9 +1,9 @@
 """What a run takes, by arithmetic: memory of a device, and time on chips of a kind.
 
 Memory is counted where a step has most of it: when the forward pass ends, with what it
-keeps and the last logits, or at the update, with all gradients. What the forward pass
-keeps is read off the step's own program, which is traced and not compiled. A compiler
-adds what it cannot place without gaps, and fuses some of the rest away.
+keeps, logits and last probabilities, or at the update, with all gradients. What the
+forward pass keeps is read off the step's own program, which is traced and not compiled.
+A compiler adds what it cannot place without gaps, and fuses some of the rest away.
 """
 
 import dataclasses
@@ -36,13 +36,13 @@ class Memory(NamedTuple):
     state: int  # parameters, optimizer memory and counters
     gradients: int
     kept: int  # of the forward pass for the backward pass, of one micro-batch
-    logits: int  # beyond `kept`, while there are logits
+    working: int  # for a moment while all is kept: logits, probabilities
     accumulated: int  # the gradients' sum over micro-batches; 0 if there is one
 
     @property
     def temporaries(self) -> int:
         """Those beside the state, where there are most."""
-        return self.accumulated + max(self.kept + self.logits, self.gradients)
+        return self.accumulated + max(self.kept + self.working, self.gradients)
 
     @property
     def peak(self) -> int:
@@ -78,7 +78,7 @@ def memory(run: Run, stage: Stage) -> Memory:
         state=_bytes_placed(state),
         gradients=gradients,
         kept=_kept(run, stage, rows),
-        logits=_logits(run, rows) if MASKED_LM in stage.losses else 0,
+        working=_working(run, stage, rows),
         accumulated=gradients if stage.micro_batches > 1 else 0,
     )
 
@@ -184,20 +184,38 @@ def _rows_of_a_part(run: Run, stage: Stage) -> dict[str, int]:
     return {kind: count // parts for kind, count in stage.rows.items()}
 
 
-def _logits(run: Run, rows: dict[str, int]) -> int:
-    """The bytes of logits in float32, and narrow, that the words' gradient follows.
+def _working(run: Run, stage: Stage, rows: dict[str, int]) -> int:
+    """The bytes that are there for a moment while all is kept.
 
-    It is kept, and takes their place: what counts is by how much they are larger.
+    Those of the logits of every kind of rows, whose passes a compiler may run side by
+    side, and beside them of the last directed layer's attention.
     """
-    encoder, length = run.encoder, run.corpus.row_length
-    slots = num_slots(length, run.objectives.masking_rate)
-    narrow = np.dtype(encoder.dtype).itemsize % _FLOAT32  # float32 needs no copy
-    most = max(
+    narrow = np.dtype(run.encoder.dtype).itemsize
+    length, heads = run.corpus.row_length, run.encoder.num_heads
+    working = 0
+    if MASKED_LM in stage.losses:
+        working += _logits(run, rows, narrow)
+    if "pair" in rows and stage.losses.keys() - {MASKED_LM}:
+        # Both passes' scores and probabilities, and what dropout leaves of them.
+        of_pair = 2 * heads * length**2 * (2 * _FLOAT32 + narrow)
+        working += rows["pair"] * of_pair
+    return working
+
+
+def _logits(run: Run, rows: dict[str, int], narrow: int) -> int:
+    """The bytes of logits and their narrow gradient, and of narrow words.
+
+    The gradient of the words is kept and takes the logits' place, so what counts is by
+    how much they are larger.
+    """
+    encoder, copied = run.encoder, narrow % _FLOAT32  # float32 needs no copies
+    slots = num_slots(run.corpus.row_length, run.objectives.masking_rate)
+    together = sum(
         count // num_parts(count, slots, encoder.vocab_size) for count in rows.values()
     )
-    logits = most * slots * encoder.vocab_size * (_FLOAT32 + narrow)
-    by_words = encoder.vocab_size * encoder.hidden_size * _FLOAT32
-    return max(0, logits - by_words)
+    logits = together * slots * encoder.vocab_size * (_FLOAT32 + copied)
+    words = encoder.vocab_size * encoder.hidden_size
+    return max(0, logits + words * copied - len(rows) * words * _FLOAT32)
 
 
 def _kept(run: Run, stage: Stage, rows: dict[str, int]) -> int:

@@ -140,7 +140,7 @@ def _memory(memory: Memory, target: Target) -> str:
         "state": memory.state,
         "gradients": memory.gradients,
         "kept by the forward pass": memory.kept,
-        "logits besides": memory.logits,
+        "logits and probabilities": memory.working,
         "gradients of earlier micro-batches": memory.accumulated,
     }
     listed = ", ".join(f"{name} {_gb(size)}" for name, size in parts.items() if size)
