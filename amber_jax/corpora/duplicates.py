@@ -10,7 +10,7 @@ the build, to which `duplicates_of` says what it leaves out of a unit.
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +32,14 @@ from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.processes import Mapper, Report, reported
 from amber_jax.corpora.screening import Screening
 from amber_jax.corpora.units import LeftOut, StreamKey, Unit, judged_lines
-from amber_jax.files import make_folder, writing
+from amber_jax.files import make_folder, new_file, read_json, write_json
 
 _REASONS = ("duplicate", "near_duplicate")
 _EXACT = 0  # the table of keys that equal texts share; those of bands follow
 _RECORDS = 1 << 22  # brought together at once: some 200 MB
 _COMPARED = 1 << 16  # pairs of texts at once: 32 MB
 _KEYS = 1 << 64
+_ADVICE = "remove the folder and build again"
 _TABLES = 1 + BANDS
 
 
@@ -47,6 +48,11 @@ class _SignJob:
     unit: Unit
     screening: Screening
     directory: Path
+
+    @property
+    def record(self) -> Path:
+        """Tells how many texts of each stream have keys; appears when all have."""
+        return self.directory / f"{self.unit.number}.json"
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ def find_duplicates(
 ) -> None:
     """Decides what is left out of each unit, if the cleaning asks for it.
 
+    Called again after it was cut, it goes on with what has no record yet.
+
     Args:
         units: all of the corpus, in order.
         screening: what does not pass it is no duplicate of anything.
@@ -82,18 +90,19 @@ def find_duplicates(
         return
     make_folder(directory)
     jobs = [_SignJob(unit, screening, directory) for unit in units]
-    signed = reported("sign", mapper(sign_unit, jobs), len(jobs), report)
-    counts: dict[StreamKey, dict[int, int]] = defaultdict(dict)
-    for unit, of_streams in zip(units, signed, strict=True):
-        for key, count in of_streams.items():
-            counts[key][unit.number] = count
+    waiting = [job for job in jobs if not job.record.is_file()]
+    _run("sign", mapper(sign_unit, waiting), len(waiting), report)
+    counts: dict[str, dict[int, int]] = defaultdict(dict)
+    for job in jobs:
+        for stream, count in read_json(job.record, _ADVICE).items():
+            counts[stream][job.unit.number] = count
     decisions = [
         job
-        for key, of_units in sorted(counts.items())
-        for job in _decide_jobs(_folder(directory, key), of_units, cleaning)
+        for stream, of_units in sorted(counts.items())
+        for job in _decide_jobs(directory / stream, of_units, cleaning)
+        if not job.file.is_file()
     ]
-    for _ in reported("compare", mapper(decide, decisions), len(decisions), report):
-        pass
+    _run("compare", mapper(decide, decisions), len(decisions), report)
 
 
 def duplicates_of(unit: Unit, directory: Path) -> LeftOut:
@@ -101,25 +110,23 @@ def duplicates_of(unit: Unit, directory: Path) -> LeftOut:
 
     Nothing is before `find_duplicates` has made the folder.
     """
-    return {
-        key: _left_out(unit.number, _folder(directory, key)) for key in {*unit.keys}
-    }
+    return {key: _left_out(unit.number, directory / _name(key)) for key in {*unit.keys}}
 
 
-def sign_unit(job: _SignJob) -> dict[StreamKey, int]:
-    """Writes the keys of a unit's texts; returns how many are new in it, by stream."""
+def sign_unit(job: _SignJob) -> None:
+    """Writes the keys of a unit's texts, then the record of them."""
     texts: dict[StreamKey, list[str]] = defaultdict(list)
+    languages = job.unit.pairs or [job.unit.columns]
+    streams = [*zip(job.unit.keys, languages, strict=True)]
     for line, reasons in judged_lines(job.unit, job.screening.load(), {}):
-        languages = job.unit.pairs or [job.unit.columns]
-        for key, of_text, reason in zip(job.unit.keys, languages, reasons, strict=True):
+        for (key, of_key), reason in zip(streams, reasons, strict=True):
             if reason is None:
-                texts[key].append("\t".join(line[one][0] for one in of_text))
-    return {
-        key: _sign(
-            of_stream, job.screening.cleaning, _folder(job.directory, key), job.unit
-        )
+                texts[key].append("\t".join(line[language][0] for language in of_key))
+    counts = {
+        _name(key): _sign(of_stream, job, job.directory / _name(key))
         for key, of_stream in texts.items()
     }
+    write_json(job.record, counts)
 
 
 def decide(job: _DecideJob) -> None:
@@ -140,11 +147,12 @@ def decide(job: _DecideJob) -> None:
         mine = units == place
         numbers[mine] = _load(job.directory, job.units[place], "numbers")[numbers[mine]]
     found = np.stack([np.array(job.units, np.int64)[units], numbers.astype(np.int64)])
-    with writing(job.file):
-        np.save(job.file, found[:, np.lexsort(found[::-1])])
+    _write(job.file, found[:, np.lexsort(found[::-1])])
 
 
-def _sign(texts: Sequence[str], cleaning: Cleaning, folder: Path, unit: Unit) -> int:
+def _sign(texts: Sequence[str], job: _SignJob, folder: Path) -> int:
+    """Writes the keys of a stream's texts and returns how many are new in the unit."""
+    cleaning, unit = job.screening.cleaning, job.unit
     hashes = text_hashes(texts)
     copies = later_copies(hashes)
     numbers = np.flatnonzero(~copies)
@@ -242,8 +250,8 @@ def _left_out(unit: int, folder: Path) -> dict[int, str]:
     return reasons | {number: _REASONS[is_near] for number, is_near in own}
 
 
-def _folder(directory: Path, key: StreamKey) -> Path:
-    return directory / "-".join(key)
+def _name(key: StreamKey) -> str:
+    return "-".join(key)
 
 
 def _path(folder: Path, unit: int, name: str) -> Path:
@@ -255,7 +263,15 @@ def _load(folder: Path, unit: int, name: str) -> np.ndarray:
 
 
 def _save(folder: Path, unit: int, name: str, values: np.ndarray) -> None:
-    path = _path(folder, unit, name)
     make_folder(folder)
-    with writing(path):
-        np.save(path, values)
+    _write(_path(folder, unit, name), values)
+
+
+def _write(path: Path, values: np.ndarray) -> None:
+    with new_file(path) as file:
+        np.save(file, values)
+
+
+def _run(stage: str, results: Iterable[None], total: int, report: Report) -> None:
+    for _ in reported(stage, iter(results), total, report):
+        pass
