@@ -10,9 +10,10 @@ the build, to which `duplicates_of` says what it leaves out of a unit.
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,15 +33,15 @@ from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.processes import Mapper, Report, reported
 from amber_jax.corpora.screening import Screening
 from amber_jax.corpora.units import LeftOut, StreamKey, Unit, judged_lines
-from amber_jax.files import make_folder, new_file, read_json, write_json, writing
+from amber_jax.files import make_folder, new_file, read_json, write_json
 
 _REASONS = ("duplicate", "near_duplicate")
 _EXACT = 0  # the table of keys that equal texts share; those of bands follow
 _RECORDS = 1 << 22  # brought together at once: some 200 MB
 _COMPARED = 1 << 16  # pairs of texts at once: 32 MB
 _KEYS = 1 << 64
+_ADVICE = "remove the folder and build again"
 _TABLES = 1 + BANDS
-_ADVICE = "remove the folder and run the command again"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,16 @@ class _SignJob:
     unit: Unit
     screening: Screening
     directory: Path
+
+    @property
+    def file(self) -> Path:
+        """Tells how many texts of each stream have keys; appears when all have."""
+        return self.directory / f"{self.unit.number}.json"
+
+    @property
+    def size(self) -> int:
+        """Bytes of text."""
+        return self.unit.size
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,8 @@ def find_duplicates(
 ) -> None:
     """Decides what is left out of each unit, if the cleaning asks for it.
 
+    Called again after it was cut, it goes on with what has no record yet.
+
     Args:
         units: all of the corpus, in order.
         screening: what does not pass it is no duplicate of anything.
@@ -83,26 +96,18 @@ def find_duplicates(
     if not cleaning.exact_duplicates and not cleaning.near_duplicates:
         return
     make_folder(directory)
-    unsigned = [unit for unit in units if not _record(unit, directory).exists()]
-    jobs = [_SignJob(unit, screening, directory) for unit in unsigned]
-    sizes = [unit.size for unit in unsigned]
-    before = sum(unit.size for unit in units) - sum(sizes)
-    for _ in reported("sign", mapper(sign_unit, jobs), sizes, report, before):
-        pass
-    counts: dict[StreamKey, dict[int, int]] = defaultdict(dict)
-    for unit in units:
-        for kind, name, count in read_json(_record(unit, directory), _ADVICE):
-            counts[kind, name][unit.number] = count
+    jobs = [_SignJob(unit, screening, directory) for unit in units]
+    _run("sign", sign_unit, jobs, mapper, report)
+    counts: dict[str, dict[int, int]] = defaultdict(dict)
+    for job in jobs:
+        for stream, count in read_json(job.file, _ADVICE).items():
+            counts[stream][job.unit.number] = count
     decisions = [
         job
-        for key, of_units in sorted(counts.items())
-        for job in _decide_jobs(_folder(directory, key), of_units, cleaning)
+        for stream, of_units in sorted(counts.items())
+        for job in _decide_jobs(directory / stream, of_units, cleaning)
     ]
-    undecided = [job for job in decisions if not job.file.exists()]
-    sizes = [job.size for job in undecided]
-    before = sum(job.size for job in decisions) - sum(sizes)
-    for _ in reported("compare", mapper(decide, undecided), sizes, report, before):
-        pass
+    _run("compare", decide, decisions, mapper, report)
 
 
 def duplicates_of(unit: Unit, directory: Path) -> LeftOut:
@@ -110,25 +115,23 @@ def duplicates_of(unit: Unit, directory: Path) -> LeftOut:
 
     Nothing is before `find_duplicates` has made the folder.
     """
-    return {
-        key: _left_out(unit.number, _folder(directory, key)) for key in {*unit.keys}
-    }
+    return {key: _left_out(unit.number, directory / _name(key)) for key in {*unit.keys}}
 
 
 def sign_unit(job: _SignJob) -> None:
-    """Writes the keys of a unit's texts; last, how many are new in it, by stream."""
+    """Writes the keys of a unit's texts, then the record of them."""
     texts: dict[StreamKey, list[str]] = defaultdict(list)
+    languages = job.unit.pairs or [job.unit.columns]
+    streams = [*zip(job.unit.keys, languages, strict=True)]
     for line, reasons in judged_lines(job.unit, job.screening.load(), {}):
-        languages = job.unit.pairs or [job.unit.columns]
-        for key, of_text, reason in zip(job.unit.keys, languages, reasons, strict=True):
+        for (key, of_key), reason in zip(streams, reasons, strict=True):
             if reason is None:
-                texts[key].append("\t".join(line[one][0] for one in of_text))
-    cleaning = job.screening.cleaning
-    counts = [
-        (*key, _sign(of_stream, cleaning, _folder(job.directory, key), job.unit))
+                texts[key].append("\t".join(line[language][0] for language in of_key))
+    counts = {
+        _name(key): _sign(of_stream, job, job.directory / _name(key))
         for key, of_stream in texts.items()
-    ]
-    write_json(_record(job.unit, job.directory), counts)
+    }
+    write_json(job.file, counts)
 
 
 def decide(job: _DecideJob) -> None:
@@ -149,11 +152,12 @@ def decide(job: _DecideJob) -> None:
         mine = units == place
         numbers[mine] = _load(job.directory, job.units[place], "numbers")[numbers[mine]]
     found = np.stack([np.array(job.units, np.int64)[units], numbers.astype(np.int64)])
-    with new_file(job.file) as file:
-        np.save(file, found[:, np.lexsort(found[::-1])])
+    _write(job.file, found[:, np.lexsort(found[::-1])])
 
 
-def _sign(texts: Sequence[str], cleaning: Cleaning, folder: Path, unit: Unit) -> int:
+def _sign(texts: Sequence[str], job: _SignJob, folder: Path) -> int:
+    """Writes the keys of a stream's texts and returns how many are new in the unit."""
+    cleaning, unit = job.screening.cleaning, job.unit
     hashes = text_hashes(texts)
     copies = later_copies(hashes)
     numbers = np.flatnonzero(~copies)
@@ -252,12 +256,8 @@ def _left_out(unit: int, folder: Path) -> dict[int, str]:
     return reasons | {number: _REASONS[is_near] for number, is_near in own}
 
 
-def _record(unit: Unit, directory: Path) -> Path:
-    return directory / f"{unit.name}.json"
-
-
-def _folder(directory: Path, key: StreamKey) -> Path:
-    return directory / "-".join(key)
+def _name(key: StreamKey) -> str:
+    return "-".join(key)
 
 
 def _path(folder: Path, unit: int, name: str) -> Path:
@@ -269,7 +269,25 @@ def _load(folder: Path, unit: int, name: str) -> np.ndarray:
 
 
 def _save(folder: Path, unit: int, name: str, values: np.ndarray) -> None:
-    path = _path(folder, unit, name)
     make_folder(folder)
-    with writing(path):
-        np.save(path, values)
+    _write(_path(folder, unit, name), values)
+
+
+def _write(path: Path, values: np.ndarray) -> None:
+    with new_file(path) as file:
+        np.save(file, values)
+
+
+def _run(
+    stage: str,
+    function: Callable[[Any], None],
+    jobs: Sequence[_SignJob] | Sequence[_DecideJob],
+    mapper: Mapper,
+    report: Report,
+) -> None:
+    """Does the jobs whose files are not there."""
+    waiting = [job for job in jobs if not job.file.is_file()]
+    sizes = [job.size for job in waiting]
+    before = sum(job.size for job in jobs) - sum(sizes)
+    for _ in reported(stage, mapper(function, waiting), sizes, report, before):
+        pass

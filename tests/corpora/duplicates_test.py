@@ -126,6 +126,42 @@ def test_a_copy_is_told_from_what_is_only_alike(decided):
     }
 
 
+class Cut(Exception):
+    pass
+
+
+@pytest.mark.parametrize("done", [0, 3, 16])
+def test_work_that_was_cut_goes_on_and_decides_the_same(tmp_path, done):
+    draw = random.Random(0)
+    path = tmp_path / "text.txt"
+    path.write_text("".join(f"{draw.randrange(900)}\n" for _ in range(1000)))
+    slices = cut_units([plain_file(path, path)], unit_bytes=1)
+    units = [Unit(7 << 32 | n, one, ("en",), ()) for n, one in enumerate(slices)]
+    store_held_out(tmp_path, frozenset(), (), EXACT)
+    screening = Screening(1000, EXACT, (), tmp_path)
+
+    def decided(folder, run):
+        find_duplicates(units, screening, folder, mapper=run, report=silent)
+        return [duplicates_of(unit, folder) for unit in units]
+
+    calls = 0
+
+    def counting(function, jobs):
+        nonlocal calls
+        for job in jobs:
+            if calls == limit:
+                raise Cut
+            calls += 1
+            yield function(job)
+
+    limit = done
+    with pytest.raises(Cut):
+        decided(tmp_path / "cut", counting)
+    limit = -1
+    assert decided(tmp_path / "cut", counting) == decided(tmp_path / "whole", map)
+    assert calls == len(units) + 1  # none was done twice
+
+
 def test_of_a_hundred_thousand_copies_one_is_kept(recipe, texts, tmp_path):
     (tmp_path / "en.txt").write_text("Cookies help us.\n" * 100_000)
     (tmp_path / "pairs.tsv").write_text("Yes.\tOui.\n" * 1000)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 _ROUNDS = 64  # a band that brings more texts together than are alike ends there
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, made odd
+_SHIFT = np.uint64(29)
 
 Similar = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -20,6 +22,15 @@ def text_hashes(texts: Iterable[str]) -> np.ndarray:
         for text in texts
     )
     return np.frombuffer(b"".join(digests), np.uint64)
+
+
+def mixed(columns: np.ndarray) -> np.ndarray:
+    """Returns uint64 hashes of the numbers at the same place of each column."""
+    hashes = np.zeros(columns.shape[1:], np.uint64)
+    for column in columns:
+        hashes = (hashes + column.astype(np.uint64) + np.uint64(1)) * _MIX
+        hashes ^= hashes >> _SHIFT
+    return hashes
 
 
 def later_copies(keys: np.ndarray) -> np.ndarray:

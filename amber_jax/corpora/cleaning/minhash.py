@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from amber_jax.corpora.cleaning.copies import mixed
 from amber_jax.corpora.cleaning.sides import SEQUENCE
 from amber_jax.errors import from_extra
 
@@ -18,8 +19,6 @@ PERMUTATIONS = 128
 BANDS = 16  # of 8 numbers: texts of resemblance .8 agree in one with probability .95
 _SEED = 1
 _TEXTS = 256  # at once: the library returns numbers one by one
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio, made odd
-_SHIFT = np.uint64(29)
 
 
 def minhashes(texts: Sequence[str]) -> np.ndarray:
@@ -45,7 +44,7 @@ def minhashes(texts: Sequence[str]) -> np.ndarray:
 def band_keys(hashes: np.ndarray) -> np.ndarray:
     """Returns [16, N] uint64: equal where two texts agree in all numbers of a band."""
     bands = hashes.reshape(len(hashes), BANDS, PERMUTATIONS // BANDS)
-    return _mixed(bands.transpose(2, 1, 0))
+    return mixed(bands.transpose(2, 1, 0))
 
 
 def resemblance(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -76,19 +75,10 @@ def _sequence_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     joined = padding.join([*texts, ""])
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
     windows = np.lib.stride_tricks.sliding_window_view(codes, SEQUENCE)
-    hashes = _mixed(windows.T)
+    hashes = mixed(windows.T)
     lengths = np.array([len(text) for text in texts])
     counts = np.maximum(lengths - SEQUENCE + 1, 1)
     starts = np.cumsum(lengths + SEQUENCE) - lengths - SEQUENCE
     offsets = np.concatenate([[0], np.cumsum(counts)])
     chosen = np.repeat(starts - offsets[:-1], counts) + np.arange(offsets[-1])
     return hashes[chosen], offsets.astype(np.uint64)
-
-
-def _mixed(columns: np.ndarray) -> np.ndarray:
-    """Returns uint64 hashes of what stands at the same place of each column."""
-    mixed = np.zeros(columns.shape[1:], np.uint64)
-    for column in columns:
-        mixed = (mixed + column.astype(np.uint64) + np.uint64(1)) * _MIX
-        mixed ^= mixed >> _SHIFT
-    return mixed

@@ -2,11 +2,12 @@
 
 import re
 import unicodedata
+import zlib
 from collections.abc import Iterable
 
 import numpy as np
 
-from amber_jax.corpora.cleaning.copies import text_hashes
+from amber_jax.corpora.cleaning.copies import mixed
 
 # Thai and Lao, Tibetan, Burmese, Khmer, kana, ideographs: written without spaces.
 _UNSPACED = (
@@ -18,29 +19,25 @@ _CHARACTER = re.compile(rf"[{_UNSPACED}]")
 _NO_WORD = re.compile(r"[^\w\s]|_")  # punctuation and marks
 
 
-def word_sequences(text: str, count: int) -> list[str]:
-    """Returns all sequences of `count` words, without case and punctuation.
+def words_of(text: str) -> tuple[list[str], bool]:
+    """Returns the words of a text, and whether most are single characters.
 
-    Where words are not told apart by spaces, each character is one, and sequences of
-    such a text are twice as long.
+    They have neither case nor punctuation. Where words are not told apart by spaces,
+    each character is one.
 
-        "A b, c d.", 3     ["a b c", "b c d"]
+        "A b, C-d."     ["a", "b", "cd"], False
+        "我们，走"       ["我", "们", "走"], True
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = _WORD.findall(_NO_WORD.sub("", folded))
-    if 2 * sum(map(bool, map(_CHARACTER.match, words))) > len(words):
-        count *= 2
-    return [
-        " ".join(words[start : start + count])
-        for start in range(len(words) - count + 1)
-    ]
+    return words, 2 * sum(map(bool, map(_CHARACTER.match, words))) > len(words)
 
 
 class Overlap:
     """The word sequences of evaluation sentences."""
 
     def __init__(self, count: int, hashes: np.ndarray):
-        """Takes the length of sequences, and the sorted uint64 of `sequence_hashes`."""
+        """Takes the length of sequences, and what `sequence_hashes` returned for it."""
         self._count = count
         self._hashes = hashes
 
@@ -48,12 +45,24 @@ class Overlap:
         """Returns whether a text holds one of the sequences."""
         if not len(self._hashes):
             return False
-        found = text_hashes(word_sequences(text, self._count))
+        found = _hashes(text, self._count)
         places = np.searchsorted(self._hashes, found)
         return bool((self._hashes.take(places, mode="clip") == found).any())
 
 
 def sequence_hashes(texts: Iterable[str], count: int) -> np.ndarray:
-    """Returns the different hashes of all word sequences of texts: sorted uint64."""
-    parts = [text_hashes(word_sequences(text, count)) for text in texts]
+    """Returns the different hashes of all sequences of `count` words: sorted uint64.
+
+    Of texts whose words are single characters the sequences are twice as long.
+    """
+    parts = [_hashes(text, count) for text in texts]
     return np.unique(np.concatenate([np.zeros(0, np.uint64), *parts]))
+
+
+def _hashes(text: str, count: int) -> np.ndarray:
+    words, are_characters = words_of(text)
+    count *= 1 + are_characters
+    if len(words) < count:
+        return np.zeros(0, np.uint64)
+    numbers = np.array([zlib.crc32(word.encode("utf-8", "replace")) for word in words])
+    return mixed(np.lib.stride_tricks.sliding_window_view(numbers, count).T)

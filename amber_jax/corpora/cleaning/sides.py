@@ -10,11 +10,12 @@ def are_copied(src: str, tgt: str, max_copied: float) -> bool:
 
         "See www.example.org", "Siehe www.example.org"      .87
     """
-    shorter, longer = sorted((_sequences(src), _sequences(tgt)), key=len)
+    shorter, longer = sorted((sequences(src), sequences(tgt)), key=len)
     return len(shorter & longer) > max_copied * len(shorter)
 
 
-def _sequences(text: str) -> set[str]:
+def sequences(text: str) -> set[str]:
+    """Returns the different sequences of a text, or all of one that is shorter."""
     text = text.casefold()
     last = max(1, len(text) - SEQUENCE + 1)
     return {text[start : start + SEQUENCE] for start in range(last)}

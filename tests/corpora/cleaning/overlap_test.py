@@ -3,28 +3,33 @@
 import numpy as np
 import pytest
 
-from amber_jax.corpora.cleaning.overlap import Overlap, sequence_hashes, word_sequences
+from amber_jax.corpora.cleaning.overlap import Overlap, sequence_hashes, words_of
 
-SEQUENCES = [
-    # text                      words  sequences
-    ("A b, c d.",               3,     ["a b c", "b c d"]),
-    ("“A—b”  C_d!",             2,     ["ab cd"]),
-    ("ＡＢ straße",              2,     ["ab strasse"]),
-    ("A b",                     3,     []),
-    ("", 1, []),
-    # Characters are the words of what has no spaces; of them it takes twice as many.
-    ("我们，今天",               2,     ["我 们 今 天"]),
-    ("我们今",                   2,     []),
-    ("ไปไหนมา",                  3,     ["ไ ป ไ ห น ม", "ป ไ ห น ม า"]),
-    ("In 中国 they say",         4,     ["in 中 国 they", "中 国 they say"]),
+WORDS = [
+    # text                words                            characters
+    ("A b, c d.",         "a b c d",                       False),
+    ("“A—b”  C_d!",       "ab cd",                         False),
+    ("ＡＢ straße",        "ab strasse",                    False),
+    ("",                  "",                              False),
+    ("我们，今天",         "我 们 今 天",                    True),
+    ("ไปไหน",             "ไ ป ไ ห น",                     True),
+    ("In 中国 they",       "in 中 国 they",                 False),
     # Vowel signs are marks, and left out: हिन्दी.
-    ("हिन्दी में लिखा",              3,     ["हनद म लख"]),
+    ("हिन्दी में लिखा",        "हनद म लख",                       False),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "words", "sequences"), SEQUENCES)
-def test_sequences_of_words(text, words, sequences):
-    assert word_sequences(text, words) == sequences
+@pytest.mark.parametrize(("text", "words", "are_characters"), WORDS)
+def test_words(text, words, are_characters):
+    assert words_of(text) == (words.split(), are_characters)
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "sequences"),
+    [("a b c d", 3, 2), ("a b", 3, 0), ("我们今", 2, 0), ("我们今天好", 2, 2)],
+)
+def test_sequences_of_characters_are_twice_as_long(text, count, sequences):
+    assert len(sequence_hashes([text], count)) == sequences
 
 
 def test_a_sentence_is_found_inside_a_paragraph_whatever_its_points_and_case():
