@@ -148,8 +148,8 @@ def dry_run(recipe: Recipe, *, processes: int, report: Report) -> Estimate:
             _SampleJob(source, _job(build, number, source), limit, work.directory)
             for number, source in enumerate(recipe.sources)
         ]
-        found = reported("sample", run(_estimate, jobs), [limit] * len(jobs), report)
-        estimates = tuple(found)
+        results = reported("sample", run(_estimate, jobs), [limit] * len(jobs), report)
+        estimates = tuple(results)
     options = recipe.options
     return Estimate(estimates, options.row_length, options.max_pairs)
 
