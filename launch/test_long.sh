@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What takes long, at most 45 minutes on two cores: the wheel in a fresh environment, and
+# What takes long, at most 45 minutes on two cores: the wheel in a fresh environment,
+# corpora killed twenty times, by tasks and by Apache Beam in another, and
 # conversions against PyTorch, transformers and sentence-transformers themselves.
 # In an environment of its own (3.5 GB). Arguments go to pytest.
 set -euo pipefail

@@ -60,8 +60,8 @@ def whole(started, tmp_path_factory):
 
 def records(output):
     """When each record of a build was written."""
-    found = output.with_name(output.name + ".partial").glob("*/*/*.json")
-    return {"/".join(path.parts[-2:]): path.stat().st_mtime_ns for path in found}
+    paths = output.with_name(output.name + ".partial").glob("*/*/*.json")
+    return {"/".join(path.parts[-2:]): path.stat().st_mtime_ns for path in paths}
 
 
 def test_a_build_killed_twenty_times_makes_the_same_bytes(started, whole, tmp_path):

@@ -34,7 +34,7 @@ from amber_jax.files import make_folder
 from amber_jax.tokenization import load_tokenizer
 
 _SAMPLED_BYTES = 1 << 25  # of text that is processed, of all sources
-_OF_SOURCE = (1 << 16, 1 << 20)  # the least and the most of one
+_OF_SOURCE = (1 << 14, 1 << 20)  # the least and the most of one
 _READ_BYTES = 1 << 22  # of a converted source, to know how much text a file holds
 _ROWS = 512  # processed together
 _EXAMPLES = 3  # of a reason, from one source
@@ -148,8 +148,8 @@ def dry_run(recipe: Recipe, *, processes: int, report: Report) -> Estimate:
             _SampleJob(source, _job(build, number, source), limit, work.directory)
             for number, source in enumerate(recipe.sources)
         ]
-        found = reported("sample", run(_estimate, jobs), [limit] * len(jobs), report)
-        estimates = tuple(found)
+        results = reported("sample", run(_estimate, jobs), [limit] * len(jobs), report)
+        estimates = tuple(results)
     options = recipe.options
     return Estimate(estimates, options.row_length, options.max_pairs)
 

@@ -51,14 +51,14 @@ def example(
 
     What rejects a line may depend on those before it, so all of them are always there.
     """
-    passed, found = begin, end
-    while found - passed > 1:
-        middle = (passed + found) // 2
+    passed, end_of_first = begin, end
+    while end_of_first - passed > 1:
+        middle = (passed + end_of_first) // 2
         if rejects(first_lines(unit, offsets, begin, middle))[reason]:
-            found = middle
+            end_of_first = middle
         else:
             passed = middle
-    line = first_lines(unit, offsets, found - 1, found)
+    line = first_lines(unit, offsets, end_of_first - 1, end_of_first)
     cells = (next(read_slice(part), b"") for part in line.slices)
     return b"\t".join(cells).decode("utf-8", "replace")[:_WIDTH]
 

@@ -119,8 +119,8 @@ def task_folders(output: Path, count: int, recipe_id: str) -> list[Path]:
 
 def check_task(folder: Path, recipe_id: str) -> None:
     """Raises a `UserError` unless a task's folder is of this recipe."""
-    found = read_object(folder / TASK, _ADVICE)
-    if found != task_facts(recipe_id):
+    facts = read_object(folder / TASK, _ADVICE)
+    if facts != task_facts(recipe_id):
         raise UserError(
             f"{folder} is of other inputs, options or tokenizer, or of another "
             "version; remove it and run that task again"

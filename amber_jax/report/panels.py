@@ -160,13 +160,13 @@ def draw_rates(axes: Axes, shares: Mapping[str, float], rates: Sequence[float]) 
         shares: by stream.
         rates: of the same.
     """
-    places = np.arange(len(shares))
-    axes.hlines(places, [*shares.values()], rates, color=FAINT, lw=1)
+    heights = np.arange(len(shares))
+    axes.hlines(heights, [*shares.values()], rates, color=FAINT, lw=1)
     axes.plot(
-        [*shares.values()], places, "o", color=PALETTE[0], label="share of tokens"
+        [*shares.values()], heights, "o", color=PALETTE[0], label="share of tokens"
     )
-    axes.plot(rates, places, "D", color=PALETTE[1], label="rate in training")
-    axes.set_yticks(places, [drawable(name, length=16) for name in shares])
+    axes.plot(rates, heights, "D", color=PALETTE[1], label="rate in training")
+    axes.set_yticks(heights, [drawable(name, length=16) for name in shares])
     axes.invert_yaxis()  # the first on top
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

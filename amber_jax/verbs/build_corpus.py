@@ -129,6 +129,8 @@ def _tasks() -> int:
         return 0
     if count is None or count < 1:
         raise UserError(f"--num_tasks is {count}; wanted the number of tasks, from 1")
+    if task is not None and _BEAM.value:
+        raise UserError("--task_index and --beam are two ways; leave one of them out")
     if task is not None and _MERGE.value:
         raise UserError("--merge comes after all tasks; leave --task_index out")
     if task is not None and not 0 <= task < count:

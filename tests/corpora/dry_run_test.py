@@ -15,7 +15,7 @@ from amber_jax.corpora.sources import MosesSource, TextSource, TmxSource
 from amber_jax.corpora.summary import outlook
 
 
-def told(estimate):
+def text_of(estimate):
     console = Console(width=200, file=io.StringIO())
     console.print(outlook(estimate, [1, 8]))
     return console.file.getvalue()
@@ -44,7 +44,7 @@ def test_small_sources_are_known_exactly(recipe, texts, tmp_path):
     assert dict(estimate.rejects) == manifest["rejects"]
     assert estimate.sources[2].documents == 2
     assert estimate.sources[2].examples["not_utf8"] == ["caf\ufffd"]
-    text = told(estimate)
+    text = text_of(estimate)
     assert "not_utf8" in text
     assert "'caf\ufffd'" in text
     assert "on 8" in text

@@ -45,8 +45,8 @@ def test_rows_of_a_corpus_are_text(command, tmp_path):
             rows = read_rows(corpus, stream, np.array([0, stream.rows - 1]))
             pairs = [*taken_apart(rows[:1], row_length=32)]
             wanted = [tokenizer.decode(ids) for pair in pairs for ids in pair if ids]
-            found = [line[6:] for line in lines[start + 2 : start + 2 + len(wanted)]]
-            assert found == wanted
+            sides = [line[6:] for line in lines[start + 2 : start + 2 + len(wanted)]]
+            assert sides == wanted
             last = f"  row {stream.rows - 1:,}: {rows[1, 32:].sum()} of 32 tokens"
             assert last in lines[start:]
 
@@ -56,8 +56,8 @@ def test_one_stream_as_pieces(command, tmp_path):
     shown = command(tmp_path / "c", "--rows=1", "--stream=en-fr", "--pieces").stdout
     assert "pair en-fr:" in shown
     assert "mono" not in shown
-    told = command(tmp_path / "c", "--stream=en-rf").stderr
-    assert "has no stream 'en-rf'; did you mean en-fr?" in told
+    failed = command(tmp_path / "c", "--stream=en-rf").stderr
+    assert "has no stream 'en-rf'; did you mean en-fr?" in failed
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"]])
