@@ -47,7 +47,9 @@ def started(vocabulary):
 
 
 def contents(folder):
+    """The bytes of each file but those of the card, which wants the extra `report`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [path for path in files if not path.name.startswith("card")]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
