@@ -102,6 +102,9 @@ FENCES = {  # third-party package -> the only places that may import it
     "tensorflow_datasets": {"datasets/tfds_source.py"},
     "safetensors": {"convert/weights.py"},
     "torch": {"convert/weights.py"},
+    "wandb": {"training/trackers.py"},
+    "mlflow": {"training/trackers.py"},
+    "trackio": {"training/trackers.py"},
     "transformers": set(),
     "pickle": set(),
 }
