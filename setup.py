@@ -89,6 +89,7 @@ setup(
             "torch==2.13.0",
             "transformers==5.23.*",
         ],
+        "mlflow": ["mlflow>=2.14"],
         "report": ["jinja2>=3.1", "matplotlib>=3.9"],
         "test": [
             *TRAIN,
@@ -108,6 +109,8 @@ setup(
         ],
         "tpu": ["jax[tpu]"],
         "train": TRAIN,
+        "trackio": ["trackio>=0.3"],
+        "wandb": ["wandb>=0.17"],
         "cuda": ["jax[cuda12]"],
     },
 )

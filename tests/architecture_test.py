@@ -110,6 +110,9 @@ FENCES = {  # third-party package -> the only places that may import it
     "pyarrow": {"corpora/text.py", "corpora/formats/columns.py"},
     "safetensors": {"convert/weights.py"},
     "torch": {"convert/weights.py"},
+    "wandb": {"training/trackers.py"},
+    "mlflow": {"training/trackers.py"},
+    "trackio": {"training/trackers.py"},
     "transformers": set(),
     "pickle": set(),
 }

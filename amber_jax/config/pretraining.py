@@ -83,6 +83,7 @@ PRETRAINING_RANGES = {
     "stages": [STAGE_RANGES],
     **dict.fromkeys(("log_every", "save_every", "evaluate_every"), whole(0)),
     "keep_every": whole(0),
+    "trackers": [Choice(("wandb", "mlflow", "trackio"))],
     "keep_checkpoints": whole(2),
     "max_skipped_in_a_row": whole(1),
     "peak_tflops": real(0, 1e6),
@@ -160,6 +161,7 @@ def pretraining() -> ConfigDict:
     config.keep_every = 0  # steps, whose multiples' checkpoints stay too; 0: none
     config.max_skipped_in_a_row = 20  # non-finite updates before the run gives up
     config.tensorboard = True
+    config.trackers = ()  # of "wandb", "mlflow", "trackio": told the log as well
     config.peak_tflops = 0.0  # of one device in model.dtype; 0: no MFU in the log
     config.evaluations = ()  # of retrieval(), run during training
     return config.lock()

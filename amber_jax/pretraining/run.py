@@ -47,7 +47,7 @@ _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "corpus", "verify_corpus", "log_every"),
     *("save_every", "evaluate_every", "keep_checkpoints", "keep_every"),
     *("tensorboard", "evaluations", "init_checkpoint", "max_skipped_in_a_row"),
-    *("peak_tflops", "kernels"),
+    *("peak_tflops", "kernels", "trackers"),
 )
 
 
@@ -113,6 +113,7 @@ def pretrain(
         keep=config.keep_checkpoints,
         keep_every=config.keep_every,
         tensorboard=config.tensorboard,
+        trackers=config.trackers,
     ) as begun:
         with Profiler(profile, workdir / PROFILE_FOLDER) as profiler:
             state = _run_stages(run, begun, profiler, origin)

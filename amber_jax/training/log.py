@@ -15,6 +15,7 @@ from amber_jax.training.metrics import (
 )
 from amber_jax.training.parallel import on_one_device
 from amber_jax.training.state import TrainState
+from amber_jax.training.trackers import RecordWriter
 from amber_jax.types import Params
 
 Evaluated = Mapping[tuple[int, str], Mapping[str, Any]]
@@ -39,6 +40,7 @@ class RunLog:
         *,
         lead: bool,
         tensorboard: bool,
+        trackers: Sequence[RecordWriter] = (),
     ) -> None:
         self._console = console
         self._writers: list[Any] = []
@@ -48,6 +50,7 @@ class RunLog:
             self._writers.append(MetricsLog(workdir, resume_step=start))
             if tensorboard:
                 self._writers.append(TensorBoardWriter(workdir, resume_step=start))
+            self._writers.extend(trackers)
 
     def train(self, stage: str, record: Mapping[str, Any]) -> None:
         """Writes a train record."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from amber_jax.training.console import Console
 from amber_jax.training.disk_space import check_space
 from amber_jax.training.log import Evaluated, RunLog
 from amber_jax.training.state import TrainState
+from amber_jax.training.trackers import record_writer
 from amber_jax.training.workdir import alone_in, begin_workdir
 
 
@@ -48,6 +49,7 @@ def session(
     keep_every: int = 0,
     keep_too: Callable[[Evaluated], int | None] = lambda _: None,
     tensorboard: bool,
+    trackers: Sequence[str] = (),
 ) -> Iterator[Session]:
     """Gives the run of a folder: new, or as its newest whole checkpoint left it.
 
@@ -67,6 +69,7 @@ def session(
         keep_every: as of `CheckpointWriter`.
         keep_too: evaluations so far -> a step whose checkpoint stays besides, or None.
         tensorboard: whether to write event files.
+        trackers: names of `TRACKERS` to tell as well.
 
     Raises:
         UserError: the folder holds another run, checkpoints of which none is whole, or
@@ -87,16 +90,19 @@ def session(
             check(found)
             console.note(f"resuming from {found.path}")
             state = restore(found)
+        if lead and not held:
+            stack.enter_context(alone_in(workdir))
+        told = []
         if lead:
             begin_workdir(workdir, config)
-            if not held:
-                stack.enter_context(alone_in(workdir))
-            spaced = num_steps // keep_every if keep_every else 0
-            check_space(
-                workdir / CHECKPOINTS, state, count=keep + spaced, note=console.note
-            )
+            count = keep + (num_steps // keep_every if keep_every else 0)
+            check_space(workdir / CHECKPOINTS, state, count=count, note=console.note)
+            told = [record_writer(n, workdir, config, console.note) for n in trackers]
         log = RunLog(
-            workdir, console, int(state.step), lead=lead, tensorboard=tensorboard
+            *(workdir, console, int(state.step)),
+            lead=lead,
+            tensorboard=tensorboard,
+            trackers=told,
         )
         stack.callback(log.close)
         writer = CheckpointWriter(

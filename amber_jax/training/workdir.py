@@ -41,12 +41,13 @@ def begin_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
 def alone_in(workdir: Path) -> Iterator[None]:
     """Keeps other processes of this host from running in a folder meanwhile.
 
-    The lock is the system's and dies with its process. Where the file system has none,
-    nothing is kept from anybody.
+    The folder is made if it is not there. The lock is the system's and dies with its
+    process. Where the file system has none, nothing is kept from anybody.
 
     Raises:
         UserError: another process runs in it.
     """
+    make_folder(workdir)
     lock = os.open(workdir, os.O_RDONLY)
     try:
         try:

@@ -101,22 +101,14 @@ def test_mfu_is_a_number_or_what_a_run_measured(tmp_path):
 
 
 @pytest.mark.skipif(not HAS_LIBTPU, reason="libtpu is not installed")
-def test_the_compiler_wants_what_arithmetic_says():
-    config = config_without_corpus(row_multiple=256)
-    config.model.update(
-        {
-            "num_layers": 2,
-            "hidden_size": 512,
-            "num_heads": 8,
-            "intermediate_size": 2048,
-        },
-    )
-    config.model.update({"max_positions": 256, "vocab_size": 30_000})
+def test_the_compiler_says_what_it_wants():
+    config = config_without_corpus()
+    config.stages = config.stages[:1]
+    config.model.num_layers = 1
     said = []
     forecast.ask_compiler(config, TARGET._replace(chips=4), said.append)
-    run = stand_in.prepare(
-        config, stand_in.Rows(), jax.devices()[:4], suited=CHIPS["v5e"]
-    )
-    for stage, line in zip(run.stages, said, strict=True):
-        wanted = float(re.search(r"at most (\S+) GB in use", line).group(1))
-        assert budget.memory(run, stage).peak / 1e9 == pytest.approx(wanted, rel=0.15)
+    (line,) = said
+    wanted, peak = re.search(
+        r"wants (\S+) GB of a device, at most (\S+) GB in use", line
+    ).groups()
+    assert 0 <= float(peak) <= float(wanted)
