@@ -1,4 +1,4 @@
-"""What a folder of ours holds, as text: the rows of a corpus.
+"""What a folder of ours holds, as text: rows of a corpus, a run or a checkpoint.
 
 amber inspect DIR --stream=en-fr --rows=3
 
@@ -6,12 +6,13 @@ From a checkout it is `launch/inspect_.py`: a file of the standard library's nam
 the other commands would stand in its place.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
 
+from amber_jax.corpora.records import MANIFEST
 from amber_jax.errors import UserError
+from amber_jax.training.inspection import inspect_run
 
 ARGUMENTS = 1  # that are no flags: the folder
 
@@ -26,24 +27,19 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 2:
         raise UserError("wanted one folder, as in amber inspect DIR")
     folder = Path(arguments[1])
-    for name, lines in _READERS.items():
-        if (folder / name).is_file():
-            for line in lines(folder):
-                print(line)
-            return
-    raise UserError(
-        f"{folder} holds none of {', '.join(_READERS)}; wanted the folder of a "
-        "finished corpus"
-    )
+    text = _corpus(folder) if (folder / MANIFEST).is_file() else inspect_run(folder)
+    if text is None:
+        raise UserError(
+            f"{folder} is no corpus, run or checkpoint; wanted the folder of one"
+        )
+    print(text)
 
 
-def _corpus(folder: Path) -> Iterator[str]:
+def _corpus(folder: Path) -> str:
     from amber_jax.corpora.rows_as_text import corpus_lines
 
-    return corpus_lines(
-        folder, stream=_STREAM.value, rows=_ROWS.value, pieces=_PIECES.value
+    return "\n".join(
+        corpus_lines(
+            folder, stream=_STREAM.value, rows=_ROWS.value, pieces=_PIECES.value
+        )
     )
-
-
-# The file that tells what a folder is -> how it is shown.
-_READERS = {"manifest.json": _corpus}

@@ -60,6 +60,13 @@ def test_one_stream_as_pieces(command, tmp_path):
     assert "has no stream 'en-rf'; did you mean en-fr?" in failed
 
 
+def test_a_checkpoint_is_told_in_words(command, checkpoint):
+    for folder in (checkpoint, checkpoint / "checkpoints" / "5"):
+        shown = command(folder)
+        assert shown.returncode == 0, shown.stderr
+        assert "num_layers 2, hidden_size 16" in shown.stdout
+
+
 @pytest.mark.parametrize("arguments", [[], ["a", "b"]])
 def test_it_takes_one_folder(command, arguments):
     failed = command(*arguments)
@@ -69,5 +76,5 @@ def test_it_takes_one_folder(command, arguments):
 def test_a_folder_that_is_none_of_ours_is_one_sentence(command, tmp_path):
     failed = command(tmp_path)
     assert failed.returncode == 2
-    assert "wanted the folder of a finished corpus" in failed.stderr
+    assert "is no corpus, run or checkpoint; wanted" in failed.stderr
     assert failed.stderr.count("\n") == 1
