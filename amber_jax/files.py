@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import BrokenExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -77,10 +78,20 @@ def _needing_room(path: Path, advice: str) -> Iterator[None]:
             raise
 
 
-def _lacks_room(error: BaseException) -> bool:
-    """Returns whether a disk was full, which `writing` may have told already."""
-    causes = (error, error.__cause__)
-    return any(isinstance(e, OSError) and e.errno in _NO_ROOM for e in causes)
+def _lacks_room(error: BaseException | None) -> bool:
+    """Returns whether a disk was full."""
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Returns whether the same work may succeed later, told in our words or not.
+
+    A full disk is emptied, a worker that was killed for memory starts again.
+    """
+    return any(
+        _lacks_room(cause) or isinstance(cause, BrokenExecutor)
+        for cause in (error, error.__cause__)
+    )
 
 
 def partial_path(path: Path) -> Path:
@@ -165,8 +176,8 @@ def workplace(output: Path, *, resumed: str = "") -> Iterator[Path]:
     Args:
         output: what is made there.
         resumed: name, which may have wildcards, of files that tell how far work has
-            come: what a process left beside them that was killed or interrupted, or
-            had no room on the disk, stays. Anything else is removed first.
+            come: what a process left beside them that was killed or interrupted, lost
+            a worker, or had no room on the disk, stays. Anything else is removed first.
 
     Raises:
         UserError: another process holds the folder, or the disk is full or read-only.
@@ -185,7 +196,7 @@ def workplace(output: Path, *, resumed: str = "") -> Iterator[Path]:
                     _empty(folder)
                 yield folder
         except BaseException as error:
-            is_over = isinstance(error, Exception) and not _lacks_room(error)
+            is_over = isinstance(error, Exception) and not _is_passing(error)
             if is_over or not _has(folder, resumed):
                 remove_failed(folder)
             raise

@@ -448,7 +448,10 @@ def test_a_killed_worker_ends_the_build_with_advice(recipe, tmp_path):
 
     with pytest.raises(UserError, match="a worker process was killed"):
         build_corpus(recipe, tmp_path / "c", processes=2, report=kill_workers)
-    assert not list(tmp_path.iterdir())
+    notes = []
+    build_corpus(recipe, tmp_path / "c", processes=1, report=silent, note=notes.append)
+    assert notes[0].startswith("going on where a build was cut")
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 def test_an_output_that_appears_meanwhile_is_not_overwritten(tmp_path):
