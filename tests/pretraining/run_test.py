@@ -376,7 +376,7 @@ def test_a_run_without_a_checkpoint_begins_with_the_model_named_now(
 def test_a_run_may_begin_with_a_folder_of_another_format(
     name, unsized, folders, finished, tmp_path
 ):
-    unsized.init_checkpoint = str(folders[name])
+    unsized.init_checkpoint, unsized.num_devices = str(folders[name]), 8
     run = prepare(unsized)
     state = first_state(run)
     device_counts = {len(x.sharding.device_set) for x in jax.tree.leaves(state.params)}
