@@ -10,9 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
-from amber_jax.corpora.records import MANIFEST
 from amber_jax.errors import UserError
-from amber_jax.training.inspection import inspect_run
 
 ARGUMENTS = 1  # that are no flags: the folder
 
@@ -24,6 +22,9 @@ _PIECES = flags.DEFINE_bool(
 
 
 def main(arguments: list[str]) -> None:
+    from amber_jax.corpora.records import MANIFEST
+    from amber_jax.training.inspection import inspect_run
+
     if len(arguments) != 2:
         raise UserError("wanted one folder, as in amber inspect DIR")
     folder = Path(arguments[1])
