@@ -14,6 +14,7 @@ from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "NPROC": "16"}  # fewer threads can starve a collective
 
 MEMBER = """
 from absl import flags
@@ -49,7 +50,7 @@ def start(corpus, workdir, devices, *arguments):
             *(f"--workdir={workdir}", *arguments),
         ],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": flags},
+        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT), "XLA_FLAGS": flags},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -100,7 +101,7 @@ def test_when_a_process_dies_the_other_says_so_in_one_line(tmp_path, victim):
         subprocess.Popen(
             [sys.executable, "member.py", f"--who={address},2,{index}"],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+            env={**ENVIRONMENT, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
