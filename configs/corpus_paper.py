@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict, config_dict
 
+from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.folder import FolderContent, folder_sources
 from amber_jax.corpora.sources import (
     ManyWaySource,
@@ -87,6 +88,8 @@ def get_config(text: str = "") -> ConfigDict:
     config.max_line_bytes = 1 << 16
     config.unit_bytes = 1 << 22  # input bytes of a unit of work
     config.parallel_as_text = False  # sides of kept pairs are no text of their own
+    config.split_sentences = False  # lines of running text are cut into sentences
+    config.cleaning = ConfigDict(vars(Cleaning()))  # all off, see docs/data.md
     return config.lock()
 
 

@@ -359,6 +359,7 @@ def test_the_corpus_of_the_paper_takes_its_lists_and_names_what_is_missing(tmp_p
     assert sorted(source.path.name for source in config.sources) == [
         *sorted((*corpora[:3], *(dump.format(one) for one in ("ar", "bg", "en")))),
     ]
+    assert {*config} == {*load("corpus_folder").get_config(str(tmp_path))}
     left = [path.name for path in config.left_files]
     assert sorted(left) == sorted((*corpora[3:], dump.format("tlh")))
     with pytest.raises(

@@ -151,8 +151,8 @@ def decide(job: _DecideJob) -> None:
     for place in np.unique(units):
         mine = units == place
         numbers[mine] = _load(job.directory, job.units[place], "numbers")[numbers[mine]]
-    found = np.stack([np.array(job.units, np.int64)[units], numbers.astype(np.int64)])
-    _write(job.file, found[:, np.lexsort(found[::-1])])
+    decided = np.stack([np.array(job.units, np.int64)[units], numbers.astype(np.int64)])
+    _write(job.file, decided[:, np.lexsort(decided[::-1])])
 
 
 def _sign(texts: Sequence[str], job: _SignJob, folder: Path) -> int:
@@ -221,15 +221,15 @@ def _range(job: _DecideJob, place: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 def _are_similar(
     job: _DecideJob, firsts: tuple[np.ndarray, ...], others: tuple[np.ndarray, ...]
 ) -> np.ndarray:
-    found = np.zeros(len(firsts[0]), bool)
-    for start in range(0, len(found), _COMPARED):
+    similar = np.zeros(len(firsts[0]), bool)
+    for start in range(0, len(similar), _COMPARED):
         some = slice(start, start + _COMPARED)
         of_firsts, of_others = (
             _minhashes(job, places[some], rows[some])
             for places, rows in (firsts, others)
         )
-        found[some] = resemblance(of_firsts, of_others) >= job.near
-    return found
+        similar[some] = resemblance(of_firsts, of_others) >= job.near
+    return similar
 
 
 def _minhashes(job: _DecideJob, places: np.ndarray, rows: np.ndarray) -> np.ndarray:

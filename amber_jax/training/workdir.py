@@ -72,8 +72,8 @@ def alone_in(workdir: Path) -> Iterator[None]:
 def _holder(workdir: Path) -> str:
     """The name of the process that runs in a folder, as far as it is known."""
     try:
-        found = read_object(workdir / _HOLDER, "")
-        return f"process {found['process']} on {found['host']}"
+        holder = read_object(workdir / _HOLDER, "")
+        return f"process {holder['process']} on {holder['host']}"
     except (UserError, KeyError):  # it begins or ends at this moment
         return "another process"
 
