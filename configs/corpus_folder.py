@@ -21,30 +21,15 @@ is no text, as README and LICENSE, is left and listed.
 
 from pathlib import Path
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from amber_jax.corpora.cleaning.options import Cleaning
+from amber_jax import config as settings
 from amber_jax.corpora.folder import folder_sources
 
 
 def get_config(text: str = "text") -> ConfigDict:
     folder, _, languages = text.partition(":")
-    config = ConfigDict()
-    config.tokenizer = config_dict.placeholder(str)  # folder, *.model or vocab.txt
-    config.processes = 0  # workers; 0 takes one for each core
+    config = settings.corpus()
     content = folder_sources(Path(folder), languages.split(",") if languages else ())
     config.sources, config.evaluation_files, config.left_files = content
-
-    config.row_length = 256  # tokens
-    config.max_pairs = 16  # pairs packed into a row
-    config.rows_per_shard = 4096
-    config.alpha = 0.7  # language rates p ∝ tokens^alpha, as mBERT's
-    config.max_side_tokens = 126  # two such sides fill a row
-    config.cut_long_sides = False  # a pair with a longer side is left out
-    config.max_length_ratio = 4.0  # of the longer to the shorter side, in tokens
-    config.max_line_bytes = 1 << 16
-    config.unit_bytes = 1 << 22  # input bytes of a unit of work
-    config.parallel_as_text = False  # sides of kept pairs are no text of their own
-    config.split_sentences = False  # lines of running text are cut into sentences
-    config.cleaning = ConfigDict(vars(Cleaning()))  # all off, see docs/data.md
-    return config.lock()
+    return config

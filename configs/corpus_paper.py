@@ -19,9 +19,9 @@ import collections
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from amber_jax.corpora.cleaning.options import Cleaning
+from amber_jax import config as settings
 from amber_jax.corpora.folder import FolderContent, folder_sources
 from amber_jax.corpora.sources import (
     ManyWaySource,
@@ -67,9 +67,7 @@ def get_config(text: str = "") -> ConfigDict:
     if folder:
         content = folder_sources(Path(folder))
     sources = tuple(_paper_sources(folder, content.sources, languages))
-    config = ConfigDict()
-    config.tokenizer = config_dict.placeholder(str)  # folder, *.model or vocab.txt
-    config.processes = 0  # workers; 0 takes one for each core
+    config = settings.corpus()
     config.sources, config.evaluation_files = sources, content.held_out
     config.left_files = content.left + tuple(
         path
@@ -77,20 +75,7 @@ def get_config(text: str = "") -> ConfigDict:
         if source not in sources
         for path in source_files(source)
     )
-
-    config.row_length = 256  # tokens
-    config.max_pairs = 16  # pairs packed into a row
-    config.rows_per_shard = 4096
-    config.alpha = 0.7  # language rates p ∝ tokens^alpha, as mBERT's
-    config.max_side_tokens = 126  # two such sides fill a row
-    config.cut_long_sides = False  # a pair with a longer side is left out
-    config.max_length_ratio = 4.0  # of the longer to the shorter side, in tokens
-    config.max_line_bytes = 1 << 16
-    config.unit_bytes = 1 << 22  # input bytes of a unit of work
-    config.parallel_as_text = False  # sides of kept pairs are no text of their own
-    config.split_sentences = False  # lines of running text are cut into sentences
-    config.cleaning = ConfigDict(vars(Cleaning()))  # all off, see docs/data.md
-    return config.lock()
+    return config
 
 
 def _paper_sources(

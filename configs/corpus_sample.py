@@ -13,9 +13,9 @@ source used here there are, in the same module,
 
 from pathlib import Path
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from amber_jax.corpora.cleaning.options import Cleaning
+from amber_jax import config as settings
 from amber_jax.corpora.sources import ManyWaySource, TextSource
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample"
@@ -23,10 +23,7 @@ SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample"
 
 def get_config(arg: str | None = None) -> ConfigDict:
     del arg  # no variants
-    config = ConfigDict()
-    config.tokenizer = config_dict.placeholder(str)  # folder, *.model or vocab.txt
-    config.processes = 0  # workers; 0 takes one for each core
-
+    config = settings.corpus()
     texts = sorted((SAMPLE / "mono").glob("*.txt.xz"))
     config.sources = (
         *(TextSource(path.name.split(".")[0], path) for path in texts),
@@ -38,15 +35,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
     )
 
     config.row_length = 128  # tokens
-    config.max_pairs = 8  # pairs packed into a row
+    config.max_pairs = 8
     config.rows_per_shard = 64
-    config.alpha = 0.7  # language rates p ∝ tokens^alpha
-    config.max_side_tokens = 30  # of a pair
-    config.cut_long_sides = True  # they lose their end; False: the pair is left out
-    config.max_length_ratio = 4.0  # of the longer to the shorter side, in tokens
-    config.max_line_bytes = 1 << 16
-    config.unit_bytes = 1 << 20  # input bytes of a unit of work
-    config.parallel_as_text = True  # sides of kept pairs are monolingual text too
-    config.split_sentences = False  # lines of running text are cut into sentences
-    config.cleaning = ConfigDict(vars(Cleaning()))  # all off, see docs/data.md
-    return config.lock()
+    config.max_side_tokens = 30
+    config.cut_long_sides = True
+    config.unit_bytes = 1 << 20
+    config.parallel_as_text = True
+    return config

@@ -217,7 +217,7 @@ KINDS = {
     ),
 }
 # Settings of text preparation that are no numbers, words or flags.
-INPUTS = {"sources", "evaluation_files", "tokenizer", "files", "many_way"}
+INPUTS = {"sources", "evaluation_files", "left_files", "tokenizer", "files", "many_way"}
 
 
 def leaves(config, ranges, name="", inside=()):
@@ -336,6 +336,25 @@ def test_a_vocabulary_reads_texts_of_every_format(tmp_path):
     assert files == (
         RecordSource("fr", tmp_path / "mono" / "fr.jsonl"),
         ("sw", str(tmp_path / "mono" / "sw.txt")),
+    )
+
+
+def test_the_corpus_of_a_kit_takes_all_text_and_leaves_out_every_test_set(tmp_path):
+    tests = (
+        *("tatoeba/tatoeba.fra-eng.fra", "ud/UD_French-GSD/fr_gsd-ud-test.conllu.xz"),
+        *("udpos_xtreme/test-el.tsv.xz", "xnli/test-fr.tsv.xz"),
+        *("pawsx/fr/test_2k.tsv.xz", "align/xl-wa/bg/test.tsv"),
+    )
+    texts = ("mono/commonvoice/fr.txt.xz", "mono/wikipedia/fr.txt.xz")
+    others = ("xnli/dev-fr.tsv.xz", "align/xl-wa/bg/train.tsv.xz", "README.md")
+    for name in (*tests, *texts, "parallel/news.tsv.xz", *others):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    config = load("corpus_kit").get_config(str(tmp_path))
+    assert {*config.evaluation_files} == {tmp_path / name for name in tests}
+    assert config.sources == (
+        *(TextSource("fr", tmp_path / name) for name in texts),
+        ManyWaySource(tmp_path / "parallel" / "news.tsv.xz", "en"),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from amber_jax.config.corpus import corpus
 from amber_jax.config.evaluation import (
     alignment_problems,
     evaluation,
@@ -29,6 +30,7 @@ __all__ = [
     "alignment_problems",
     "as_json",
     "as_variant",
+    "corpus",
     "evaluation",
     "evaluation_defaults",
     "evaluation_problems",
