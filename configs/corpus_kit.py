@@ -5,6 +5,7 @@
 
     KIT/mono/SOURCE/fr.txt.xz       sentences or paragraphs
     KIT/parallel/NAME.tsv.xz        header key<TAB>en<TAB>fr..., many languages
+    KIT/MANIFEST.tsv                the files, their licenses
     KIT/{tatoeba,ud,udpos_xtreme,xnli,pawsx,align}/    benchmarks
 
 No shard holds a sentence of a benchmark's test set, nor the same line twice: the
@@ -12,6 +13,7 @@ sources of a language, as paragraphs of Wikipedia from different tests of
 understanding, overlap.
 """
 
+import csv
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -36,6 +38,7 @@ def get_config(folder: str = "kit") -> ConfigDict:
     config.evaluation_files = tuple(
         path for pattern in TESTS for path in sorted(kit.glob(pattern))
     )
+    config.licenses = _licenses(kit / "MANIFEST.tsv")
     config.row_length = 128
     config.max_pairs = 8
     config.rows_per_shard = 512
@@ -45,3 +48,11 @@ def get_config(folder: str = "kit") -> ConfigDict:
     config.split_sentences = True
     config.cleaning.exact_duplicates = True
     return config
+
+
+def _licenses(manifest: Path) -> tuple[tuple[str, str], ...]:
+    if not manifest.is_file():
+        return ()
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return tuple((row["path"], row["licence"]) for row in rows)

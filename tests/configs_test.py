@@ -217,7 +217,15 @@ KINDS = {
     ),
 }
 # Settings of text preparation that are no numbers, words or flags.
-INPUTS = {"sources", "evaluation_files", "left_files", "tokenizer", "files", "many_way"}
+INPUTS = {
+    "sources",
+    "evaluation_files",
+    "left_files",
+    "licenses",
+    "tokenizer",
+    "files",
+    "many_way",
+}
 
 
 def leaves(config, ranges, name="", inside=()):

@@ -13,6 +13,7 @@ def corpus() -> ConfigDict:
     config.sources = ()  # of `corpora.sources` and `corpora.downloads`
     config.evaluation_files = ()  # no sentence of these gets into a shard
     config.left_files = ()  # no text; listed
+    config.licenses = ()  # ("*/news.*", "CC0"), ...: for the data card
 
     config.row_length = 256  # tokens
     config.max_pairs = 16  # pairs packed into a row

@@ -53,6 +53,7 @@ class InputFacts:
     unknown_entities: int = 0
     left_files: list[str] = field(default_factory=list)  # of an archive, not read
     examples: dict[str, str] = field(default_factory=dict)  # a line of each reason
+    license: str = ""  # as stated; empty: not
 
 
 def tally(part: Part, row_length: int) -> Tally:
@@ -191,7 +192,7 @@ def listed(rejects: Mapping[str, int]) -> str:
 
 def _checked(facts: InputFacts) -> InputFacts:
     counts = (facts.lines, facts.kept, facts.unknown_entities, *facts.rejects.values())
-    names = (facts.kind, *facts.files, *facts.streams, *facts.left_files)
+    names = (facts.kind, facts.license, *facts.files, *facts.streams, *facts.left_files)
     names += tuple(facts.examples.values())
     if {*map(type, counts)} != {int} or {*map(type, names)} != {str}:
         raise TypeError("a count or name is of a wrong type")

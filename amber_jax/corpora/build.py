@@ -12,6 +12,7 @@ import itertools
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from amber_jax.corpora.engine import (
     process_units,
 )
 from amber_jax.corpora.forecast import forecast
+from amber_jax.corpora.licenses import license_of
 from amber_jax.corpora.processes import Report, mapper, reported
 from amber_jax.corpora.recipe import (
     Recipe,
@@ -117,6 +119,10 @@ def build_corpus(
             decide_duplicates(build, inputs)
         process_units(build, inputs, Share())
         parts, facts_of = collect(build, inputs)
+        facts_of = [
+            replace(facts, license=license_of(source.source, recipe.licenses))
+            for facts, source in zip(facts_of, inputs, strict=True)
+        ]
         directory = work.directory / "corpus"
         streams = _write_streams(build, parts, directory)
         facts_of += [

@@ -88,7 +88,7 @@ _WIKI_LANGUAGES = {"simple": "en", "zh_classical": "lzh"}
 _NO_TEXT = re.compile(  # what lies beside text
     r"\..*|(?:readme|licen[cs]e|copying|notice|citation|changelog|info)\b.*"
     r"|.*sums?\.txt|.*wiki-.*-(?:stub|abstract|all-titles|pages-meta|pages-logging|site).*"
-    r"|.*\.sql(?:\.gz)?|.*\.(?:md|rst|html?|pdf|ids|scores|info|ya?ml|md5|sha\d+)(?:\.gz)?",
+    r"|.*\.sql(?:\.gz)?|.*\.(?:md|rst|html?|pdf|license|ids|scores|info|ya?ml|md5|sha\d+)(?:\.gz)?",
     re.IGNORECASE,
 )
 _DOCUMENTS = re.compile(rf"(?:.*\.|.*_(?:raw|xml)_)?{_CODE}\.zip")  # of an alignment

@@ -43,12 +43,13 @@ REQUIRED = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the bytes of a corpus."""
+    """Everything that decides the bytes of a corpus, and what it tells of its text."""
 
     sources: tuple[Source, ...]
     evaluation_files: tuple[Path, ...]  # their sentences are kept out
     tokenizer: Path  # anything `load_tokenizer` takes
     options: BuildOptions
+    licenses: tuple[tuple[str, str], ...] = ()  # (pattern of a path, license); told
 
 
 def recipe_fingerprint(recipe: Recipe, tokenizer_fingerprint: str) -> str:

@@ -147,7 +147,7 @@ def _rejected(manifest: Mapping[str, Any], inputs: Sequence[InputFacts]) -> Fact
 
 def _sources(inputs: Sequence[InputFacts]) -> Facts:
     return Facts(
-        ("file", "kind", "streams", "lines", "kept", "rejected"),
+        ("file", "kind", "streams", "lines", "kept", "rejected", "license"),
         [
             (
                 " and ".join(source.files),
@@ -156,6 +156,7 @@ def _sources(inputs: Sequence[InputFacts]) -> Facts:
                 f"{source.lines:,}",
                 f"{source.kept:,}",
                 listed(source.rejects),
+                source.license or "not stated",
             )
             for source in inputs
         ],

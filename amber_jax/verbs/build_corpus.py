@@ -159,4 +159,5 @@ def _recipe(config: ConfigDict | None) -> "Recipe":
         evaluation_files=config.evaluation_files,
         tokenizer=Path(config.tokenizer),
         options=build_options(config),
+        licenses=tuple(config.licenses) if "licenses" in config else (),
     )
