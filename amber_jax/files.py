@@ -228,6 +228,41 @@ def workplace(output: Path, *, resumed: str = "") -> Iterator[Path]:
         os.close(lock)
 
 
+def draft(path: Path) -> Path:
+    """Returns a file of this machine to append to, `publish_draft` makes it `path`.
+
+    It is `path` itself on this machine; else it holds what the object does.
+    """
+    local = scratch(path)
+    if is_remote(path):
+        with writing(local):
+            local.write_bytes(path.read_bytes() if path.exists() else b"")
+    return local
+
+
+def publish_draft(path: Path) -> None:
+    """Makes a `draft` what others see under `path`, as it is now."""
+    if is_remote(path):
+        upload(scratch(path), path)
+
+
+@contextlib.contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Gives a folder of this machine whose files are those of `folder` at the end.
+
+    Raises:
+        UserError: one cannot be written.
+    """
+    if not is_remote(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="amber_") as local:
+        yield Path(local)
+        for file in sorted(Path(local).rglob("*")):
+            if file.is_file():
+                upload(file, folder / file.relative_to(local).as_posix())
+
+
 @contextlib.contextmanager
 def resumed_file(path: Path) -> Iterator[Path]:
     """Gives a folder in which a file is made.

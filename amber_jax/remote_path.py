@@ -11,10 +11,12 @@ import contextlib
 import errno
 import fnmatch
 import io
+import json
 import os
 import posixpath
 import stat
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -46,6 +48,13 @@ class ObjectInfo(NamedTuple):
     version: str  # another one whenever the object is written
     crc32c: str  # base64 of the big-endian checksum; empty where there is none
     updated: float  # seconds since 1970, by the storage's clock; 0 if it does not say
+
+
+class Seen(NamedTuple):
+    """What the storage says of an object, and when."""
+
+    info: ObjectInfo
+    now: float  # seconds since 1970, by the storage's clock
 
 
 class RemotePath(PosixGPath):
@@ -172,20 +181,20 @@ class RemotePath(PosixGPath):
         with self._telling("read"):
             self._system.get_file(str(self), str(file))
 
-    def replace_version(self, content: bytes, version: str) -> tuple[str, float]:
-        """Writes if the object still is of a version, which no other writer can miss.
+    def replace_version(self, content: bytes, version: str) -> str:
+        """Writes if the object still is of a version, which of many writers one does.
 
         Args:
             content: of the object.
             version: that is there now; "0" if there is none.
 
         Returns:
-            The new version, and the time of writing by the storage's clock.
+            The new version.
 
         Raises:
             FileExistsError: it is of another version.
         """
-        bucket, _, name = self._system._strip_protocol(str(self)).partition("/")
+        bucket, name = self._bucket_and_name()
         url = self._system.base.replace("/storage/v1/", "/upload/storage/v1/")
         with self._telling("written"):
             written = self._system.call(
@@ -196,8 +205,34 @@ class RemotePath(PosixGPath):
                 data=content,
                 json_out=True,
             )
-        info = _info(self._system._process_object(bucket, written))
-        return info.version, info.updated
+        return str(written["generation"])
+
+    def remove_version(self, version: str) -> None:
+        """Removes the object if it still is of a version.
+
+        Raises:
+            FileExistsError: it is of another version.
+        """
+        with self._telling("removed"):
+            self._system.call(
+                *("DELETE", "b/{}/o/{}", *self._bucket_and_name()),
+                ifGenerationMatch=version,
+            )
+
+    def seen(self) -> Seen | None:
+        """Returns what the storage says of the object now; None if there is none."""
+        bucket, name = self._bucket_and_name()
+        try:
+            with self._telling("read"):
+                headers, content = self._system.call("GET", "b/{}/o/{}", bucket, name)
+        except FileNotFoundError:
+            return None
+        found = self._system._process_object(bucket, json.loads(content))
+        return Seen(_info(found), parsedate_to_datetime(headers["Date"]).timestamp())
+
+    def _bucket_and_name(self) -> tuple[str, str]:
+        bucket, _, name = self._system._strip_protocol(str(self)).partition("/")
+        return bucket, name
 
     def mkdir(self, *_: Any, **__: Any) -> None:
         """Does nothing: a folder is there with its first file."""

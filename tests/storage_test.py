@@ -48,7 +48,7 @@ def test_files_are_written_whole_read_and_listed(object_store, tmp_path):
     assert files.table_damage(folder, table) == "x.json has 5 bytes, not 13"
     with pytest.raises(ZeroDivisionError), files.new_file(folder / "y") as file:
         file.write(b"half")
-        1 / 0
+        raise ZeroDivisionError
     assert not (folder / "y").exists()
     files.remove_folder(folder)
     assert not object_store.names()
@@ -127,11 +127,17 @@ def test_failures_are_one_sentence(object_store):
 
 def test_an_object_is_written_only_over_the_version_that_was_seen(object_store):
     path = storage.location(object_store.path("lease"))
-    version, first = path.replace_version(b"a", "0")
+    version = path.replace_version(b"a", "0")
     for stale in ("0", "12345"):
         with pytest.raises(FileExistsError):
             path.replace_version(b"b", stale)
+        with pytest.raises(FileExistsError):
+            path.remove_version(stale)
+    before = path.seen()
     object_store.skew = 3600.0
-    later, second = path.replace_version(b"b", version)
+    later = path.replace_version(b"b", version)
     assert later != version and path.object_version() == later
-    assert 3500 < second - first < 3700
+    assert 3590 < path.seen().info.updated - before.info.updated < 3700
+    assert abs(path.seen().now - path.seen().info.updated) < 10
+    path.remove_version(later)
+    assert path.seen() is None

@@ -10,8 +10,9 @@ A checkpoint is a folder named after its step:
     MANIFEST.json   size and sha256 of every file above
 
 It takes its name when the manifest is there (`files.publish`), so a
-folder with a plain number is complete. Reading verifies the manifest, because Orbax
-restores flipped bits without an error.
+folder with a plain number is complete. In object storage it has its name from the
+beginning, with a mark beside it until the manifest is there (`manifest.begin_folder`).
+Reading verifies the manifest, because Orbax restores flipped bits without an error.
 """
 
 import dataclasses
@@ -27,12 +28,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from orbax.checkpoint._src.serialization import tensorstore_utils
+from orbax.checkpoint.path import atomicity
 
-from amber_jax.errors import UserError
+from amber_jax.errors import StorageError, UserError
 from amber_jax.files import (
+    clear,
     failure,
+    filling,
     make_folder,
-    partial_path,
     read_object,
     remove_failed,
     remove_folder,
@@ -41,12 +45,23 @@ from amber_jax.files import (
     write_json,
     writing,
 )
+from amber_jax.storage import is_remote
 from amber_jax.training.allocator import give_back_unused
-from amber_jax.training.manifest import MANIFEST, RUN, complete_folder, damage
+from amber_jax.training.manifest import (
+    MANIFEST,
+    RUN,
+    begin_folder,
+    commit,
+    complete_folder,
+    damage,
+)
 from amber_jax.training.state import TrainState
 from amber_jax.types import Params
 
 _ORBAX_ERRORS = (OSError, ValueError)  # how Orbax tells that it could not write
+# Of requests to object storage that it answers with 429 or 5xx: for a minute and a half.
+# By default it is a quarter of an hour, without a word.
+_RETRIES = {"max_retries": 8, "initial_delay": "1s", "max_delay": "16s"}
 
 CHECKPOINTS = "checkpoints"  # of a workdir
 Note = Callable[[str], None]
@@ -59,6 +74,23 @@ class Checkpoint:
     path: Path
     step: int
     run: Mapping[str, Any]
+
+
+class _CommittedByUs(atomicity.CommitFileTemporaryPath):
+    """A folder of object storage that Orbax does not call complete: more follows."""
+
+    async def finalize(self) -> None:
+        """Leaves that to `manifest.commit`."""
+
+
+@functools.cache
+def _bound_retries() -> None:
+    """Makes Orbax give up on storage that does not answer; it has no setting for it."""
+    for context in (
+        tensorstore_utils._BASE_TS_CONTEXT,
+        tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT,
+    ):
+        context["gcs_request_retries"] = _RETRIES
 
 
 @functools.cache
@@ -89,6 +121,8 @@ class CheckpointWriter:
         keep_every: those of multiples of this many steps stay besides; 0: none.
         write_extras: called with the unfinished folder to add files of its own.
         keep_too: called for a step that stays besides the newest, or None.
+        check: called before what was written is called complete; raises if another
+            process may be writing there.
     """
 
     def __init__(
@@ -99,20 +133,26 @@ class CheckpointWriter:
         write_extras: Callable[[Path], None],
         keep_too: Callable[[], int | None] = lambda: None,
         keep_every: int = 0,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._directory = directory
         self._keep = keep
         self._keep_every = keep_every
         self._write_extras = write_extras
         self._keep_too = keep_too
+        self._check = check
         _silence_echoes()
-        self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+        _bound_retries()
+        self._orbax = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(),
+            temporary_path_class=_CommittedByUs if is_remote(directory) else None,
+        )
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         if jax.process_index() == 0:
             make_folder(directory)
             for leftover in unfinished(directory):
-                shutil.rmtree(leftover)
+                clear(leftover)
 
     def save(self, state: TrainState, run: Mapping[str, Any]) -> None:
         """Starts saving `state` and the JSON-able `run`; a step may then overwrite it.
@@ -123,7 +163,6 @@ class CheckpointWriter:
         self.wait()
         step = int(state.step)
         complete = self._directory / str(step)
-        partial = partial_path(complete)
         if complete.exists() and damage(complete) is None:
             return
         rest = {
@@ -131,8 +170,10 @@ class CheckpointWriter:
         }
         contents = {**run, "step": step, "parameters": parameter_shapes(state.params)}
         try:
+            self._check()
+            partial = begin_folder(complete, lead=jax.process_index() == 0)
             self._orbax.save(
-                partial.resolve(),
+                str(partial.resolve()),
                 ocp.args.Composite(
                     params=ocp.args.StandardSave(state.params),
                     training=ocp.args.StandardSave(rest),
@@ -173,8 +214,11 @@ class CheckpointWriter:
         try:
             self._orbax.wait_until_finished()
             if jax.process_index() == 0:
-                write_json(partial / RUN, run)
-                self._write_extras(partial)
+                self._check()
+                with filling(partial) as folder:
+                    write_json(folder / RUN, run)
+                    self._write_extras(folder)
+                self._check()
                 complete_folder(partial, self._directory / str(step))
                 self._prune(kept_too)
             give_back_unused()
@@ -192,6 +236,15 @@ class CheckpointWriter:
                 remove_folder(folder)
 
     def _failure(self, step: int, error: BaseException) -> UserError:
+        if is_remote(self._directory):
+            if isinstance(error, UserError) and not isinstance(error, StorageError):
+                return error  # the folder is another process's
+            reason = failure(error).partition(" [")[0]  # then tensorstore's details
+            return UserError(
+                f"checkpoint {step} cannot be written to {self._directory} ({reason}); "
+                "earlier checkpoints are intact: start the command again when the "
+                "storage takes it"
+            )
         # Orbax's temporary folder too, or a full disk would stay full.
         for leftover in unfinished(self._directory, str(step)):
             remove_failed(leftover)
@@ -373,14 +426,19 @@ def _read_run(path: Path) -> dict[str, Any]:
 
 def _restore(checkpoint: Checkpoint, **abstract: Any) -> Mapping[str, Any]:
     wanted = {k: ocp.args.StandardRestore(v) for k, v in abstract.items()}
+    _bound_retries()
     missing = [part for part in wanted if not (checkpoint.path / part).is_dir()]
     if missing:
         raise UserError(
             f"checkpoint {checkpoint.path} has no {missing[0]}/ folder; wanted one to "
             "go on training from, with optimizer memory"
         )
+    if is_remote(checkpoint.path):  # one that was copied there by hand has no marks
+        commit(checkpoint.path)
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        return reader.restore(checkpoint.path.resolve(), ocp.args.Composite(**wanted))
+        return reader.restore(
+            str(checkpoint.path.resolve()), ocp.args.Composite(**wanted)
+        )
 
 
 def _steps(directory: Path) -> list[int]:
