@@ -114,7 +114,7 @@ def _read_tensors(prefix: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]
         import tensorflow as tf
 
     try:
-        reader = tf.train.load_checkpoint(str(prefix))
+        reader = tf.train.load_checkpoint(str(local_copy(prefix.parent) / prefix.name))
         shapes = reader.get_variable_to_shape_map()
         _require_enough_bytes(prefix, shapes)
         names = sorted(shapes)

@@ -11,6 +11,7 @@ from amber_jax.datasets.sentence_pairs import is_translated, read_pairs
 from amber_jax.datasets.tagged_lines import read_tagged_lines
 from amber_jax.datasets.universal_dependencies import WITHHELD, read_conllu
 from amber_jax.errors import UserError
+from amber_jax.storage import location
 from amber_jax.tasks import TASKS
 
 _LANGUAGE = "{language}"
@@ -120,8 +121,8 @@ def matching_files(source: str, language: str) -> list[Path]:
     Raises:
         UserError: there is none.
     """
-    pattern = Path(source.replace(_LANGUAGE, language))
-    root = Path(pattern.anchor)
+    pattern = location(source.replace(_LANGUAGE, language))
+    root = location(pattern.anchor)
     try:
         # A name that exists is meant, even if it has a [ in it.
         names = [pattern] if pattern.is_file() else root.glob(_below(pattern, root))
@@ -164,7 +165,7 @@ def _below(pattern: Path, root: Path) -> str:
 
 
 def _plain_suffix(path: Path) -> str:
-    return Path(path.stem).suffix if _is_compressed(path) else path.suffix
+    return location(path.stem).suffix if _is_compressed(path) else path.suffix
 
 
 def _is_compressed(path: Path) -> bool:
