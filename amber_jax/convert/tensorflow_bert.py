@@ -16,6 +16,7 @@ from amber_jax.errors import UserError, from_extra
 from amber_jax.files import write_json, writing
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.sentence_vector import SentenceVector
+from amber_jax.storage import local_copy
 from amber_jax.tokenization import wordpiece
 
 CONFIG, CHECKPOINT = "bert_config.json", "bert_model.ckpt"

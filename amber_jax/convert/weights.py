@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from amber_jax.errors import UserError, from_extra
 from amber_jax.files import write_json, writing
+from amber_jax.storage import local_copy
 from amber_jax.tokenization.json_files import inside, read_object
 
 Tensors = dict[str, np.ndarray]

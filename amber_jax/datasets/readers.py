@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from amber_jax.datasets import tfds_source
@@ -15,6 +15,7 @@ from amber_jax.storage import location
 from amber_jax.tasks import TASKS
 
 _LANGUAGE = "{language}"
+_MAGIC = {*"*?["}  # of globs
 _COMPRESSED = (".gz", ".bz2", ".xz")
 _UDPOS_HINT = (
     "XTREME's own test files have no tags: use the treebanks; names of CoNLL-U files "
@@ -122,11 +123,13 @@ def matching_files(source: str, language: str) -> list[Path]:
         UserError: there is none.
     """
     pattern = location(source.replace(_LANGUAGE, language))
-    root = location(pattern.anchor)
+    root = next(folder for folder in pattern.parents if not _MAGIC & {*str(folder)})
     try:
         # A name that exists is meant, even if it has a [ in it.
         names = [pattern] if pattern.is_file() else root.glob(_below(pattern, root))
         paths = [path for path in names if path.is_file()]
+    except UserError:  # of its storage
+        raise
     except (OSError, ValueError):  # a name no file can have
         paths = []
     plain = {path.with_suffix("") if _is_compressed(path) else path for path in paths}
@@ -165,7 +168,7 @@ def _below(pattern: Path, root: Path) -> str:
 
 
 def _plain_suffix(path: Path) -> str:
-    return location(path.stem).suffix if _is_compressed(path) else path.suffix
+    return PurePath(path.stem).suffix if _is_compressed(path) else path.suffix
 
 
 def _is_compressed(path: Path) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from amber_jax.datasets.examples import LabeledPair, TaggedSentence
 from amber_jax.errors import UserError, from_extra
+from amber_jax.storage import is_remote, local_copy, location
 from amber_jax.tasks import TASKS
 
 _PREFIX = "tfds:"

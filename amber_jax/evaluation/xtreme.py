@@ -14,7 +14,6 @@ from amber_jax.datasets.text_lines import excerpt, line_error, numbered_lines
 from amber_jax.errors import UserError
 from amber_jax.evaluation import scores
 from amber_jax.files import make_folder, write_text
-from amber_jax.storage import location
 from amber_jax.tasks import TAGS, TASKS, Task
 
 LANGUAGES = {
@@ -173,4 +172,4 @@ def _score_file(task: str, predictions: Path, labels: Path) -> dict[str, float]:
 
 
 def _file(folder: Path, task: str, language: str) -> Path:
-    return location(folder) / task / f"test-{language}.tsv"
+    return folder / task / f"test-{language}.tsv"

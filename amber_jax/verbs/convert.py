@@ -11,7 +11,6 @@ Formats: amber (a run's workdir or a checkpoint), hf (Hugging Face's BERT), tf1
 is written.
 """
 
-
 from absl import flags
 
 from amber_jax.storage import location

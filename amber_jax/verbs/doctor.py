@@ -3,7 +3,6 @@
 amber doctor --workdir=DIR
 """
 
-
 from absl import flags
 
 from amber_jax.storage import location

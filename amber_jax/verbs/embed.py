@@ -6,7 +6,6 @@ The input is plain, .gz, .bz2, .xz or .zst, or - for stdin. Vectors are made as 
 training unless told otherwise; row n belongs to line n.
 """
 
-
 from absl import flags
 
 from amber_jax.storage import location

@@ -3,7 +3,6 @@
 amber evaluate --config=tatoeba.py --checkpoint=DIR --output=DIR
 """
 
-
 from absl import flags
 
 from amber_jax.commands.command_line import require_keys

@@ -4,7 +4,6 @@ amber finetune --config=udpos.py --config.data=DIR \
     --checkpoint=DIR --workdir=DIR
 """
 
-
 from absl import flags
 
 from amber_jax.commands.command_line import require_keys

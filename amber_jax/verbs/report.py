@@ -8,7 +8,6 @@ Workdirs and results are of any task and any number of models; what was measured
 stands in one table, the seeds of a model as mean and standard deviation.
 """
 
-
 from absl import flags
 
 from amber_jax.storage import location

@@ -5,7 +5,6 @@ amber score --predictions=DIR --labels=DIR
 Both hold TASK/test-XX.tsv; every language that has labels must have predictions.
 """
 
-
 from absl import flags
 
 from amber_jax.storage import location
