@@ -19,20 +19,17 @@ after `_`, as zh_CN and sr_Latn have. FOLDER:en,fr,ar takes these languages only
 is no text, as README and LICENSE, is left and listed.
 """
 
-from pathlib import Path
-
 from ml_collections import ConfigDict, config_dict
 
 from amber_jax.corpora.cleaning.options import Cleaning
-from amber_jax.corpora.folder import folder_sources
+from amber_jax.corpora.folder import folder_sources, named_folder
 
 
 def get_config(text: str = "text") -> ConfigDict:
-    folder, _, languages = text.partition(":")
     config = ConfigDict()
     config.tokenizer = config_dict.placeholder(str)  # folder, *.model or vocab.txt
     config.processes = 0  # workers; 0 takes one for each core
-    content = folder_sources(Path(folder), languages.split(",") if languages else ())
+    content = folder_sources(*named_folder(text))
     config.sources, config.evaluation_files, config.left_files = content
 
     config.row_length = 256  # tokens
