@@ -27,6 +27,7 @@ from amber_jax.errors import StorageError, UserError
 from amber_jax.storage import (
     PARTIAL,
     is_remote,
+    objects_below,
     remove,
     scratch,
     upload,
@@ -415,6 +416,14 @@ def _digest(path: Path) -> str:
 
 def file_table(folder: Path) -> FileTable:
     """Returns size and sha256 of every file below a folder, by its path there."""
+    if is_remote(folder):
+        return {
+            name: {
+                "bytes": info.size,
+                "sha256": _object_digest(folder / name, info.version),
+            }
+            for name, info in objects_below(folder).items()
+        }
     return {
         file.relative_to(folder).as_posix(): {
             "bytes": file.stat().st_size,
@@ -430,15 +439,22 @@ def table_damage(folder: Path, table: Mapping[str, Any]) -> str | None:
 
     Files that the table does not name are of no account.
     """
+    try:
+        objects = objects_below(folder) if is_remote(folder) else {}
+    except StorageError as error:
+        return f"its files cannot be listed ({failure(error)})"
     for name, entry in table.items():
         if not _is_entry(name, entry):
             return f"its entry of {name!r} is not a size and a sha256"
-        file = folder / name
+        file, info = folder / name, objects.get(name)
+        if is_remote(folder) and info is None:
+            return f"{name} is missing"
         try:
-            size = file.stat().st_size
+            size = info.size if info else file.stat().st_size
             if size != entry["bytes"]:
                 return f"{name} has {size} bytes, not {entry['bytes']}"
-            if file_digest(file) != entry["sha256"]:
+            digest = _object_digest(file, info.version) if info else file_digest(file)
+            if digest != entry["sha256"]:
                 return f"{name} is not what was written (sha256 differs)"
         except FileNotFoundError:
             return f"{name} is missing"

@@ -29,7 +29,7 @@ import google_crc32c
 from amber_jax.errors import StorageError, UserError
 
 if TYPE_CHECKING:
-    from amber_jax.remote_path import RemotePath
+    from amber_jax.remote_path import ObjectInfo, RemotePath
 
 PARTIAL = ".partial"  # ends the names of what is being written or removed
 CACHE_VARIABLE = "AMBER_CACHE"
@@ -106,7 +106,7 @@ def local_copy(path: Path) -> Path:
     if not is_remote(path):
         return path
     remote: RemotePath = path  # type: ignore[assignment]
-    objects = remote.objects_below()
+    objects = objects_below(path)
     if not objects:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     if "" not in objects:  # a folder
@@ -123,6 +123,15 @@ def local_copy(path: Path) -> Path:
                 _fetch(remote / name if name else remote, objects[name], target)
             fetched.rename(keep)
     return keep / path.name
+
+
+def objects_below(folder: Path) -> "dict[str, ObjectInfo]":
+    """Returns {name below a folder of object storage: size, version}, sorted.
+
+    Of a path that is an object itself, its only name is empty.
+    """
+    remote: RemotePath = folder  # type: ignore[assignment]
+    return remote.objects_below()
 
 
 def refuse_unfinished(folder: Path) -> None:

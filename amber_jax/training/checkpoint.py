@@ -59,8 +59,8 @@ from amber_jax.training.state import TrainState
 from amber_jax.types import Params
 
 _ORBAX_ERRORS = (OSError, ValueError)  # how Orbax tells that it could not write
-# Of requests to object storage that it answers with 429 or 5xx: for a minute and a half.
-# By default it is a quarter of an hour, without a word.
+# Of requests to object storage that it answers with 429 or 5xx: for a minute and a
+# half. By default it is a quarter of an hour, without a word.
 _RETRIES = {"max_retries": 8, "initial_delay": "1s", "max_delay": "16s"}
 
 CHECKPOINTS = "checkpoints"  # of a workdir

@@ -101,9 +101,9 @@ class _Lease:
 
     def _take(self, taken_here: str, note: Callable[[str], None]) -> None:
         while True:
+            version = self._free_version(taken_here, note)
             began = time.monotonic()
             try:
-                version = self._free_version(taken_here, note)
                 self._version = self._path.replace_version(self._content, version)
             except FileExistsError:  # another was quicker, or this very request was
                 if not self._is_ours():
