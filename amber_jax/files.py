@@ -391,26 +391,23 @@ def remove_failed(path: Path) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Returns the sha256 of a file's bytes, hexadecimal.
-
-    An object is read once by a process, as long as it stays the same.
-    """
-    if is_remote(path):
-        return _object_digest(path, path.object_version())  # type: ignore[attr-defined]
-    return _digest(path)
-
-
-@functools.lru_cache(maxsize=1 << 14)
-def _object_digest(path: Path, version: str) -> str:
-    del version  # another one is another key
-    return _digest(path)
-
-
-def _digest(path: Path) -> str:
+    """Returns the sha256 of a file's bytes, hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _object_digest(path: Any, info: Any) -> str:
+    """Returns the sha256 of an object, which a process reads once.
+
+    As long as it stays the same: `info` has another version when it is written.
+    """
+    digest = hashlib.sha256()
+    for block in path.blocks(info):
+        digest.update(block)
     return digest.hexdigest()
 
 
@@ -420,7 +417,7 @@ def file_table(folder: Path) -> FileTable:
         return {
             name: {
                 "bytes": info.size,
-                "sha256": _object_digest(folder / name, info.version),
+                "sha256": _object_digest(folder / name, info),
             }
             for name, info in objects_below(folder).items()
         }
@@ -453,7 +450,7 @@ def table_damage(folder: Path, table: Mapping[str, Any]) -> str | None:
             size = info.size if info else file.stat().st_size
             if size != entry["bytes"]:
                 return f"{name} has {size} bytes, not {entry['bytes']}"
-            digest = _object_digest(file, info.version) if info else file_digest(file)
+            digest = _object_digest(file, info) if info else file_digest(file)
             if digest != entry["sha256"]:
                 return f"{name} is not what was written (sha256 differs)"
         except FileNotFoundError:

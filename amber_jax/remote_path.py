@@ -149,6 +149,12 @@ class RemotePath(PosixGPath):
         reason = f"{len(content):,} bytes arrived of {end - start:,}"
         raise StorageError(self, "read", reason, "start the command again")
 
+    def blocks(self, info: ObjectInfo) -> Iterator[bytes]:
+        """Yields the file's bytes, in long requests, as they were when `info` was."""
+        for start in range(0, info.size, _READ_BYTES):
+            end = min(start + _READ_BYTES, info.size)
+            yield self.read_range(start, end, info.version)
+
     def open(
         self,
         mode: str = "r",

@@ -134,6 +134,18 @@ def object_store(_object_server):
         yield store
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """gcsfs repeats what failed without the half minute in between."""
+
+    class Hasty:
+        @staticmethod
+        async def sleep(seconds):
+            del seconds
+
+    monkeypatch.setattr("gcsfs.retry.asyncio", Hasty)
+
+
 @pytest.fixture(scope="session")
 def tokenizer_folder(tmp_path_factory):
     """A small SentencePiece model that worker processes can load by path."""

@@ -32,18 +32,6 @@ def cache(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """gcsfs repeats what failed without the half minute in between."""
-
-    class Hasty:
-        @staticmethod
-        async def sleep(seconds):
-            del seconds
-
-    monkeypatch.setattr("gcsfs.retry.asyncio", Hasty)
-
-
 def put_folder(folder, store, name):
     for file in folder.rglob("*"):
         if file.is_file():
