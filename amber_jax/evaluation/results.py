@@ -14,7 +14,6 @@ from amber_jax.evaluation.scores import by_baseline
 from amber_jax.evaluation.typed_json import Share, Size, one_line, read_as
 from amber_jax.files import parse_json, write_json
 from amber_jax.search.similarities import EXACT
-from amber_jax.storage import location
 from amber_jax.tasks import (
     BOTH,
     DIRECTIONS,
@@ -308,7 +307,7 @@ def read_results(path: Path) -> list[Result]:
         UserError: if the file is missing, is not JSON, or lacks something.
     """
     try:
-        results = parse_json(location(path).read_bytes())["results"]
+        results = parse_json(path.read_bytes())["results"]
         if not results:
             raise ValueError("it holds no results")
         return [_read_result(one) for one in results]
