@@ -154,4 +154,4 @@ def test_storage_that_refuses_ends_a_run_with_one_sentence(store, corpus):
     assert process.returncode == 2
     assert f"checkpoint 4 cannot be written to {workdir / 'checkpoints'} (" in said
     assert "Traceback" not in said
-    assert find_checkpoint(workdir, print).step == 2
+    assert find_checkpoint(workdir, print).step == 3
