@@ -128,15 +128,19 @@ def _object_server():
 
 
 @pytest.fixture
-def object_store(_object_server):
-    """An empty bucket on this machine, that fails on request: `ObjectStore`."""
+def object_store(_object_server, tmp_path, monkeypatch):
+    """An empty bucket on this machine, that fails on request: `ObjectStore`.
+
+    Copies of its objects go to a folder of the test's own.
+    """
+    monkeypatch.setenv("AMBER_CACHE", str(tmp_path / "cache"))
     with storage_server.bucket(_object_server, next(_BUCKETS)) as store:
         yield store
 
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """gcsfs repeats what failed without the half minute in between."""
+    """What the storage does not answer is asked again at once, not in half a minute."""
 
     class Hasty:
         @staticmethod

@@ -108,6 +108,17 @@ class ObjectStore:
             query["ifGenerationMatch"] = str(generation)
         return self._ask("POST", f"/upload{self._objects}", query, content)[0]
 
+    def put_folder(self, folder: Path, name: str) -> str:
+        """Writes the files of a folder as objects below `name`; returns its path."""
+        for file in (path for path in folder.rglob("*") if path.is_file()):
+            self.put(f"{name}/{file.relative_to(folder)}", file.read_bytes())
+        return self.path(name)
+
+    def folder(self, name: str) -> dict[str, bytes]:
+        """Returns the objects below `name`, as `put_folder` writes them."""
+        names = self.names(f"{name}/")
+        return {each.removeprefix(f"{name}/"): self.get(each) for each in names}
+
     def get(self, name: str) -> bytes:
         """Returns an object's bytes, empty if there is none."""
         status, body = self._ask("GET", self._object(name), {"alt": "media"})

@@ -25,30 +25,9 @@ from amber_jax.data.pipeline import BatchPlan, batch_at, batches
 from amber_jax.errors import StorageError, UserError
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    folder = tmp_path / "cache"
-    monkeypatch.setenv(storage.CACHE_VARIABLE, str(folder))
-    return folder
-
-
-def put_folder(folder, store, name):
-    for file in folder.rglob("*"):
-        if file.is_file():
-            store.put(f"{name}/{file.relative_to(folder)}", file.read_bytes())
-    return storage.location(store.path(name))
-
-
 def contents(folder):
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def stored(store, name):
-    return {
-        each.removeprefix(f"{name}/"): store.get(each)
-        for each in store.names(f"{name}/")
-    }
 
 
 def as_lists(batch):
@@ -104,15 +83,15 @@ def test_text_and_corpus_in_storage_make_the_bytes_of_local_ones(
     local = with_folder(recipe, downloads)
     build_corpus(local, tmp_path / "c", processes=1, report=silent)
     remote = dataclasses.replace(
-        with_folder(recipe, put_folder(downloads, object_store, "text")),
-        tokenizer=put_folder(tokenizer_folder, object_store, "tokenizer"),
+        with_folder(recipe, storage.location(object_store.put_folder(downloads, "text"))),
+        tokenizer=storage.location(object_store.put_folder(tokenizer_folder, "tokenizer")),
     )
     output = storage.location(object_store.path("corpora/c"))
     _, built = build_corpus(remote, output, processes=1, report=silent)
     assert built
     wanted = contents(tmp_path / "c")
     assert len(wanted) > 10
-    assert stored(object_store, "corpora/c") == wanted
+    assert object_store.folder("corpora/c") == wanted
     _, built = build_corpus(remote, output, processes=1, report=silent)
     assert not built, "finished, and verified"
     estimates = [dry_run(each, processes=1, report=silent) for each in (local, remote)]
@@ -125,10 +104,10 @@ def test_tasks_leave_their_shares_in_storage(recipe, object_store, tmp_path):
     for index in (0, 1):
         process_share(recipe, output, Share(index, 2), processes=1, report=silent)
     build_corpus(recipe, output, processes=1, report=silent, tasks=2)
-    assert stored(object_store, "c") == contents(tmp_path / "c")
+    assert object_store.folder("c") == contents(tmp_path / "c")
 
 
-def test_an_upload_that_is_refused_is_done_again(recipe, object_store, tmp_path, cache):
+def test_an_upload_that_is_refused_is_done_again(recipe, object_store, tmp_path):
     output = storage.location(object_store.path("c"))
     object_store.fail(status=403, method="write", name="shards", skipped=2)
     with pytest.raises(UserError, match=r"shards.*cannot be written \(.*Forbidden"):
@@ -140,14 +119,14 @@ def test_an_upload_that_is_refused_is_done_again(recipe, object_store, tmp_path,
     build_corpus(recipe, output, processes=1, report=silent, note=notes.append)
     assert "going on where a build was cut" in notes[0]
     build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
-    assert stored(object_store, "c") == contents(tmp_path / "c")
+    assert object_store.folder("c") == contents(tmp_path / "c")
 
 
 @pytest.fixture
 def both(object_store, tmp_path):
     """The same corpus on this machine and in storage."""
     local = tiny_run.write_corpus(tmp_path / "corpus")
-    remote = put_folder(local, object_store, "corpus")
+    remote = storage.location(object_store.put_folder(local, "corpus"))
     return open_corpus(local, verify=True), open_corpus(remote, verify=True), remote
 
 
@@ -184,7 +163,7 @@ def test_neighboring_rows_come_in_one_request(both, object_store):
     assert len(object_store.requests) == len(stream.files)
 
 
-def test_copies_of_shards_are_kept_and_verified(both, object_store, cache):
+def test_copies_of_shards_are_kept_and_verified(both, object_store, tmp_path):
     _, _, folder = both
     object_store.requests.clear()
     open_corpus(folder, verify=True, cache=True)
@@ -194,7 +173,7 @@ def test_copies_of_shards_are_kept_and_verified(both, object_store, cache):
     again = sum("tfrecord" in name for _, name in object_store.requests)
     assert again < first, "looked up, not fetched"
     shard = corpus.streams["mono"]["en"].files[0]
-    assert shard.is_relative_to(cache)
+    assert shard.is_relative_to(tmp_path / "cache")
     damaged = bytearray(shard.read_bytes())
     damaged[40] ^= 1
     shard.write_bytes(damaged)
