@@ -69,7 +69,7 @@ def location(text: str | os.PathLike[str]) -> Path:
 
 def is_remote(path: object) -> bool:
     """Returns whether a path lies in object storage."""
-    return not isinstance(path, Path | str) and hasattr(path, "object_version")
+    return not isinstance(path, Path | str) and hasattr(path, "objects_below")
 
 
 def cache_folder() -> Path:

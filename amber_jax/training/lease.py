@@ -22,14 +22,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from amber_jax.errors import StorageError, UserError
 from amber_jax.files import parse_json
 from amber_jax.storage import scratch
-
-if TYPE_CHECKING:
-    from amber_jax.remote_path import RemotePath
 
 LEASE_SECONDS = 150.0
 GIVE_UP_SECONDS = 100.0
@@ -70,7 +67,7 @@ class _Lease:
     """An object that nobody but this process writes, as long as `check` passes."""
 
     def __init__(self, path: Any, taken_here: str, note: Callable[[str], None]) -> None:
-        self._path: RemotePath = path
+        self._path = path
         self.name = secrets.token_hex(8)
         holder = {"host": socket.gethostname(), "process": os.getpid()}
         self._content = json.dumps({**holder, "lease": self.name}).encode()
