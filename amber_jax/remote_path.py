@@ -142,7 +142,8 @@ class RemotePath(PosixGPath):
             if len(content) == end - start:
                 return content
         reason = f"{len(content):,} bytes arrived of {end - start:,}"
-        raise StorageError(self, "read", reason, "start the command again")
+        advice = "start the command again"
+        raise StorageError(self, "read", reason, advice, passes=True)
 
     def blocks(self, info: ObjectInfo) -> Iterator[bytes]:
         """Yields the file's bytes, in long requests, as they were when `info` was."""
@@ -285,7 +286,9 @@ class RemotePath(PosixGPath):
             if action == "written":
                 reason = "there is no such bucket"
                 advice = "make the bucket first, or give another path"
-                raise StorageError(self, action, reason, advice) from error
+                raise StorageError(
+                    self, action, reason, advice, passes=False
+                ) from error
             message = os.strerror(errno.ENOENT)
             raise FileNotFoundError(errno.ENOENT, message, str(self)) from error
         except Exception as error:
@@ -297,6 +300,7 @@ class RemotePath(PosixGPath):
                 "application-default login`, a service account, or another path"
                 if refused
                 else "start the command again when the storage answers",
+                passes=not refused,
             ) from error
 
 

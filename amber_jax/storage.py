@@ -191,6 +191,7 @@ def _fetch(path: "RemotePath", info: Any, target: Path) -> None:
     raise StorageError(
         *(path, "read", f"{found}, {_TRIES} times"),
         "start the command again; if it stays so, the object is being replaced",
+        passes=True,
     )
 
 

@@ -152,6 +152,6 @@ def test_storage_that_refuses_ends_a_run_with_one_sentence(store, corpus):
     with started(corpus, workdir, store.environment) as process:
         said = process.communicate()[0]
     assert process.returncode == 2
-    assert f"checkpoint 4 cannot be written to {workdir / 'checkpoints'} (" in said
+    assert f"error: {workdir / 'checkpoints' / '4'} cannot be written (" in said
     assert "Traceback" not in said
     assert find_checkpoint(workdir, print).step == 3

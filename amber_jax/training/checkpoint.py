@@ -237,13 +237,14 @@ class CheckpointWriter:
 
     def _failure(self, step: int, error: BaseException) -> UserError:
         if is_remote(self._directory):
-            if isinstance(error, UserError) and not isinstance(error, StorageError):
-                return error  # the folder is another process's
             reason = failure(error).partition(" [")[0]  # then tensorstore's details
-            return UserError(
-                f"checkpoint {step} cannot be written to {self._directory} ({reason}); "
+            return StorageError(
+                *(self._directory / str(step), "written", reason),
                 "earlier checkpoints are intact: start the command again when the "
-                "storage takes it"
+                "storage takes it",
+                passes=error.passes
+                if isinstance(error, StorageError)
+                else "Forbidden" not in reason,
             )
         # Orbax's temporary folder too, or a full disk would stay full.
         for leftover in unfinished(self._directory, str(step)):

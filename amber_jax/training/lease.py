@@ -72,6 +72,7 @@ class _Lease:
         holder = {"host": socket.gethostname(), "process": os.getpid()}
         self._content = json.dumps({**holder, "lease": self.name}).encode()
         self._lost = ""
+        self._is_taken = False
         self._take(taken_here, note)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
@@ -83,10 +84,11 @@ class _Lease:
         if not self._lost and age > GIVE_UP_SECONDS:
             self._lost = f"it could not be renewed for {age:.0f} seconds"
         if self._lost:
-            raise UserError(
-                f"{self._path} no longer keeps others from {self._path.parent} "
-                f"({self._lost}); nothing more is written there: start the command "
-                "again, it resumes"
+            raise StorageError(
+                *(self._path.parent, "written", f"{self._path.name}: {self._lost}"),
+                "this run writes nothing more there: start the command again, it "
+                "resumes",
+                passes=not self._is_taken,
             )
 
     def end(self) -> None:
@@ -165,6 +167,7 @@ class _Lease:
             self._version = seen.info.version
             return True
         self._lost = f"{_name(holder)} has taken it" if holder else "it was removed"
+        self._is_taken = True
         return False
 
     def _holder(self) -> dict[str, Any]:
