@@ -57,7 +57,10 @@ def test_translations_and_word_links(trained, there, object_store, tmp_path):
     for name, content in (("src", SRC), ("tgt", TGT), ("pairs", pairs)):
         (tmp_path / name).write_bytes(content)
         object_store.put(f"in/{name}", content)
-    for checkpoint, root in ((trained, str(tmp_path)), (there, object_store.path("in"))):
+    for checkpoint, root in (
+        (trained, str(tmp_path)),
+        (there, object_store.path("in")),
+    ):
         files = [f"{root}/{name}" for name in ("src", "tgt", "mined.tsv")]
         mine_files(checkpoint, *files, search=Search(), note=str)
         links = f"{root}/links"
@@ -181,7 +184,9 @@ def test_a_write_that_is_refused_is_one_sentence(trained, object_store, tmp_path
         ),
         lambda: convert(f"amber:{trained}", f"hf:{object_store.path('hf')}"),
     ):
-        with pytest.raises(UserError, match="cannot be written .*Forbidden.*credentials"):
+        with pytest.raises(
+            UserError, match="cannot be written .*Forbidden.*credentials"
+        ):
             write()
 
 

@@ -83,8 +83,12 @@ def test_text_and_corpus_in_storage_make_the_bytes_of_local_ones(
     local = with_folder(recipe, downloads)
     build_corpus(local, tmp_path / "c", processes=1, report=silent)
     remote = dataclasses.replace(
-        with_folder(recipe, storage.location(object_store.put_folder(downloads, "text"))),
-        tokenizer=storage.location(object_store.put_folder(tokenizer_folder, "tokenizer")),
+        with_folder(
+            recipe, storage.location(object_store.put_folder(downloads, "text"))
+        ),
+        tokenizer=storage.location(
+            object_store.put_folder(tokenizer_folder, "tokenizer")
+        ),
     )
     output = storage.location(object_store.path("corpora/c"))
     _, built = build_corpus(remote, output, processes=1, report=silent)
