@@ -41,6 +41,7 @@ _COPY = re.compile(r"/(?:rewriteTo|copyTo)/b/([^/]+)/o/([^/]+)$")
 _TIMES = re.compile(rb'"(updated|timeCreated|timeStorageClassUpdated)":"([^"]+)"')
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 _READS = {"GET", "HEAD"}
+_EMPTY = {204, 304}  # answers that have no body
 
 
 @dataclass
@@ -256,9 +257,11 @@ class _Request(BaseHTTPRequestHandler):
                 self.send_header(key, value)
         if skew:
             content = _TIMES.sub(lambda found: _later(found, skew), content)
-        if self.command != "HEAD":
-            length = str(len(content))
-        self.send_header("Content-Length", length)
+        if status in _EMPTY:
+            content = b""
+        else:
+            length = length if self.command == "HEAD" else str(len(content))
+            self.send_header("Content-Length", length)
         self.end_headers()
         if fault.flipped is not None and content:
             changed = bytearray(content)

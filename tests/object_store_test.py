@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import email.utils
+import http.client
 import time
 import urllib.request
 
@@ -32,6 +33,21 @@ def test_a_generation_that_is_named_must_be_that_of_the_object(object_store):
     assert object_store.put("x", b"third", generation=held) == 200
     assert object_store.put("x", b"fourth", generation=held) == 412
     assert object_store.get("x") == b"third"
+
+
+def test_what_has_not_changed_has_no_body_and_the_connection_goes_on(object_store):
+    object_store.put("x", b"0123456789")
+    connection = http.client.HTTPConnection(object_store.url.removeprefix("http://"))
+    path = f"/storage/v1/b/{object_store.bucket}/o/x?alt=media"
+    held = object_store.generation("x")
+    for query, status, body in (
+        (f"&ifGenerationNotMatch={held}", 304, b""),
+        ("&ifGenerationNotMatch=1", 200, b"0123456789"),
+    ):
+        connection.request("GET", path + query)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (status, body)
+    connection.close()
 
 
 def test_an_object_is_created_once_however_it_is_sent(object_store):
