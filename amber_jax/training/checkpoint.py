@@ -28,8 +28,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from orbax.checkpoint._src.serialization import tensorstore_utils
-from orbax.checkpoint.path import atomicity
 
 from amber_jax.errors import StorageError, UserError
 from amber_jax.files import (
@@ -55,13 +53,15 @@ from amber_jax.training.manifest import (
     complete_folder,
     damage,
 )
+from amber_jax.training.object_storage import (
+    CommittedByUs,
+    bound_retries,
+    last_cause,
+)
 from amber_jax.training.state import TrainState
 from amber_jax.types import Params
 
 _ORBAX_ERRORS = (OSError, ValueError)  # how Orbax tells that it could not write
-# Of requests to object storage that it answers with 429 or 5xx: for a minute and a
-# half. By default it is a quarter of an hour, without a word.
-_RETRIES = {"max_retries": 8, "initial_delay": "1s", "max_delay": "16s"}
 
 CHECKPOINTS = "checkpoints"  # of a workdir
 Note = Callable[[str], None]
@@ -74,23 +74,6 @@ class Checkpoint:
     path: Path
     step: int
     run: Mapping[str, Any]
-
-
-class _CommittedByUs(atomicity.CommitFileTemporaryPath):
-    """A folder of object storage that Orbax does not call complete: more follows."""
-
-    async def finalize(self) -> None:
-        """Leaves that to `manifest.commit`."""
-
-
-@functools.cache
-def _bound_retries() -> None:
-    """Makes Orbax give up on storage that does not answer; it has no setting for it."""
-    for context in (
-        tensorstore_utils._BASE_TS_CONTEXT,
-        tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT,
-    ):
-        context["gcs_request_retries"] = _RETRIES
 
 
 @functools.cache
@@ -142,10 +125,10 @@ class CheckpointWriter:
         self._keep_too = keep_too
         self._check = check
         _silence_echoes()
-        _bound_retries()
+        bound_retries()
         self._orbax = ocp.AsyncCheckpointer(
             ocp.CompositeCheckpointHandler(),
-            temporary_path_class=_CommittedByUs if is_remote(directory) else None,
+            temporary_path_class=CommittedByUs if is_remote(directory) else None,
         )
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -237,7 +220,7 @@ class CheckpointWriter:
 
     def _failure(self, step: int, error: BaseException) -> UserError:
         if is_remote(self._directory):
-            reason = failure(error).partition(" [")[0]  # then tensorstore's details
+            reason = last_cause(error)
             return StorageError(
                 *(self._directory / str(step), "written", reason),
                 "earlier checkpoints are intact: start the command again when the "
@@ -427,7 +410,7 @@ def _read_run(path: Path) -> dict[str, Any]:
 
 def _restore(checkpoint: Checkpoint, **abstract: Any) -> Mapping[str, Any]:
     wanted = {k: ocp.args.StandardRestore(v) for k, v in abstract.items()}
-    _bound_retries()
+    bound_retries()
     missing = [part for part in wanted if not (checkpoint.path / part).is_dir()]
     if missing:
         raise UserError(

@@ -31,6 +31,7 @@ from amber_jax.storage import scratch
 LEASE_SECONDS = 150.0
 GIVE_UP_SECONDS = 100.0
 RENEWAL_SECONDS = 20.0
+_KIND = "gs://"  # of storage in which a write can compare versions
 _WATCHES = 10  # looks at the lease of another, in the time of a renewal
 
 Check = Callable[[], None]
@@ -46,8 +47,14 @@ def leased(path: Path, note: Callable[[str], None]) -> Iterator[Check]:
         note: called with a sentence if another process's has to run out first.
 
     Raises:
-        UserError: another process holds it and renews it.
+        UserError: another process holds it and renews it, or there are no leases in
+            storage of that kind.
     """
+    if not str(path).startswith(_KIND):
+        raise UserError(
+            f"{path.parent} cannot keep a run, of which it must know the one writer; "
+            f"wanted a --workdir of this machine, or {_KIND}BUCKET/NAME"
+        )
     local = scratch(path)
     with local.open("a+", encoding="utf-8") as file:
         here_alone = _lock(file)

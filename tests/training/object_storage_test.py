@@ -15,6 +15,7 @@ from amber_jax import storage
 from amber_jax.errors import StorageError, UserError
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import lease
+from amber_jax.training import object_storage as orbax_there
 from amber_jax.training.checkpoint import CheckpointWriter, newest_checkpoint
 from amber_jax.training.manifest import COMMIT, MANIFEST
 from amber_jax.training.metrics import MetricsLog, TensorBoardWriter, read_metrics
@@ -185,9 +186,9 @@ def test_storage_that_fails_for_a_while_costs_nothing(run, object_store, impatie
 
 def test_storage_that_stays_away_is_given_up(run, object_store, monkeypatch):
     hasty = {"max_retries": 2, "initial_delay": "10ms", "max_delay": "20ms"}
-    checkpoints._bound_retries()
+    orbax_there.bound_retries()
     for name in hasty:
-        monkeypatch.setitem(checkpoints._RETRIES, name, hasty[name])
+        monkeypatch.setitem(orbax_there.RETRIES, name, hasty[name])
     object_store.fail(status=503, method="write", name="params/d/")
     object_store.fail(status=503, method="write", name="params/ocdbt")
     with pytest.raises(StorageError, match="All 2 retry.*; earlier") as told:
@@ -349,6 +350,12 @@ def test_a_session_goes_on_where_it_was(run, object_store, capsys):
     assert [r["step"] for r in read_metrics(run / "metrics.jsonl")] == [3]
     assert "process.json" not in [path.name for path in run.iterdir()]
     assert "3 is not used" not in capsys.readouterr().out
+
+
+def test_only_storage_that_compares_versions_keeps_runs():
+    with pytest.raises(UserError, match="s3://b/run cannot keep a run"):
+        with_lease = alone_in(storage.location("s3://b/run"))
+        with_lease.__enter__()
 
 
 def test_a_workdir_where_nothing_can_be_written_is_refused_at_once(run, object_store):
