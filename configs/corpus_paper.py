@@ -17,12 +17,11 @@ Encoders".
 
 import collections
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from amber_jax import config as settings
-from amber_jax.corpora.folder import FolderContent, folder_sources
+from amber_jax.corpora.folder import FolderContent, folder_sources, named_folder
 from amber_jax.corpora.sources import (
     ManyWaySource,
     Source,
@@ -61,12 +60,12 @@ PARALLEL = {  # language beside English -> corpora
 
 
 def get_config(text: str = "") -> ConfigDict:
-    folder, _, named = text.partition(":")
-    languages = named.split(",") if named else LANGUAGES
+    folder, named = named_folder(text)
     content = FolderContent((), (), ())
-    if folder:
-        content = folder_sources(Path(folder))
-    sources = tuple(_paper_sources(folder, content.sources, languages))
+    where = "" if text[:1] in ("", ":") else str(folder)
+    if where:
+        content = folder_sources(folder)
+    sources = tuple(_paper_sources(where, content.sources, named or LANGUAGES))
     config = settings.corpus()
     config.sources, config.evaluation_files = sources, content.held_out
     config.left_files = content.left + tuple(

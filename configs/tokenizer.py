@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from amber_jax.corpora.folder import folder_sources
+from amber_jax.corpora.folder import folder_sources, named_folder
 from amber_jax.corpora.sources import (
     Converted,
     ManyWaySource,
@@ -37,14 +37,13 @@ def _texts(source: Source) -> list[tuple[str, str] | TextSource]:
 
 
 def get_config(text: str = "") -> ConfigDict:
-    folder, _, named = text.partition(":")
-    languages = tuple(named.split(",")) if named else ()
+    folder, languages = named_folder(text)
     sources: tuple[Source, ...] = (
         *(TextSource(one, SAMPLE / "mono" / f"{one}.txt.xz") for one in LANGUAGES),
         ManyWaySource(SAMPLE / "parallel_train.tsv.xz"),
     )
-    if folder:
-        sources = folder_sources(Path(folder), languages).sources
+    if text:
+        sources = folder_sources(folder, languages).sources
 
     config = ConfigDict()
     # Text of one language: (language, path) of one sentence a line, or a source.

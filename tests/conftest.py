@@ -8,6 +8,8 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
+import object_store as storage_server
+
 os.environ.setdefault("NPROC", "16")  # fewer XLA threads can starve a collective
 os.environ["XLA_FLAGS"] = " ".join(
     [
@@ -31,6 +33,7 @@ os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "jax")
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.update(storage_server.AS_IMPORTED)
 
 import chex
 import jax
@@ -52,6 +55,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 settings.register_profile("no clock", deadline=None)
 settings.load_profile("no clock")
 
+_BUCKETS = itertools.count()
 PAD, CLS, SEP = 0, 2, 3  # as SentencePiece places them; 1 is [UNK], 4 is [MASK]
 
 
@@ -115,6 +119,35 @@ def pack():
 def corpus(tmp_path_factory):
     """A folder of random rows, see `tiny_run`."""
     return tiny_run.write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def _object_server():
+    with storage_server.serving() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def object_store(_object_server, tmp_path, monkeypatch):
+    """An empty bucket on this machine, that fails on request: `ObjectStore`.
+
+    Copies of its objects go to a folder of the test's own.
+    """
+    monkeypatch.setenv("AMBER_CACHE", str(tmp_path / "cache"))
+    with storage_server.bucket(_object_server, next(_BUCKETS)) as store:
+        yield store
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """What the storage does not answer is asked again at once, not in half a minute."""
+
+    class Hasty:
+        @staticmethod
+        async def sleep(seconds):
+            del seconds
+
+    monkeypatch.setattr("gcsfs.retry.asyncio", Hasty)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ from amber_jax.inference.trained import (
     trained_streams,
     trained_vector,
 )
+from amber_jax.storage import location
 from amber_jax.training.checkpoint import save_params
 
 FORMATS = ("amber", *folders.FORMATS)
@@ -79,7 +80,7 @@ def parse_place(text: str, flag: str) -> Place:
             f"{flag} is {text!r}; wanted FORMAT:PATH with a format of "
             f"{', '.join(FORMATS)}, as in hf:models/mbert"
         )
-    return Place(name, Path(path))
+    return Place(name, location(path))
 
 
 def convert(

@@ -12,6 +12,7 @@ import jax
 
 from amber_jax.errors import UserError
 from amber_jax.files import failure
+from amber_jax.storage import is_remote
 from amber_jax.training.peak import matrix_rate
 from amber_jax.training.workdir import versions
 
@@ -21,6 +22,7 @@ EXTRAS = {
     "corpora": ("py3langid", "pyarrow", "rensa", "zstandard"),
     "report": ("jinja2", "matplotlib"),
     "faiss": ("faiss",),
+    "gcs": ("gcsfs",),
     "hf": ("torch",),
     "tpu": ("libtpu",),
 }
@@ -51,8 +53,11 @@ def examine(folder: Path, note: Callable[[str], None] = print) -> None:
             f"{folder} cannot be written ({problem}); give --workdir=DIR of a folder "
             "that can"
         )
-    free = shutil.disk_usage(folder).free / 1e9
-    note(f"{folder} can be written; {free:,.1f} GB are free")
+    if is_remote(folder):
+        note(f"{folder} can be read and written")
+    else:
+        free = shutil.disk_usage(folder).free / 1e9
+        note(f"{folder} can be written; {free:,.1f} GB are free")
     note("nothing is amiss")
 
 
@@ -99,7 +104,10 @@ def _writable(folder: Path) -> str | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"written\n")
+        probe.read_bytes()
         probe.unlink()
+    except UserError:  # of its storage
+        raise
     except OSError as error:
         return failure(error)
     return None

@@ -30,6 +30,7 @@ from amber_jax.files import (
 from amber_jax.inference.model import Model, load
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.progress import is_watched, progress_bar
+from amber_jax.storage import location
 
 _WINDOW = 1 << 15  # sentences in memory together, and sorted by length together
 
@@ -86,7 +87,7 @@ def embed_file(
     vector = model.vector_with(layer=layer, pooling=pooling)
     rejects: dict[str, int] = {}
     sentences = (text or "" for text in clean_lines(source, rejects))
-    with resumed_file(Path(output)) as folder:
+    with resumed_file(location(output)) as folder:
         vectors = folder / "vectors.npy"
         written = write_vectors(
             model,
@@ -97,7 +98,7 @@ def embed_file(
             prompt=prompt,
             title=title_of(source),
         )
-        publish_file(vectors, Path(output))
+        publish_file(vectors, location(output))
     note(
         f"{written.rows:,} lines -> {output}, [{written.rows}, "
         f"{model.config.hidden_size}] float32; unusable: {counted(rejects)}"

@@ -3,11 +3,11 @@
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import BinaryIO
 
 from amber_jax.corpora.text import read_lines, split_lines
 from amber_jax.files import new_file
+from amber_jax.storage import location
 
 STANDARD = "-"  # stdin or stdout in place of a file
 _CHUNK_BYTES = 1 << 20
@@ -16,7 +16,7 @@ _CHUNK_BYTES = 1 << 20
 def lines_of(source: str) -> Iterator[bytes]:
     """Returns the lines of a file that `corpora.text` reads, or of stdin."""
     if source != STANDARD:
-        return read_lines(Path(source))
+        return read_lines(location(source))
     return split_lines(iter(lambda: sys.stdin.buffer.read(_CHUNK_BYTES), b""))
 
 
@@ -40,5 +40,5 @@ def appearing(output: str) -> Iterator[BinaryIO]:
     if output == STANDARD:
         yield sys.stdout.buffer
         return
-    with new_file(Path(output)) as file:
+    with new_file(location(output)) as file:
         yield file

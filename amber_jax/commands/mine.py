@@ -23,6 +23,7 @@ from amber_jax.inference.model import Model, load
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.ranges import Choice, problems, real, refuse, whole
 from amber_jax.search.mining import MARGINS, mutual_best
+from amber_jax.storage import location
 
 _DIGEST_BYTES = 16  # 10^9 sentences hold two of one digest at odds of 10^-21
 
@@ -129,7 +130,7 @@ def _scratch(output: str) -> contextlib.AbstractContextManager[Any]:
     """Gives a folder for vectors; beside a file, one that survives a kill."""
     if output == STANDARD:
         return tempfile.TemporaryDirectory(dir=".", prefix=".mine-")
-    return resumed_file(Path(output))
+    return resumed_file(location(output))
 
 
 @contextlib.contextmanager
@@ -141,7 +142,7 @@ def _pairs_file(output: str, folder: Path) -> Iterator[BinaryIO]:
     pairs = folder / "pairs.tsv"
     with pairs.open("wb") as file:
         yield file
-    publish_file(pairs, Path(output))
+    publish_file(pairs, location(output))
 
 
 def _embed(

@@ -45,7 +45,7 @@ STAGE_RANGES = {
 PRETRAINING_RANGES = {
     "seed": SEED,
     **dict.fromkeys(("corpus", "init_checkpoint"), str),
-    **dict.fromkeys(("verify_corpus", "fsdp", "tensorboard"), bool),
+    **dict.fromkeys(("verify_corpus", "cache_corpus", "fsdp", "tensorboard"), bool),
     "backend": Choice(BACKENDS),
     "num_devices": whole(0),
     "row_multiple": whole(1, 2**20),
@@ -97,6 +97,9 @@ def pretraining() -> ConfigDict:
     config.seed = 0
     config.corpus = ""  # folder that amber build_corpus wrote
     config.verify_corpus = True  # sha256 of every shard at the start, about 1 GB/s
+    # Of object storage: copy whole shards to this machine's disk first ($AMBER_CACHE);
+    # if not, each batch asks for its rows, some thousands a second.
+    config.cache_corpus = False
     # A model to start from, which decides the sizes below; empty: random parameters
     config.init_checkpoint = ""
 

@@ -16,6 +16,7 @@ from amber_jax.errors import UserError, from_extra
 from amber_jax.files import write_json, writing
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.sentence_vector import SentenceVector
+from amber_jax.storage import local_copy
 from amber_jax.tokenization import wordpiece
 
 CONFIG, CHECKPOINT = "bert_config.json", "bert_model.ckpt"
@@ -114,7 +115,7 @@ def _read_tensors(prefix: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]
         import tensorflow as tf
 
     try:
-        reader = tf.train.load_checkpoint(str(prefix))
+        reader = tf.train.load_checkpoint(str(local_copy(prefix.parent) / prefix.name))
         shapes = reader.get_variable_to_shape_map()
         _require_enough_bytes(prefix, shapes)
         names = sorted(shapes)

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from amber_jax.errors import UserError, from_extra
 from amber_jax.files import write_json, writing
+from amber_jax.storage import local_copy
 from amber_jax.tokenization.json_files import inside, read_object
 
 Tensors = dict[str, np.ndarray]
@@ -134,8 +135,9 @@ def _read_shards(index: Path, read: Callable[[Path], Tensors]) -> Tensors:
 
 
 def _read_safetensors(path: Path) -> Tensors:
+    copy = local_copy(path)
     try:
-        with safe_open(path, framework="np") as file:
+        with safe_open(copy, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     # Types that NumPy lacks come as AttributeError and TypeError.
     except (SafetensorError, OSError, ValueError, AttributeError, TypeError) as error:
@@ -146,7 +148,8 @@ def _read_safetensors(path: Path) -> Tensors:
 
 
 def _read_bin(path: Path) -> Tensors:
-    _refuse_foreign_paths(path)
+    copy = local_copy(path)
+    _refuse_foreign_paths(path, copy)
     need = f"{path}: a .bin file is read with PyTorch"
     with from_extra("hf", need, "give the model as safetensors"):
         import torch
@@ -156,7 +159,7 @@ def _read_bin(path: Path) -> Tensors:
             f"file; install {'.'.join(map(str, _SAFE_TORCH))} or newer"
         )
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = torch.load(copy, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a hostile file can fail in any way
         raise UserError(
             f"{path}: is damaged, or holds something else than tensors, which could be "
@@ -185,11 +188,11 @@ def _read_bin(path: Path) -> Tensors:
         ) from error
 
 
-def _refuse_foreign_paths(path: Path) -> None:
-    if not zipfile.is_zipfile(path):
+def _refuse_foreign_paths(path: Path, copy: Path) -> None:
+    if not zipfile.is_zipfile(copy):
         return  # before PyTorch 1.6 it was none
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(copy) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(f"{path}: is damaged ({error}); use an intact copy") from error

@@ -66,7 +66,8 @@ from amber_jax.corpora.work import (
     task_folders,
 )
 from amber_jax.errors import UserError
-from amber_jax.files import PROGRESS, publish, workplace, write_json
+from amber_jax.files import PROGRESS, publish, unfinished, workplace, write_json
+from amber_jax.storage import is_remote
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 
@@ -244,6 +245,8 @@ def _finished(output: Path, recipe_id: str) -> dict[str, Any] | None:
     """Returns the manifest of a finished corpus of this recipe, if it is there."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return None
+    if is_remote(output) and any(unfinished(output.parent, output.name)):
+        return None  # its upload was cut off, and is done again
     if not (output / MANIFEST).is_file():
         raise UserError(
             f"{output}: exists and is no corpus; choose another --output or remove it"

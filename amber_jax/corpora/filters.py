@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line, read_lines
+from amber_jax.storage import location
 
 HeldOut = frozenset[int]
 # A cell's text if it can be used, and why not: the text of a cell that is left out for
@@ -69,7 +70,9 @@ def sentence_hash(text: str) -> int:
 def held_out_sentences(paths: Iterable[Path]) -> HeldOut:
     """Returns the hashes of all sentences in evaluation files."""
     return frozenset(
-        sentence_hash(text) for path in paths for text in evaluation_texts(Path(path))
+        sentence_hash(text)
+        for path in paths
+        for text in evaluation_texts(location(path))
     )
 
 

@@ -53,6 +53,7 @@ from amber_jax.corpora.sources import (
 )
 from amber_jax.corpora.text import KEY, many_way_columns
 from amber_jax.errors import UserError
+from amber_jax.storage import location
 
 PIVOT = "en"  # the language that many-way files pair with all others
 _COMPRESSED = r"((?i:\.gz|\.bz2|\.xz|\.zst))?$"
@@ -100,6 +101,18 @@ class FolderContent(NamedTuple):
     sources: tuple[Source, ...]
     held_out: tuple[Path, ...]
     left: tuple[Path, ...]  # no text
+
+
+def named_folder(text: str) -> tuple[Path, tuple[str, ...]]:
+    """Returns folder and languages of the variant of a config.
+
+    texts               texts, ()
+    gs://mine/texts:en,fr       gs://mine/texts, ("en", "fr")
+    """
+    scheme, mark, rest = text.rpartition("://")
+    folder, _, languages = rest.partition(":")
+    named = tuple(languages.split(",")) if languages else ()
+    return location(scheme + mark + folder), named
 
 
 def folder_sources(folder: Path, languages: Collection[str] = ()) -> FolderContent:

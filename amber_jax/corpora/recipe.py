@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from amber_jax.corpora.cleaning.options import CLEANING_RANGES, Cleaning
@@ -133,7 +133,7 @@ def _source_facts(source: Source) -> dict[str, Any]:
     facts = {
         name: value
         for name, value in vars(source).items()
-        if not isinstance(value, Path)
+        if not isinstance(value, PurePath)
     }
     files = [_named_digest(path) for path in source_files(source)]
     return {"type": type(source).__name__, "files": files, **facts}

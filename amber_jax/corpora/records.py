@@ -9,15 +9,14 @@ import hashlib
 import itertools
 import math
 import operator
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import google_crc32c
 import numpy as np
 
+from amber_jax.corpora.spans import Span, local_copies, masked_crc, read_spans
 from amber_jax.errors import UserError
 from amber_jax.files import (
     file_digest,
@@ -26,13 +25,13 @@ from amber_jax.files import (
     write_bytes,
     write_json,
 )
+from amber_jax.storage import is_remote, location, refuse_unfinished
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 KINDS = ("mono", "pair")
 _HEAD_WORDS = 3  # u64 length, u32 masked crc of the length
 _FRAME_WORDS = _HEAD_WORDS + 1  # and u32 masked crc of the payload
-_CRC_MASK_DELTA = 0xA282EAD8
 _BUILD_AGAIN = "copy the corpus again, or remove the folder and build it again"
 
 
@@ -63,6 +62,14 @@ class Corpus:
     separators: int = 1  # between the sides of a pair, see `packing`
 
     @property
+    def is_remote(self) -> bool:
+        """Whether rows are read from object storage."""
+        streams = (each for named in self.streams.values() for each in named.values())
+        return any(
+            map(is_remote, itertools.chain.from_iterable(s.files for s in streams))
+        )
+
+    @property
     def row_bytes(self) -> int:
         """The bytes of a row in its shard."""
         return 4 * (self.row_length + 2 * self.max_pairs + _FRAME_WORDS)
@@ -91,36 +98,53 @@ def frame(rows: np.ndarray) -> np.ndarray:
     length = np.array([4 * payload.shape[1]], "<u8")
     framed = np.empty((len(rows), payload.shape[1] + _FRAME_WORDS), "<u4")
     framed[:, :2] = length.view("<u4")
-    framed[:, 2] = _masked_crc(length.tobytes())
+    framed[:, 2] = masked_crc(length.tobytes())
     framed[:, _HEAD_WORDS:-1] = payload.view("<u4")
-    framed[:, -1] = [_masked_crc(row.tobytes()) for row in payload]
+    framed[:, -1] = [masked_crc(row.tobytes()) for row in payload]
     return framed
 
 
 def read_rows(corpus: Corpus, stream: Stream, indices: np.ndarray) -> np.ndarray:
-    """Returns the rows `indices` [K] of a stream, [K, L + 2 N] int32.
+    """Returns the rows `indices` [K] of a stream, as `read_rows_of` does."""
+    return read_rows_of(corpus, [(stream, indices)])
 
-    Each is read by a system call of its own: rows asked for are few of a shard and
-    far apart, and mapping the shard into memory would take longer than reading them.
+
+def read_rows_of(
+    corpus: Corpus, wanted: Sequence[tuple[Stream, np.ndarray]]
+) -> np.ndarray:
+    """Returns rows of several streams, one stream after the other, [K, L + 2 N] int32.
+
+    Args:
+        corpus: that has the streams.
+        wanted: each stream and the numbers of its rows, K of all together.
 
     Raises:
-        OSError: a shard is not there.
+        OSError: a shard is not there, or its storage does not answer.
         ValueError: a shard is shorter than it was.
     """
     width = corpus.row_length + 2 * corpus.max_pairs
-    rows = np.empty((len(indices), width), "<i4")
-    shards, places = np.divmod(indices, corpus.rows_per_shard)
-    offsets = 4 * (places * (width + _FRAME_WORDS) + _HEAD_WORDS)
-    order = np.argsort(indices)
-    located = (part[order].tolist() for part in (shards, offsets))
-    wanted = zip(*located, order.tolist(), strict=True)
-    for shard, of_shard in itertools.groupby(wanted, operator.itemgetter(0)):
-        path = stream.files[shard]
-        with path.open("rb", buffering=0) as file:
-            for _, offset, row in of_shard:
-                if os.preadv(file.fileno(), [rows[row]], offset) < 4 * width:
-                    raise ValueError(f"{path} ends before byte {offset + 4 * width}")
+    rows = np.empty((sum(len(indices) for _, indices in wanted), width), "<i4")
+    read_spans(_located(corpus, wanted, rows))
     return rows.astype(np.int32, copy=False)
+
+
+def _located(
+    corpus: Corpus, wanted: Sequence[tuple[Stream, np.ndarray]], rows: np.ndarray
+) -> Iterator[tuple[Path, list[Span]]]:
+    """Yields the files of rows, each with what of it goes to which of `rows`."""
+    begin = 0
+    for stream, indices in wanted:
+        shards, places = np.divmod(indices, corpus.rows_per_shard)
+        offsets = 4 * (places * (rows.shape[1] + _FRAME_WORDS) + _HEAD_WORDS)
+        order = np.argsort(indices)
+        located = (part[order].tolist() for part in (shards, offsets))
+        spans = zip(*located, (begin + order).tolist(), strict=True)
+        for shard, of_shard in itertools.groupby(spans, operator.itemgetter(0)):
+            yield (
+                stream.files[shard],
+                [Span(offset, rows[row]) for _, offset, row in of_shard],
+            )
+        begin += len(indices)
 
 
 def write_manifest(directory: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +165,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     Raises:
         UserError: there is none, it is damaged, or of another format.
     """
-    path = Path(directory) / MANIFEST
+    path = location(directory) / MANIFEST
+    refuse_unfinished(path.parent)
     if not path.exists():
         raise UserError(
             f"{directory}: no {MANIFEST} found, so this is no finished corpus; "
@@ -159,17 +184,19 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return manifest
 
 
-def open_corpus(directory: Path, *, verify: bool) -> Corpus:
+def open_corpus(directory: Path, *, verify: bool, cache: bool = False) -> Corpus:
     """Returns the corpus in a folder after checking the size of every shard.
 
     Args:
         directory: what amber build_corpus wrote.
         verify: also compare the sha256 of every shard (about 1 GB/s).
+        cache: read whole shards from object storage to local disk now (`storage`),
+            instead of rows when they are wanted.
 
     Raises:
         UserError: names the file, what was found and what was wanted.
     """
-    directory = Path(directory)
+    directory = location(directory)
     manifest = read_manifest(directory)
     try:
         _check_ranges(manifest)
@@ -185,10 +212,16 @@ def open_corpus(directory: Path, *, verify: bool) -> Corpus:
             f"{directory / MANIFEST}: damaged, {error} is missing, of a wrong type or "
             f"out of range; {_BUILD_AGAIN}"
         ) from error
-    for path, size, digest in shards:
-        _check_size(path, size)
-        if verify:
-            _check_digest(path, digest)
+    sizes = _sizes(directory, [path for path, _, _ in shards])
+    for path, size, _ in shards:
+        _check_size(path, sizes.get(path), size)
+    if cache:
+        files = [path for path, _, _ in shards]
+        copies = dict(zip(files, local_copies(files), strict=True))
+        corpus = _copied(corpus, copies)
+        shards = [(copies[path], *rest) for path, *rest in shards]
+    for path, _, digest in shards if verify else ():
+        _check_digest(path, digest)
     return corpus
 
 
@@ -265,8 +298,29 @@ def _stream(directory: Path, name: str, facts: Mapping[str, Any]) -> Stream:
     )
 
 
-def _check_size(path: Path, size: int) -> None:
-    found = path.stat().st_size if path.is_file() else None
+def _copied(corpus: Corpus, copies: Mapping[Path, Path]) -> Corpus:
+    """Returns a corpus whose shards are read from their copies."""
+    streams = {
+        kind: {
+            name: replace(stream, files=tuple(copies[file] for file in stream.files))
+            for name, stream in streams.items()
+        }
+        for kind, streams in corpus.streams.items()
+    }
+    return replace(corpus, streams=streams)
+
+
+def _sizes(directory: Path, files: Sequence[Path]) -> dict[Path, int]:
+    """Returns the bytes of the files that are there; one listing of what is remote."""
+    if is_remote(directory):
+        objects = (directory / "shards").objects_below()  # type: ignore[attr-defined]
+        return {
+            directory / "shards" / name: info.size for name, info in objects.items()
+        }
+    return {path: path.stat().st_size for path in files if path.is_file()}
+
+
+def _check_size(path: Path, found: int | None, size: int) -> None:
     if found != size:
         state = "missing" if found is None else f"{found} bytes long"
         raise UserError(
@@ -281,9 +335,3 @@ def _check_digest(path: Path, digest: str) -> None:
             f"{path}: its sha256 is {found[:12]}..., but the manifest says "
             f"{digest[:12]}...; the shard is corrupt, {_BUILD_AGAIN}"
         )
-
-
-def _masked_crc(data: bytes) -> int:
-    """Source: tensorflow/core/lib/hash/crc32c.h (rotate right by 15, add a delta)."""
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + _CRC_MASK_DELTA) & 0xFFFFFFFF

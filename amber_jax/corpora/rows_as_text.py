@@ -8,6 +8,7 @@ import numpy as np
 from amber_jax.corpora.packing import taken_apart
 from amber_jax.corpora.records import Corpus, open_corpus, read_rows
 from amber_jax.errors import UserError, suggestion
+from amber_jax.storage import location
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 
@@ -33,7 +34,7 @@ def corpus_lines(
         raise UserError(
             f"{directory} has no stream {stream!r}; {suggestion(stream, known)}"
         )
-    tokenizer = load_tokenizer(Path(directory) / "tokenizer")
+    tokenizer = load_tokenizer(location(directory) / "tokenizer")
     yield (
         f"corpus of {len(names)} streams, rows of {corpus.row_length} tokens, "
         f"vocabulary of {corpus.vocab_size:,}"

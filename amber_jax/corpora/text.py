@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from amber_jax.corpora.content import other_content
 from amber_jax.errors import UserError, from_extra
+from amber_jax.storage import location
 
 LINE_CAP_BYTES = 1 << 20  # longer lines are cut here and always rejected
 MAX_EXPANSION = 1000  # text compresses 3 to 50 times; more is an archive bomb
@@ -41,7 +42,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
         UserError: the file is missing, unreadable, truncated, an archive bomb or no
             plain text.
     """
-    yield from split_lines(text_only(Path(path), read_chunks(Path(path))))
+    yield from split_lines(text_only(location(path), read_chunks(location(path))))
 
 
 def split_lines(

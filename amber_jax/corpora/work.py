@@ -17,6 +17,7 @@ from typing import Any
 
 from amber_jax.errors import UserError
 from amber_jax.files import PROGRESS, fingerprint, make_folder, read_json, read_object
+from amber_jax.storage import local_copy
 
 FORMAT = 1  # of the records; those of another are of no use
 TASK = "task.json"  # what a task's folder is of
@@ -100,7 +101,7 @@ def open_work(
 
 
 def task_folders(output: Path, count: int, recipe_id: str) -> list[Path]:
-    """Returns the folders of all `count` tasks of a corpus.
+    """Returns the folders of all `count` tasks of a corpus, on this machine.
 
     Raises:
         UserError: a task has not finished, or was of another recipe.
@@ -114,7 +115,7 @@ def task_folders(output: Path, count: int, recipe_id: str) -> list[Path]:
         )
     for folder in folders:
         check_task(folder, recipe_id)
-    return folders
+    return [local_copy(folder) for folder in folders]
 
 
 def check_task(folder: Path, recipe_id: str) -> None:

@@ -7,18 +7,21 @@ computes which rows of the global batch are its own.
 import contextlib
 import dataclasses
 import importlib.util
+import itertools
 import threading
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from amber_jax.corpora.records import Corpus, Stream, read_rows
+from amber_jax.corpora.records import Corpus, Stream, read_rows_of
 from amber_jax.data.order import block_counts, mixture, permuted_each
 from amber_jax.data.schema import Field, row_fields
 from amber_jax.errors import UserError, from_extra
 
 HostBatch = dict[str, dict[str, np.ndarray]]
 _TENSORFLOW = "train", "training reads its corpus with TensorFlow"
+# Batches read at the same time, from disk and where every answer takes its time.
+_PARALLEL, _PARALLEL_REMOTE = 2, 8
 _MIXTURE_KEY, _ROW_KEY = 0, 1  # keep the two uses of a stage's seed apart
 
 
@@ -54,11 +57,16 @@ def _rows_at(plan: BatchPlan, kind: str, step: int) -> dict[str, np.ndarray]:
     first = step * plan.rows[kind] + plan.process_index * own
     streams, epochs, rows = _row_ids(plan, kind, np.arange(first, first + own))
     length, pairs = plan.corpus.row_length, plan.corpus.max_pairs
+    known = list(plan.corpus.streams[kind].values())
+    by_stream = np.argsort(streams, kind="stable")
+    bounds = np.searchsorted(streams[by_stream], np.arange(len(known) + 1))
+    wanted = [
+        (stream, rows[by_stream[begin:end]])
+        for stream, (begin, end) in zip(known, itertools.pairwise(bounds), strict=True)
+        if begin < end
+    ]
     packed = np.empty((own, length + 2 * pairs), np.int32)
-    for index, stream in enumerate(plan.corpus.streams[kind].values()):
-        of_stream = np.flatnonzero(streams == index)
-        if of_stream.size:
-            packed[of_stream] = _read(plan.corpus, stream, rows[of_stream])
+    packed[by_stream] = _read(plan.corpus, wanted)
     row_ids = np.stack([2 * streams + _kind_number(kind), epochs, rows], axis=1)
     arrays = {
         "token_ids": packed[:, :length],
@@ -98,13 +106,15 @@ def _kind_number(kind: str) -> int:
     return ("mono", "pair").index(kind)
 
 
-def _read(corpus: Corpus, stream: Stream, index: np.ndarray) -> np.ndarray:
+def _read(corpus: Corpus, wanted: list[tuple[Stream, np.ndarray]]) -> np.ndarray:
     try:
-        return read_rows(corpus, stream, index)
+        return read_rows_of(corpus, wanted)
+    except UserError:  # of its storage
+        raise
     except (OSError, ValueError) as error:
         raise UserError(
-            f"corpus {corpus.directory}: rows of {stream.name}, whole at the start, "
-            f"can no longer be read ({error}); restore its shards and run again"
+            f"corpus {corpus.directory}: a shard, whole at the start, can no longer be "
+            f"read ({error}); restore its shards and run again"
         ) from error
 
 
@@ -140,6 +150,7 @@ def batches(plan: BatchPlan, *, start: int, stop: int) -> Iterator[HostBatch]:
     tf.config.set_visible_devices([], "GPU")  # accelerators belong to JAX
     types = {name: tf.as_dtype(field.dtype) for name, field in plan.fields.items()}
     failures: list[UserError] = []
+    parallel = _PARALLEL_REMOTE if plan.corpus.is_remote else _PARALLEL
 
     def load(step: int) -> list[np.ndarray]:
         try:
@@ -155,7 +166,7 @@ def batches(plan: BatchPlan, *, start: int, stop: int) -> Iterator[HostBatch]:
 
     dataset = (
         tf.data.Dataset.range(start, stop)
-        .map(fetch, num_parallel_calls=2, deterministic=True)
+        .map(fetch, num_parallel_calls=parallel, deterministic=True)
         .prefetch(2)
     )
     try:

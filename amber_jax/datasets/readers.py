@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from amber_jax.datasets import tfds_source
@@ -11,9 +11,11 @@ from amber_jax.datasets.sentence_pairs import is_translated, read_pairs
 from amber_jax.datasets.tagged_lines import read_tagged_lines
 from amber_jax.datasets.universal_dependencies import WITHHELD, read_conllu
 from amber_jax.errors import UserError
+from amber_jax.storage import location
 from amber_jax.tasks import TASKS
 
 _LANGUAGE = "{language}"
+_MAGIC = {*"*?["}  # of globs
 _COMPRESSED = (".gz", ".bz2", ".xz")
 _UDPOS_HINT = (
     "XTREME's own test files have no tags: use the treebanks; names of CoNLL-U files "
@@ -120,12 +122,14 @@ def matching_files(source: str, language: str) -> list[Path]:
     Raises:
         UserError: there is none.
     """
-    pattern = Path(source.replace(_LANGUAGE, language))
-    root = Path(pattern.anchor)
+    pattern = location(source.replace(_LANGUAGE, language))
+    root = next(folder for folder in pattern.parents if not _MAGIC & {*str(folder)})
     try:
         # A name that exists is meant, even if it has a [ in it.
         names = [pattern] if pattern.is_file() else root.glob(_below(pattern, root))
         paths = [path for path in names if path.is_file()]
+    except UserError:  # of its storage
+        raise
     except (OSError, ValueError):  # a name no file can have
         paths = []
     plain = {path.with_suffix("") if _is_compressed(path) else path for path in paths}
@@ -164,7 +168,7 @@ def _below(pattern: Path, root: Path) -> str:
 
 
 def _plain_suffix(path: Path) -> str:
-    return Path(path.stem).suffix if _is_compressed(path) else path.suffix
+    return PurePath(path.stem).suffix if _is_compressed(path) else path.suffix
 
 
 def _is_compressed(path: Path) -> bool:

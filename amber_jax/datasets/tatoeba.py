@@ -11,6 +11,7 @@ from amber_jax.corpora.text import read_many_way
 from amber_jax.datasets import tfds_source
 from amber_jax.datasets.text_lines import numbered_lines
 from amber_jax.errors import UserError
+from amber_jax.storage import location
 
 Pairs = dict[str, tuple[list[str], list[str]]]
 
@@ -45,7 +46,7 @@ def read_tatoeba(directory: Path, languages: Sequence[str] | None = None) -> Pai
     Source: github.com/facebookresearch/LASER, data/tatoeba/v1; google-research/xtreme,
     utils_preprocess.py.
     """
-    directory = Path(directory)
+    directory = location(directory)
     present = _languages_in(directory)
     wanted = present if languages is None else list(languages)
     missing = [language for language in wanted if language not in present]
@@ -100,7 +101,7 @@ def read_many_way_pairs(
     Raises:
         UserError: if a language is not a column, or shares no row with the pivot.
     """
-    columns, rows = read_many_way(Path(path))
+    columns, rows = read_many_way(location(path))
     wanted = [name for name in columns if name != pivot]
     if languages is not None:
         wanted = list(languages)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from amber_jax.datasets.examples import LabeledPair, TaggedSentence
 from amber_jax.errors import UserError, from_extra
+from amber_jax.storage import is_remote, local_copy, location
 from amber_jax.tasks import TASKS
 
 _PREFIX = "tfds:"
@@ -161,7 +162,7 @@ def _load(source: str, language: str) -> tuple[Iterator[Example], Mapping[str, A
         dataset, info = tfds.load(
             one.name,
             split=one.split,
-            data_dir=one.data_dir,
+            data_dir=_local(one),
             # A mistyped folder must not become a download.
             download=one.data_dir is None,
             with_info=True,
@@ -174,6 +175,16 @@ def _load(source: str, language: str) -> tuple[Iterator[Example], Mapping[str, A
             f"({_first_line(error)}); correct the name, or the folder behind @"
         ) from error
     return _until_it_breaks(tfds.as_numpy(dataset), source), features
+
+
+def _local(source: Source) -> str | None:
+    """Returns the data folder on this machine; of a remote one what is wanted."""
+    if source.data_dir is None:
+        return None
+    folder = location(source.data_dir)
+    if not is_remote(folder):
+        return source.data_dir
+    return str(local_copy(folder / source.name.split("/")[0].split(":")[0]).parent)
 
 
 def _until_it_breaks(examples: Iterable[Example], source: str) -> Iterator[Example]:

@@ -307,7 +307,7 @@ def read_results(path: Path) -> list[Result]:
         UserError: if the file is missing, is not JSON, or lacks something.
     """
     try:
-        results = parse_json(Path(path).read_bytes())["results"]
+        results = parse_json(path.read_bytes())["results"]
         if not results:
             raise ValueError("it holds no results")
         return [_read_result(one) for one in results]

@@ -35,6 +35,7 @@ from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.sentence_vector import EncodingDefaults, SentenceVector
 from amber_jax.search import faiss_index, retrieval
 from amber_jax.search.similarities import EXACT, SIMILARITIES
+from amber_jax.storage import location
 from amber_jax.tasks import BOTH, RETRIEVAL, TASKS
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.workdir import PREDICTIONS
@@ -185,7 +186,7 @@ def build_retrieval(
 
 def _data_set(settings: ConfigDict) -> str:
     """The evaluation's name; no table of other sentences is called Tatoeba."""
-    path = Path(settings.path)
+    path = location(settings.path)
     is_other = settings.name.startswith("tatoeba") and path.is_file()
     return path.name.partition(".")[0] if is_other else settings.name
 
@@ -199,16 +200,16 @@ def _read_pairs(settings: ConfigDict) -> Pairs:
                 "not say which there are, set them"
             )
         pairs = read_tfds_tatoeba(settings.path, languages)
-    elif not Path(settings.path).exists():
+    elif not location(settings.path).exists():
         raise UserError(
             f"evaluation {settings.name}: {settings.path} does not exist; wanted a "
             "Tatoeba v1 folder or a many-way .tsv file"
         )
-    elif Path(settings.path).is_dir():
-        pairs = read_tatoeba(Path(settings.path), languages)
+    elif location(settings.path).is_dir():
+        pairs = read_tatoeba(location(settings.path), languages)
     else:
         pairs = read_many_way_pairs(
-            Path(settings.path), pivot=settings.pivot, languages=languages
+            location(settings.path), pivot=settings.pivot, languages=languages
         )
     limit = settings.max_candidates or None
     return {name: (xx[:limit], en[:limit]) for name, (xx, en) in pairs.items()}

@@ -24,6 +24,7 @@ from amber_jax.inference.word_links import (
     diagonal_links,
 )
 from amber_jax.ranges import refuse
+from amber_jax.storage import location
 from amber_jax.types import Params
 
 Note = Callable[[str], None]
@@ -63,7 +64,7 @@ def word_alignment_result(
             note(f"{language}: {sentence}")
     return WordAlignment(
         task=config.task,
-        name=config.name or Path(config.data).resolve().name,
+        name=config.name or location(config.data).resolve().name,
         model=config.label or str(model.checkpoint.path),
         checkpoint=str(model.checkpoint.path),
         step=0 if config.untrained else model.checkpoint.step,
@@ -93,7 +94,7 @@ def _read_gold(
     config: ConfigDict, texts: str, links: str
 ) -> dict[str, list[AlignedPair]]:
     """Returns the aligned pairs of each language of files at two patterns."""
-    folder = Path(config.data)
+    folder = location(config.data)
     languages = tuple(config.languages) or _languages_at(folder, texts)
     if not languages:
         raise UserError(

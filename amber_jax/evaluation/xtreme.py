@@ -172,4 +172,4 @@ def _score_file(task: str, predictions: Path, labels: Path) -> dict[str, float]:
 
 
 def _file(folder: Path, task: str, language: str) -> Path:
-    return Path(folder) / task / f"test-{language}.tsv"
+    return folder / task / f"test-{language}.tsv"

@@ -8,7 +8,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import jax
@@ -328,7 +328,7 @@ def _keep_best(
         "step": step,
     }
     train = {
-        "files": [Path(file).name for file in examples.files],
+        "files": [PurePath(file).name for file in examples.files],
         "examples": len(examples.train),
         "first_only": examples.first_only,
         "stand_in": config.stand_in,

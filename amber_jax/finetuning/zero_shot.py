@@ -28,6 +28,7 @@ from amber_jax.inference.loading import LoadedModel, load_model
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import LabelingModel
 from amber_jax.ranges import refuse
+from amber_jax.storage import location
 from amber_jax.tasks import TAGS, TASKS, Task
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.workdir import PREDICTIONS
@@ -255,7 +256,7 @@ def read_language(config: ConfigDict, pattern: str, language: str) -> Read:
     if is_tfds(pattern):
         source = f"{pattern}@{config.data}" if config.data else pattern
     else:
-        source = str(Path(config.data) / pattern)
+        source = str(location(config.data) / pattern)
     options = {"syntactic_words": True} if config.syntactic_words else {}
     return read_examples(config.task, source, language=language, **options)
 

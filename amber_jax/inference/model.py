@@ -4,7 +4,6 @@ import functools
 import warnings
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -43,6 +42,7 @@ from amber_jax.inference.word_links import (
 from amber_jax.model.sentence_vector import SentenceVector
 from amber_jax.progress import is_watched, progress_bar
 from amber_jax.ranges import problems, refuse, whole
+from amber_jax.storage import location
 from amber_jax.types import Params
 
 _LONG_INPUT = 4096  # sentences from which on a progress bar is worth its place
@@ -342,4 +342,4 @@ class Model:
 
 def load(path: str | PathLike[str], **options: Any) -> Model:
     """The model of a checkpoint; path and options are those of `amber_jax.load`."""
-    return Model(load_model(Path(path), note=warnings.warn, **options))
+    return Model(load_model(location(path), note=warnings.warn, **options))

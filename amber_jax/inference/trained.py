@@ -1,12 +1,12 @@
 """How a model was trained, from its checkpoint's run.json."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from amber_jax.corpora.records import read_manifest
 from amber_jax.errors import UserError
 from amber_jax.model.sentence_vector import EncodingDefaults, SentenceVector
+from amber_jax.storage import location
 
 
 def trained_vector(run: Mapping[str, Any]) -> SentenceVector:
@@ -34,7 +34,7 @@ def trained_streams(run: Mapping[str, Any]) -> Mapping[str, Any]:
     if "corpus_fingerprint" not in run:
         return {}
     try:
-        manifest = read_manifest(Path(run["config"]["corpus"]))
+        manifest = read_manifest(location(run["config"]["corpus"]))
     except UserError:
         return {}
     same = manifest["fingerprint"] == run["corpus_fingerprint"]

@@ -10,6 +10,7 @@ from amber_jax import config as settings
 from amber_jax.config.renamed import migrated
 from amber_jax.errors import UserError
 from amber_jax.inference.loading import MAY_DIFFER, encoder_at
+from amber_jax.storage import location
 from amber_jax.training.workdir import begun_config
 
 
@@ -32,7 +33,7 @@ def with_initial_sizes(config: ConfigDict, workdir: Path | None) -> ConfigDict:
     defaults = settings.pretraining().model
     stored = begun_config(workdir) if workdir else None
     if stored is None:
-        sizes = encoder_at(Path(config.init_checkpoint)).recorded()
+        sizes = encoder_at(location(config.init_checkpoint)).recorded()
     else:
         model = migrated(stored).get("model")
         if not isinstance(model, Mapping):

@@ -3,7 +3,6 @@
 import math
 import statistics
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +13,7 @@ from amber_jax.pretraining import budget, stand_in
 from amber_jax.pretraining.budget import Memory
 from amber_jax.pretraining.preparation import Run
 from amber_jax.pretraining.stages import Stage
+from amber_jax.storage import location
 from amber_jax.training.keys import dropout_key
 from amber_jax.training.metrics import METRICS_FILE, read_metrics
 from amber_jax.training.slices import (
@@ -55,7 +55,7 @@ def parse_mfu(text: str) -> float:
     try:
         mfu = float(text)
     except ValueError:
-        records = read_metrics(Path(text) / METRICS_FILE)
+        records = read_metrics(location(text) / METRICS_FILE)
         measured = [record["mfu"] for record in records if record.get("mfu")]
         if not measured:
             raise UserError(

@@ -23,6 +23,7 @@ from amber_jax.pretraining import stages
 from amber_jax.pretraining.beginning import keeps_pooler, with_initial_sizes
 from amber_jax.pretraining.objectives import Vocabulary, loss_options
 from amber_jax.pretraining.stages import LossWeight, Objectives, Stage
+from amber_jax.storage import location
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.optimizer import build_optimizer
@@ -86,7 +87,7 @@ def prepare(
     """
     config = with_initial_sizes(config, workdir)
     settings.validate(config)
-    corpus = open_corpus(Path(config.corpus), verify=config.verify_corpus)
+    corpus = open_corpus(location(config.corpus), verify=config.verify_corpus)
     tokenizer = load_tokenizer(corpus.directory / TOKENIZER_FOLDER)
     if tokenizer.fingerprint != corpus.tokenizer_fingerprint:
         raise UserError(
@@ -152,7 +153,7 @@ def parameters_to_begin_with(
     """
     if not run.config.init_checkpoint:
         return None
-    path = Path(run.config.init_checkpoint)
+    path = location(run.config.init_checkpoint)
     initial = initial_model(
         path, run.encoder, run.tokenizer, run.abstract_state.params, note
     )

@@ -44,7 +44,15 @@ from amber_jax.training.workdir import (
 from amber_jax.types import Params
 
 _FREE_TO_CHANGE = (
-    *("backend", "num_devices", "fsdp", "corpus", "verify_corpus", "log_every"),
+    *(
+        "backend",
+        "num_devices",
+        "fsdp",
+        "corpus",
+        "verify_corpus",
+        "cache_corpus",
+        "log_every",
+    ),
     *("save_every", "evaluate_every", "keep_checkpoints", "keep_every"),
     *("tensorboard", "evaluations", "init_checkpoint", "max_skipped_in_a_row"),
     *("peak_tflops", "kernels", "trackers"),

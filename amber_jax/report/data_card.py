@@ -11,6 +11,7 @@ from amber_jax.files import write_text
 from amber_jax.report import pages
 from amber_jax.report.figures import write_rate_figures
 from amber_jax.report.sections import Facts, Picture, Section
+from amber_jax.storage import location
 from amber_jax.tokenization import load_tokenizer
 
 CARD_FILE, CARD_PAGE = "card.md", "card.html"
@@ -36,9 +37,9 @@ def write_data_card(directory: Path) -> list[Path]:
     Raises:
         UserError: the folder is no corpus, or cannot be written.
     """
-    title = f"Corpus {Path(directory).resolve().name}"
+    title = f"Corpus {location(directory).resolve().name}"
     sections = card_sections(directory)
-    files = [Path(directory) / name for name in (CARD_FILE, CARD_PAGE)]
+    files = [location(directory) / name for name in (CARD_FILE, CARD_PAGE)]
     for file, page in zip(files, (pages.to_markdown, pages.to_html), strict=True):
         write_text(file, page(title, sections))
     return files
@@ -47,7 +48,7 @@ def write_data_card(directory: Path) -> list[Path]:
 def card_sections(directory: Path) -> list[Section]:
     """Returns what the card says; writes its pictures."""
     corpus, manifest = open_corpus(directory, verify=False), read_manifest(directory)
-    tokenizer = load_tokenizer(Path(directory) / "tokenizer")
+    tokenizer = load_tokenizer(location(directory) / "tokenizer")
     inputs = read_inputs(directory)
     pictures = _pictures(directory, manifest["streams"])
     sections = [Section("Overview", facts=[_overview(manifest)])]

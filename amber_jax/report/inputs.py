@@ -9,6 +9,7 @@ import numpy as np
 
 from amber_jax.errors import UserError
 from amber_jax.evaluation.typed_json import one_line
+from amber_jax.storage import local_copy, location
 from amber_jax.training.metrics import METRICS_FILE, read_metrics
 
 _SEEDS = "seed-*"  # folders of a fine-tuning's seeds
@@ -68,9 +69,9 @@ def read_runs(workdirs: Sequence[Path], labels: Sequence[str]) -> list[Run]:
             f"--label was given {len(labels)} times and --workdir {len(workdirs)} "
             "times; give one label per workdir, or none"
         )
-    names = labels or [Path(workdir).resolve().name for workdir in workdirs]
+    names = labels or [location(workdir).resolve().name for workdir in workdirs]
     runs = []
-    for workdir, name in zip(map(Path, workdirs), names, strict=True):
+    for workdir, name in zip(map(location, workdirs), names, strict=True):
         seeds = sorted(path.parent for path in workdir.glob(f"{_SEEDS}/{METRICS_FILE}"))
         if seeds and not (workdir / METRICS_FILE).exists():
             runs += [_read_run(seed, f"{name}, {seed.name}") for seed in seeds]
@@ -115,12 +116,14 @@ def read_probe(path: Path) -> Probe:
         UserError: if the file is missing or malformed, or an array is.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(local_copy(path), allow_pickle=False) as arrays:
             probe = Probe(**{name: arrays[name] for name in Probe.__annotations__})
     except FileNotFoundError as error:
         raise UserError(
             f"{path} not found; --probe takes a probe.npz that amber evaluate wrote"
         ) from error
+    except UserError:  # of its storage
+        raise
     # np.load answers a file that is no .npz with any of these.
     except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
         reason = error.args[0] if error.args else "empty"

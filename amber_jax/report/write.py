@@ -10,6 +10,7 @@ from amber_jax.report.grouping import group_results
 from amber_jax.report.inputs import read_probe, read_runs
 from amber_jax.report.sections import build_sections, title_of
 from amber_jax.report.tables import Table, build_tables
+from amber_jax.storage import location
 
 REPORT_FILE = "report.md"
 WEB_PAGE_FILE = "report.html"
@@ -47,7 +48,7 @@ def write_report(
     with from_extra("report", "a report is drawn with matplotlib and jinja2"):
         from amber_jax.report import figures, pages  # slow to import
     scores = [(group, build_tables(group)) for group in group_results(read)]
-    output = Path(output)
+    output = location(output)
     make_folder(output)
     pictures = figures.write_figures(output, runs, scores, arrays)
     title, sections = title_of(scores), build_sections(scores, pictures)

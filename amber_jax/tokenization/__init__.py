@@ -7,6 +7,7 @@ from typing import Any
 
 from amber_jax.errors import UserError
 from amber_jax.files import make_folder, new_folder, read_object
+from amber_jax.storage import location
 from amber_jax.tokenization.library_file import LIBRARY_FILE
 from amber_jax.tokenization.tokenizer import CONFIG_FILE, SpecialTokens, Tokenizer
 
@@ -25,7 +26,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     Raises:
         UserError: no tokenizer there, or its content is not what was saved.
     """
-    path = Path(path)
+    path = location(path)
     if path.is_dir():
         return _load_folder(path)
     if path.suffix == ".model":

@@ -104,7 +104,8 @@ def _berts_pieces(
 ) -> wordpiece.WordPieceTokenizer | None:
     """Returns the WordPiece vocabulary, unless there is none with BERT's pieces."""
     if vocabulary.is_file():
-        names = {*vocabulary.read_text("utf-8", errors="replace").split("\n")}
+        with vocabulary.open(encoding="utf-8", errors="replace") as lines:
+            names = {line.removesuffix("\n") for line in lines}
         is_berts = {*SPECIAL_PIECES} <= names or file is None
         return wordpiece.load(vocabulary) if is_berts else None
     if file is None or file.fields["model"].get("type") != "WordPiece":

@@ -10,8 +10,9 @@ A checkpoint is a folder named after its step:
     MANIFEST.json   size and sha256 of every file above
 
 It takes its name when the manifest is there (`files.publish`), so a
-folder with a plain number is complete. Reading verifies the manifest, because Orbax
-restores flipped bits without an error.
+folder with a plain number is complete. In object storage it has its name from the
+beginning, with a mark beside it until the manifest is there (`manifest.begin_folder`).
+Reading verifies the manifest, because Orbax restores flipped bits without an error.
 """
 
 import dataclasses
@@ -28,11 +29,12 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from amber_jax.errors import UserError
+from amber_jax.errors import StorageError, UserError
 from amber_jax.files import (
+    clear,
     failure,
+    filling,
     make_folder,
-    partial_path,
     read_object,
     remove_failed,
     remove_folder,
@@ -41,8 +43,21 @@ from amber_jax.files import (
     write_json,
     writing,
 )
+from amber_jax.storage import is_remote
 from amber_jax.training.allocator import give_back_unused
-from amber_jax.training.manifest import MANIFEST, RUN, complete_folder, damage
+from amber_jax.training.manifest import (
+    MANIFEST,
+    RUN,
+    begin_folder,
+    commit,
+    complete_folder,
+    damage,
+)
+from amber_jax.training.object_storage import (
+    CommittedByUs,
+    bound_retries,
+    last_cause,
+)
 from amber_jax.training.state import TrainState
 from amber_jax.types import Params
 
@@ -89,6 +104,8 @@ class CheckpointWriter:
         keep_every: those of multiples of this many steps stay besides; 0: none.
         write_extras: called with the unfinished folder to add files of its own.
         keep_too: called for a step that stays besides the newest, or None.
+        check: called before what was written is called complete; raises if another
+            process may be writing there.
     """
 
     def __init__(
@@ -99,20 +116,26 @@ class CheckpointWriter:
         write_extras: Callable[[Path], None],
         keep_too: Callable[[], int | None] = lambda: None,
         keep_every: int = 0,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._directory = directory
         self._keep = keep
         self._keep_every = keep_every
         self._write_extras = write_extras
         self._keep_too = keep_too
+        self._check = check
         _silence_echoes()
-        self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+        bound_retries()
+        self._orbax = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(),
+            temporary_path_class=CommittedByUs if is_remote(directory) else None,
+        )
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         if jax.process_index() == 0:
             make_folder(directory)
             for leftover in unfinished(directory):
-                shutil.rmtree(leftover)
+                clear(leftover)
 
     def save(self, state: TrainState, run: Mapping[str, Any]) -> None:
         """Starts saving `state` and the JSON-able `run`; a step may then overwrite it.
@@ -123,7 +146,6 @@ class CheckpointWriter:
         self.wait()
         step = int(state.step)
         complete = self._directory / str(step)
-        partial = partial_path(complete)
         if complete.exists() and damage(complete) is None:
             return
         rest = {
@@ -131,8 +153,10 @@ class CheckpointWriter:
         }
         contents = {**run, "step": step, "parameters": parameter_shapes(state.params)}
         try:
+            self._check()
+            partial = begin_folder(complete, lead=jax.process_index() == 0)
             self._orbax.save(
-                partial.resolve(),
+                str(partial.resolve()),
                 ocp.args.Composite(
                     params=ocp.args.StandardSave(state.params),
                     training=ocp.args.StandardSave(rest),
@@ -173,8 +197,11 @@ class CheckpointWriter:
         try:
             self._orbax.wait_until_finished()
             if jax.process_index() == 0:
-                write_json(partial / RUN, run)
-                self._write_extras(partial)
+                self._check()
+                with filling(partial) as folder:
+                    write_json(folder / RUN, run)
+                    self._write_extras(folder)
+                self._check()
                 complete_folder(partial, self._directory / str(step))
                 self._prune(kept_too)
             give_back_unused()
@@ -192,6 +219,16 @@ class CheckpointWriter:
                 remove_folder(folder)
 
     def _failure(self, step: int, error: BaseException) -> UserError:
+        if is_remote(self._directory):
+            reason = last_cause(error)
+            return StorageError(
+                *(self._directory / str(step), "written", reason),
+                "earlier checkpoints are intact: start the command again when the "
+                "storage takes it",
+                passes=error.passes
+                if isinstance(error, StorageError)
+                else "Forbidden" not in reason,
+            )
         # Orbax's temporary folder too, or a full disk would stay full.
         for leftover in unfinished(self._directory, str(step)):
             remove_failed(leftover)
@@ -373,14 +410,19 @@ def _read_run(path: Path) -> dict[str, Any]:
 
 def _restore(checkpoint: Checkpoint, **abstract: Any) -> Mapping[str, Any]:
     wanted = {k: ocp.args.StandardRestore(v) for k, v in abstract.items()}
+    bound_retries()
     missing = [part for part in wanted if not (checkpoint.path / part).is_dir()]
     if missing:
         raise UserError(
             f"checkpoint {checkpoint.path} has no {missing[0]}/ folder; wanted one to "
             "go on training from, with optimizer memory"
         )
+    if is_remote(checkpoint.path):  # one that was copied there by hand has no marks
+        commit(checkpoint.path)
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        return reader.restore(checkpoint.path.resolve(), ocp.args.Composite(**wanted))
+        return reader.restore(
+            str(checkpoint.path.resolve()), ocp.args.Composite(**wanted)
+        )
 
 
 def _steps(directory: Path) -> list[int]:

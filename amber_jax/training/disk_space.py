@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 
 from amber_jax.errors import UserError
+from amber_jax.storage import is_remote
 from amber_jax.training.state import TrainState
 
 _GB = 1e9
@@ -29,6 +30,8 @@ def check_space(
     Raises:
         UserError: not even one checkpoint fits.
     """
+    if is_remote(directory):  # which has no end
+        return
     size = sum(
         math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)
     )

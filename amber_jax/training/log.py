@@ -41,16 +41,17 @@ class RunLog:
         lead: bool,
         tensorboard: bool,
         trackers: Sequence[RecordWriter] = (),
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._console = console
         self._writers: list[Any] = []
+        self._files: list[MetricsLog | TensorBoardWriter] = []
         self._lead = lead
         self.evaluated = _evaluations_until(start, workdir / METRICS_FILE)
         if lead:
-            self._writers.append(MetricsLog(workdir, resume_step=start))
-            if tensorboard:
-                self._writers.append(TensorBoardWriter(workdir, resume_step=start))
-            self._writers.extend(trackers)
+            kinds = (MetricsLog, TensorBoardWriter) if tensorboard else (MetricsLog,)
+            self._files = [k(workdir, resume_step=start, check=check) for k in kinds]
+            self._writers = [*self._files, *trackers]
 
     def train(self, stage: str, record: Mapping[str, Any]) -> None:
         """Writes a train record."""
@@ -86,7 +87,9 @@ class RunLog:
     def save(
         self, writer: CheckpointWriter, state: TrainState, run_json: Mapping[str, Any]
     ) -> None:
-        """Starts a checkpoint and tells the console."""
+        """Starts a checkpoint, with all records before it, and tells the console."""
+        for file in self._files:
+            file.publish()
         writer.save(state, run_json)
         self._console.checkpoint(int(state.step))
 

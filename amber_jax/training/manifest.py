@@ -4,20 +4,48 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from amber_jax.files import (
+    begin_remote,
     failure,
     file_table,
     fingerprint,
     parse_json,
+    partial_path,
     publish,
     table_damage,
     write_json,
+    write_text,
 )
+from amber_jax.storage import is_remote, objects_below, remove
 
 MANIFEST, RUN, PARAMS = "MANIFEST.json", "run.json", "params"
+_ITEM = "/_METADATA"  # of Orbax, in each folder that it commits on its own
+COMMIT = "commit_success.txt"  # Orbax restores no folder of object storage without it
+
+
+def begin_folder(complete: Path, *, lead: bool) -> Path:
+    """Returns the folder that a checkpoint is written into until it is complete.
+
+    In object storage, where none can be renamed, that is the folder itself; a mark
+    beside it says that it is not complete, and what it held is gone.
+
+    Args:
+        complete: of the checkpoint.
+        lead: whether this is the process that sees to marks.
+    """
+    if not is_remote(complete):
+        return partial_path(complete)
+    if lead:
+        begin_remote(complete)
+        remove(complete)
+    return complete
 
 
 def complete_folder(partial: Path, complete: Path) -> None:
     """Makes a written folder appear under its own name, with its manifest.
+
+    Args:
+        partial: of `begin_folder`, or of a `workplace`.
+        complete: of the checkpoint; what is there is replaced.
 
     Raises:
         UserError: the disk is full or read-only.
@@ -26,11 +54,27 @@ def complete_folder(partial: Path, complete: Path) -> None:
     # The manifest vouches for itself too: an entry that goes missing is noticed.
     manifest = {"files": files, "fingerprint": fingerprint(files)}
     write_json(partial / MANIFEST, manifest)
-    publish(partial, complete, replace=True)
+    if partial == complete:
+        commit(complete)
+        remove(partial_path(complete))
+    else:
+        publish(partial, complete, replace=True)
+
+
+def commit(path: Path) -> None:
+    """Writes what Orbax calls a folder of object storage complete by, if it lacks."""
+    names = objects_below(path)
+    items = {name.rpartition("/")[0] for name in names if name.endswith(_ITEM)}
+    for item in sorted(items | {""}):
+        mark = f"{item}/{COMMIT}".lstrip("/")
+        if mark not in names:
+            write_text(path / mark, f"{MANIFEST} lists what is complete")
 
 
 def damage(path: Path) -> str | None:
     """Returns why the checkpoint folder cannot be trusted, or None if it can."""
+    if is_remote(path) and partial_path(path).exists():
+        return "it was not written to its end"
     try:
         manifest = parse_json((path / MANIFEST).read_bytes())
     except FileNotFoundError:

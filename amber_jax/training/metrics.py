@@ -2,6 +2,9 @@
 
 Both are opened with the step a run resumes from and forget everything after it, so a
 killed and resumed run leaves the same lines as one that was never killed.
+
+In object storage, where nothing can be appended to, both are files of this machine that
+are uploaded whole: before each checkpoint, and at the end.
 """
 
 import errno
@@ -10,12 +13,21 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import RawIOBase
 from pathlib import Path
 
 from amber_jax.errors import UserError
-from amber_jax.files import failure, make_folder, new_file, parse_json, writing
+from amber_jax.files import (
+    draft,
+    failure,
+    make_folder,
+    new_file,
+    parse_json,
+    publish_draft,
+    writing,
+)
+from amber_jax.storage import location
 from amber_jax.training import event_file
 
 METRICS_FILE = "metrics.jsonl"
@@ -29,15 +41,28 @@ class MetricsLog:
 
     Opening it cuts the lines with "step" > `resume_step` and a torn last line. Every
     line is flushed to the operating system, so `kill -9` loses none.
+
+    Args:
+        directory: of the file.
+        resume_step: after which lines go.
+        check: called before each write; raises if the file may be another process's.
     """
 
-    def __init__(self, directory: Path, *, resume_step: int):
-        self._path = Path(directory) / METRICS_FILE
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        resume_step: int,
+        check: Callable[[], None] = lambda: None,
+    ):
+        self._check = check
+        self._path = location(directory) / METRICS_FILE
         make_folder(self._path.parent)
-        _cut_after(self._path, resume_step)
-        with writing(self._path, _RESUMES):
+        local = draft(self._path)
+        _cut_after(local, resume_step)
+        with writing(local, _RESUMES):
             # Unbuffered: after a failed write, closing has nothing left to fail on.
-            self._file = self._path.open("ab", buffering=0)
+            self._file = local.open("ab", buffering=0)
 
     def write(self, record: Mapping[str, float | int | str]) -> None:
         """Appends `record`, which holds an int "step"; NaN and Inf become null.
@@ -46,13 +71,20 @@ class MetricsLog:
             UserError: if the line cannot be written, as on a full disk.
         TypeError: if there is no "step".
         """
+        self._check()
         line = _to_line(record).encode()
         with writing(self._path, _RESUMES):
             _append(self._file, line)
 
+    def publish(self) -> None:
+        """Lets others see what was written so far, where they do not anyway."""
+        self._check()
+        publish_draft(self._path)
+
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+        self.publish()
 
 
 def read_metrics(path: Path) -> list[dict]:
@@ -61,7 +93,7 @@ def read_metrics(path: Path) -> list[dict]:
     Raises:
         UserError: if the file is missing, or a line before the last is not a record.
     """
-    return [record for _, record in _records(Path(path))]
+    return [record for _, record in _records(location(path))]
 
 
 def _records(path: Path) -> Iterator[tuple[bytes, dict]]:
@@ -137,14 +169,21 @@ class TensorBoardWriter:
     files takes the `tensorboard` package, writing them takes nothing.
     """
 
-    def __init__(self, directory: Path, *, resume_step: int):
-        folder = Path(directory) / TENSORBOARD_FOLDER
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        resume_step: int,
+        check: Callable[[], None] = lambda: None,
+    ):
+        self._check = check
+        folder = location(directory) / TENSORBOARD_FOLDER
         make_folder(folder)
         now = time.time()
         # TensorBoard reads the files of a folder in the order of their names.
         self._path = folder / f"events.out.tfevents.{now:.6f}.{socket.gethostname()}"
         with writing(self._path, _RESUMES):
-            self._file = self._path.open("wb", buffering=0)
+            self._file = draft(self._path).open("wb", buffering=0)
         self._append(event_file.version_event(now))
         self._append(event_file.restart_event(now, step=resume_step + 1))
 
@@ -159,9 +198,15 @@ class TensorBoardWriter:
         step = int(record["step"])
         self._append(event_file.scalar_event(time.time(), scalars, step=step))
 
+    def publish(self) -> None:
+        """Lets others see what was written so far, where they do not anyway."""
+        self._check()
+        publish_draft(self._path)
+
     def close(self) -> None:
         """Closes the event file."""
         self._file.close()
+        self.publish()
 
     def _append(self, event: bytes) -> None:
         with writing(self._path, _RESUMES):

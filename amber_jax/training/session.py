@@ -20,7 +20,7 @@ from amber_jax.training.disk_space import check_space
 from amber_jax.training.log import Evaluated, RunLog
 from amber_jax.training.state import TrainState
 from amber_jax.training.trackers import record_writer
-from amber_jax.training.workdir import alone_in, begin_workdir
+from amber_jax.training.workdir import alone_in, always_alone, begin_workdir
 
 
 class Session(NamedTuple):
@@ -78,8 +78,7 @@ def session(
     lead = jax.process_index() == 0
     with contextlib.ExitStack() as stack:
         held = lead and workdir.is_dir()
-        if held:
-            stack.enter_context(alone_in(workdir))
+        check_alone = stack.enter_context(alone_in(workdir)) if held else always_alone
         stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
         console = stack.enter_context(Console(num_steps, stream=stream))
         found = newest_checkpoint(workdir / CHECKPOINTS, console.note)
@@ -91,7 +90,7 @@ def session(
             console.note(f"resuming from {found.path}")
             state = restore(found)
         if lead and not held:
-            stack.enter_context(alone_in(workdir))
+            check_alone = stack.enter_context(alone_in(workdir))
         told = []
         if lead:
             begin_workdir(workdir, config)
@@ -103,6 +102,7 @@ def session(
             lead=lead,
             tensorboard=tensorboard,
             trackers=told,
+            check=check_alone,
         )
         stack.callback(log.close)
         writer = CheckpointWriter(
@@ -111,6 +111,7 @@ def session(
             keep_every=keep_every,
             write_extras=write_extras,
             keep_too=lambda: keep_too(log.evaluated),
+            check=check_alone,
         )
         stack.callback(writer.close)
         yield Session(state, log, writer)

@@ -6,7 +6,7 @@ import importlib.metadata
 import itertools
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import numpy as np
 import amber_jax
 from amber_jax.errors import UserError
 from amber_jax.files import make_folder, read_object, write_json
+from amber_jax.storage import is_remote
 from amber_jax.training.checkpoint import CHECKPOINTS, Checkpoint
+from amber_jax.training.lease import Check, leased
 from amber_jax.training.optimizer import build_schedule
 
 CONFIG = "config.json"
@@ -38,15 +40,24 @@ def begin_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def alone_in(workdir: Path) -> Iterator[None]:
-    """Keeps other processes of this host from running in a folder meanwhile.
+def alone_in(workdir: Path, note: Callable[[str], None] = print) -> Iterator[Check]:
+    """Keeps other processes from running in a folder meanwhile.
 
-    The folder is made if it is not there. The lock is the system's and dies with its
-    process. Where the file system has none, nothing is kept from anybody.
+    The folder is made if it is not there. The lock is the system's, of this host, and
+    dies with its process; where the file system has none, nothing is kept from anybody.
+    In object storage it is a lease, which can be lost: what is given checks that.
+
+    Args:
+        workdir: the folder.
+        note: called with a sentence if the lease of another has to run out first.
 
     Raises:
         UserError: another process runs in it.
     """
+    if is_remote(workdir):
+        with leased(workdir / _HOLDER, note) as check:
+            yield check
+        return
     make_folder(workdir)
     lock = os.open(workdir, os.O_RDONLY)
     try:
@@ -62,11 +73,15 @@ def alone_in(workdir: Path) -> Iterator[None]:
         holder = {"host": socket.gethostname(), "process": os.getpid()}
         try:
             write_json(workdir / _HOLDER, holder)
-            yield
+            yield always_alone
         finally:
             (workdir / _HOLDER).unlink(missing_ok=True)
     finally:
         os.close(lock)
+
+
+def always_alone() -> None:
+    """Checks a lock of the system, which nothing takes from its process."""
 
 
 def _holder(workdir: Path) -> str:

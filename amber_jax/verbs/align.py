@@ -7,9 +7,10 @@ named - is stdin or stdout.
 """
 
 import sys
-from pathlib import Path
 
 from absl import flags
+
+from amber_jax.storage import location
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a run's workdir or checkpoint, or a Hugging Face folder"
@@ -51,7 +52,7 @@ def main(_: list[str]) -> None:
     from amber_jax.inference.word_links import Alignment
 
     align_file(
-        Path(_CHECKPOINT.value),
+        location(_CHECKPOINT.value),
         _INPUT.value,
         _OUTPUT.value,
         Alignment(

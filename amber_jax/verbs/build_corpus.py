@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from amber_jax.commands.command_line import require_keys
 from amber_jax.commands.config_flag import define_config
 from amber_jax.errors import UserError
+from amber_jax.storage import location
 
 if TYPE_CHECKING:
     from amber_jax.corpora.recipe import Recipe
@@ -47,7 +48,7 @@ def main(_: list[str]) -> None:
     tasks = _tasks()
     # Every worker keeps one core busy; a tokenizer's own threads would only crowd it.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    recipe, output = _recipe(_CONFIG.value), Path(_OUTPUT.value)
+    recipe, output = _recipe(_CONFIG.value), location(_OUTPUT.value)
     if _DRY_RUN.value:
         _tell(recipe)
     elif _TASK_INDEX.value is None:
@@ -157,7 +158,7 @@ def _recipe(config: ConfigDict | None) -> "Recipe":
     return Recipe(
         sources=config.sources,
         evaluation_files=config.evaluation_files,
-        tokenizer=Path(config.tokenizer),
+        tokenizer=location(config.tokenizer),
         options=build_options(config),
         licenses=tuple(config.licenses) if "licenses" in config else (),
     )

@@ -11,9 +11,9 @@ Formats: amber (a run's workdir or a checkpoint), hf (Hugging Face's BERT), tf1
 is written.
 """
 
-from pathlib import Path
-
 from absl import flags
+
+from amber_jax.storage import location
 
 _FROM = flags.DEFINE_string("from", None, "FORMAT:PATH of the model")
 _TO = flags.DEFINE_string("to", None, "FORMAT:PATH of a folder that is not there yet")
@@ -40,10 +40,10 @@ def main(_: list[str]) -> None:
         conversion.parse_place(_TO.value, "--to"),
         conversion.ExportOptions(
             layer=_LAYER.value,
-            keep_pieces_of=Path(_KEEP.value) if _KEEP.value else None,
+            keep_pieces_of=location(_KEEP.value) if _KEEP.value else None,
             min_piece_count=_MIN_COUNT.value,
             max_shard_bytes=_SHARD.value,
-            results=tuple(map(Path, _RESULTS.value)),
+            results=tuple(map(location, _RESULTS.value)),
             license=_LICENSE.value,
         ),
     )

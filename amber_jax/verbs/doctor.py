@@ -3,9 +3,9 @@
 amber doctor --workdir=DIR
 """
 
-from pathlib import Path
-
 from absl import flags
+
+from amber_jax.storage import location
 
 _WORKDIR = flags.DEFINE_string("workdir", ".", "a folder in which runs are to be")
 
@@ -13,4 +13,4 @@ _WORKDIR = flags.DEFINE_string("workdir", ".", "a folder in which runs are to be
 def main(_: list[str]) -> None:
     from amber_jax.commands.doctor import examine
 
-    examine(Path(_WORKDIR.value))
+    examine(location(_WORKDIR.value))

@@ -6,9 +6,9 @@ The input is plain, .gz, .bz2, .xz or .zst, or - for stdin. Vectors are made as 
 training unless told otherwise; row n belongs to line n.
 """
 
-from pathlib import Path
-
 from absl import flags
+
+from amber_jax.storage import location
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a run's workdir or checkpoint, or a Hugging Face folder"
@@ -33,7 +33,7 @@ def main(_: list[str]) -> None:
     from amber_jax.commands.embed import embed_file
 
     embed_file(
-        Path(_CHECKPOINT.value),
+        location(_CHECKPOINT.value),
         _INPUT.value,
         _OUTPUT.value,
         layer=_LAYER.value,

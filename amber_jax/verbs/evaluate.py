@@ -3,12 +3,11 @@
 amber evaluate --config=tatoeba.py --checkpoint=DIR --output=DIR
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from amber_jax.commands.command_line import require_keys
 from amber_jax.commands.config_flag import define_config
+from amber_jax.storage import location
 
 _CONFIG = define_config("the evaluation")
 _CHECKPOINT = flags.DEFINE_string(
@@ -26,5 +25,7 @@ def main(_: list[str]) -> None:
     settings = _CONFIG.value
     require_keys(settings, ["task"])
     require_keys(settings, config.evaluation_defaults(settings.task).keys())
-    results = evaluate.evaluate(settings, Path(_CHECKPOINT.value), Path(_OUTPUT.value))
+    results = evaluate.evaluate(
+        settings, location(_CHECKPOINT.value), location(_OUTPUT.value)
+    )
     print(results_as_text(results))

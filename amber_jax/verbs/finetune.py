@@ -4,13 +4,12 @@ amber finetune --config=udpos.py --config.data=DIR \
     --checkpoint=DIR --workdir=DIR
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from amber_jax.commands.command_line import require_keys
 from amber_jax.commands.config_flag import define_config
 from amber_jax.stopping import START_AGAIN
+from amber_jax.storage import location
 
 _CONFIG = define_config("the task")
 _CHECKPOINT = flags.DEFINE_string(
@@ -26,7 +25,7 @@ def main(_: list[str]) -> None:
 
     require_keys(_CONFIG.value, config.finetuning("xnli").keys())
     results = finetune.finetune(
-        _CONFIG.value, Path(_CHECKPOINT.value), Path(_WORKDIR.value)
+        _CONFIG.value, location(_CHECKPOINT.value), location(_WORKDIR.value)
     )
     if not results:  # asked to stop
         raise SystemExit(START_AGAIN)

@@ -11,6 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from amber_jax.errors import UserError
+from amber_jax.storage import location
 
 ARGUMENTS = 1  # that are no flags: the folder
 
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> None:
 
     if len(arguments) != 2:
         raise UserError("wanted one folder, as in amber inspect DIR")
-    folder = Path(arguments[1])
+    folder = location(arguments[1])
     text = _corpus(folder) if (folder / MANIFEST).is_file() else inspect_run(folder)
     if text is None:
         raise UserError(

@@ -7,9 +7,10 @@ are each other's best by margin score, best first: score<TAB>source<TAB>target.
 """
 
 import sys
-from pathlib import Path
 
 from absl import flags
+
+from amber_jax.storage import location
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "a run's workdir or checkpoint, or a Hugging Face folder"
@@ -39,7 +40,7 @@ def main(_: list[str]) -> None:
     from amber_jax.commands.mine import Search, mine_files
 
     mine_files(
-        Path(_CHECKPOINT.value),
+        location(_CHECKPOINT.value),
         _SRC.value,
         _TGT.value,
         _OUTPUT.value,

@@ -7,7 +7,6 @@ On several hosts, start the same command on each with --config.backend=jit and
 """
 
 import contextlib
-from pathlib import Path
 
 from absl import flags
 
@@ -15,6 +14,7 @@ from amber_jax.commands.command_line import require_keys
 from amber_jax.commands.config_flag import define_config
 from amber_jax.errors import UserError
 from amber_jax.stopping import START_AGAIN
+from amber_jax.storage import location
 
 _CONFIG = define_config("the experiment")
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run")
@@ -65,7 +65,7 @@ def main(_: list[str]) -> None:
         if _DRY_RUN.value:
             dry_run(_CONFIG.value, target=_target())
         else:
-            state = pretrain(_CONFIG.value, Path(_WORKDIR.value), profile=window)
+            state = pretrain(_CONFIG.value, location(_WORKDIR.value), profile=window)
             if int(state.step) < sum(stage.num_steps for stage in _CONFIG.value.stages):
                 raise SystemExit(START_AGAIN)
 

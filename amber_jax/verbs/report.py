@@ -8,9 +8,9 @@ Workdirs and results are of any task and any number of models; what was measured
 stands in one table, the seeds of a model as mean and standard deviation.
 """
 
-from pathlib import Path
-
 from absl import flags
+
+from amber_jax.storage import location
 
 _WORKDIR = flags.DEFINE_multi_string("workdir", [], "folder of a run; repeatable")
 _LABEL = flags.DEFINE_multi_string("label", [], "name of the workdir in its place")
@@ -24,12 +24,12 @@ def main(_: list[str]) -> None:
     from amber_jax.report.write import REPORT_FILE, WEB_PAGE_FILE, write_report
 
     tables = write_report(
-        Path(_OUTPUT.value),
-        workdirs=[Path(workdir) for workdir in _WORKDIR.value],
+        location(_OUTPUT.value),
+        workdirs=[location(workdir) for workdir in _WORKDIR.value],
         labels=_LABEL.value,
-        results=[Path(file) for file in _RESULTS.value],
-        probe=None if _PROBE.value is None else Path(_PROBE.value),
+        results=[location(file) for file in _RESULTS.value],
+        probe=None if _PROBE.value is None else location(_PROBE.value),
     )
     print_tables(tables)
     for name in (REPORT_FILE, WEB_PAGE_FILE):
-        print(f"written: {Path(_OUTPUT.value) / name}")
+        print(f"written: {location(_OUTPUT.value) / name}")

@@ -5,9 +5,9 @@ amber score --predictions=DIR --labels=DIR
 Both hold TASK/test-XX.tsv; every language that has labels must have predictions.
 """
 
-from pathlib import Path
-
 from absl import flags
+
+from amber_jax.storage import location
 
 _PREDICTIONS = flags.DEFINE_string("predictions", None, "folder of TASK/test-XX.tsv")
 _LABELS = flags.DEFINE_string("labels", None, "folder of the same with gold labels")
@@ -17,7 +17,7 @@ flags.mark_flags_as_required(["predictions", "labels"])
 def main(_: list[str]) -> None:
     from amber_jax.evaluation import xtreme
 
-    labels = Path(_LABELS.value)
+    labels = location(_LABELS.value)
     languages = {
         task: sorted(
             path.stem.removeprefix("test-")
@@ -25,7 +25,9 @@ def main(_: list[str]) -> None:
         )
         for task in xtreme.LANGUAGES
     }
-    scores = xtreme.score_folder(Path(_PREDICTIONS.value), labels, languages=languages)
+    scores = xtreme.score_folder(
+        location(_PREDICTIONS.value), labels, languages=languages
+    )
     for task, metrics in scores.items():
         for metric, by_language in metrics.items():
             cells = (f"{name} {score:.1f}" for name, score in by_language.items())

@@ -3,13 +3,13 @@
 amber train_tokenizer --config=tokenizer.py --output=DIR
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
 
 from amber_jax.commands.command_line import require_keys
 from amber_jax.commands.config_flag import define_config
+from amber_jax.storage import location
 
 if TYPE_CHECKING:
     from amber_jax.corpora.fertility import Fertility
@@ -33,10 +33,10 @@ def main(_: list[str]) -> None:
         [
             named
             if isinstance(named, TextSource)
-            else TextSource(named[0], Path(named[1]))
+            else TextSource(named[0], location(named[1]))
             for named in config.files
         ],
-        [Path(path) for path in config.many_way],
+        [location(path) for path in config.many_way],
         sentences=config.sentences,
         alpha=config.alpha,
         seed=config.seed,
@@ -49,8 +49,8 @@ def main(_: list[str]) -> None:
         byte_fallback=config.byte_fallback,
     )
     found = fertility(tokenizer, sample.probes)
-    save_once(tokenizer, Path(_OUTPUT.value))
-    write_fertility(Path(_OUTPUT.value), found)
+    save_once(tokenizer, location(_OUTPUT.value))
+    write_fertility(location(_OUTPUT.value), found)
     _print_sample(sample, found)
     print(f"vocabulary   {tokenizer.vocab_size} pieces")
     print(f"fingerprint  {tokenizer.fingerprint}")

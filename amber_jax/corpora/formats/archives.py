@@ -45,7 +45,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
         UserError: it cannot be read, now or later.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as stored, zipfile.ZipFile(stored) as archive:
             yield Archive(path, archive)
     except (
         *(zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError),

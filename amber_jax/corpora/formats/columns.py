@@ -81,11 +81,11 @@ def _batches(path: Path, names: Collection[str]) -> Iterator[Any]:
     import pyarrow.parquet
 
     if path.suffix.lower() == ".parquet":
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
             wanted = _wanted(path, file.schema_arrow.names, names)
             yield from file.iter_batches(_BATCH_ROWS, columns=wanted)
         return
-    with pyarrow.OSFile(str(path)) as stored:
+    with path.open("rb") as stored:
         is_file = stored.read(len(_ARROW_FILE)) == _ARROW_FILE
         stored.seek(0)
         if is_file:

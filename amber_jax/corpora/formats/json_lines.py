@@ -106,7 +106,10 @@ def _members(path: Path) -> Iterator[bytes]:
     """Yields the bytes of the files in a tar archive, one after the other."""
     size = path.stat().st_size
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with (
+            path.open("rb") as stored,
+            tarfile.open(fileobj=stored, mode="r|*") as archive,
+        ):
             for member in archive:
                 if file := archive.extractfile(member):
                     yield from bounded(file, f"{path}, {member.name}", size)

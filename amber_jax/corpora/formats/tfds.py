@@ -18,6 +18,7 @@ from typing import Any
 
 from amber_jax.errors import UserError, from_extra
 from amber_jax.files import read_json
+from amber_jax.storage import local_copy
 
 Example = Mapping[str, Any]
 
@@ -118,7 +119,7 @@ def read_examples(path: Path, split: str) -> Iterator[Example]:
     with from_extra("train", f"{path} is read with TensorFlow Datasets"):
         import tensorflow_datasets as tfds
     try:
-        builder = tfds.builder_from_directory(version_folder(path))
+        builder = tfds.builder_from_directory(local_copy(version_folder(path)))
         examples = builder.as_dataset(
             split=split,
             shuffle_files=False,
