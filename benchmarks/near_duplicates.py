@@ -45,7 +45,7 @@ def left_out(lines: Sequence[str], threshold: float, folder: Path) -> set[int]:
     units = [Unit(number, some, ("text",), ()) for number, some in enumerate(slices)]
     find_duplicates(
         units,
-        Screening(_MAX_BYTES, cleaning, (), folder),
+        Screening(_MAX_BYTES, cleaning, folder),
         folder / "duplicates",
         mapper=map,
         report=lambda *_: None,

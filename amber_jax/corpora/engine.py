@@ -26,7 +26,6 @@ from amber_jax.corpora.planning import Input, own_units, plan_inputs
 from amber_jax.corpora.processes import Mapper, Report, reported
 from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.screening import Screening, store_held_out
-from amber_jax.corpora.sources import source_languages
 from amber_jax.corpora.units import BuildOptions, Part, StreamKey, Unit
 from amber_jax.corpora.work import Share, WorkFolder
 from amber_jax.tokenization.tokenizer import Tokenizer
@@ -83,13 +82,7 @@ def begin_build(
     cleaning = recipe.options.cleaning
     every = frozenset().union(*held_out.values())
     store_held_out(work.directory, every, recipe.evaluation_files, cleaning)
-    languages = {name for source in recipe.sources for name in source_languages(source)}
-    screening = Screening(
-        recipe.options.max_line_bytes,
-        cleaning,
-        tuple(sorted(languages)),
-        work.directory,
-    )
+    screening = Screening(recipe.options.max_line_bytes, cleaning, work.directory)
     return Build(recipe, work, tokenizer, held_out, screening, run, report, note)
 
 

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,6 @@ class Screen:
         cleaning: Cleaning,
         held_out: HeldOut = frozenset(),
         sequences: np.ndarray | None = None,
-        languages: Collection[str] = (),
     ):
         """Takes what is asked for.
 
@@ -47,7 +46,6 @@ class Screen:
             cleaning: the config's.
             held_out: hashes of sentences that are left out.
             sequences: of their word sequences, see `overlap.sequence_hashes`.
-            languages: of the corpus; a line is identified as one of them.
 
         Raises:
             UserError: a library that the cleaning needs is not installed.
@@ -59,7 +57,7 @@ class Screen:
         self._overlap = Overlap(words, sequences) if sequences is not None else None
         self._filters = LineFilters(cleaning)
         identifies = cleaning.language_threshold < 1
-        self._identification = Identification(languages) if identifies else None
+        self._identification = Identification() if identifies else None
 
     def cell(self, raw: bytes, language: str) -> Cleaned:
         """Returns what `clean_line` does, normalized, or why the cell is left out."""
@@ -107,7 +105,6 @@ class Screening:
 
     max_bytes: int
     cleaning: Cleaning
-    languages: tuple[str, ...]
     directory: Path  # of what `store_held_out` wrote
 
     def load(self) -> Screen:
@@ -146,5 +143,4 @@ def _loaded(screening: Screening) -> Screen:
         cleaning=cleaning,
         held_out=frozenset(np.load(directory / _SENTENCES).tolist()),
         sequences=np.load(directory / _SEQUENCES) if words else None,
-        languages=screening.languages,
     )

@@ -35,7 +35,7 @@ def decided(tmp_path):
                 owners.append((number, before))
                 before += sum(1 for _ in read_lines_of(slices[0]))
         store_held_out(tmp_path, frozenset(), (), cleaning)
-        screening = Screening(1000, cleaning, (), tmp_path)
+        screening = Screening(1000, cleaning, tmp_path)
         folder = tmp_path / "duplicates"
         find_duplicates(units, screening, folder, mapper=map, report=silent)
         found = {}
@@ -138,7 +138,7 @@ def test_work_that_was_cut_goes_on_and_decides_the_same(tmp_path, done):
     slices = cut_units([plain_file(path, path)], unit_bytes=1)
     units = [Unit(7 << 32 | n, one, ("en",), ()) for n, one in enumerate(slices)]
     store_held_out(tmp_path, frozenset(), (), EXACT)
-    screening = Screening(1000, EXACT, (), tmp_path)
+    screening = Screening(1000, EXACT, tmp_path)
 
     def decided(folder, run):
         find_duplicates(units, screening, folder, mapper=run, report=silent)

@@ -68,6 +68,7 @@ IDENTIFIED = [
     (("en", "de"), "de",   "en",   "swapped_sides"),
     (("en", "de"), "en",   "en",   "other_language"),
     (("en", "de"), "fr",   "de",   "other_language"),
+    (("en", "es"), "en",   "de",   "other_language"),
     # Croatian is not judged, and Klingon is not known: nothing speaks against it.
     (("en", "hr"), "en",   "de",   None),
     (("en", "tlh"), "en",  "fr",   None),
@@ -77,8 +78,7 @@ IDENTIFIED = [
 @pytest.fixture(scope="module")
 def identifying():
     cleaning = Cleaning(language_threshold=0.8, language_min_characters=40)
-    languages = ("de", "fr", "hr", "tlh")
-    return Screen(max_bytes=99, cleaning=cleaning, languages=languages)
+    return Screen(max_bytes=99, cleaning=cleaning)
 
 
 @pytest.mark.parametrize(("languages", "src", "tgt", "reason"), IDENTIFIED)

@@ -5,14 +5,12 @@
 
 import functools
 import re
-from collections.abc import Collection
 from typing import Any
 
 from amber_jax.errors import from_extra
 
 # Of the held sentences of these languages 90 % and more were identified, and less than
-# 1 % taken for another's with a probability above `LOWEST_THRESHOLD`, both among the
-# languages tried and among all of the library's.
+# 1 % taken for another's with a probability above `LOWEST_THRESHOLD`.
 # Source: benchmarks/language_identification.py, whose table is in docs/data.md.
 _JUDGED = (
     "ar bg bn ca cs da de el en es et eu fa fi fr gl he hi hu id it ja ka kk km ko lv "
@@ -25,13 +23,13 @@ _LABELS = {"nb": "no", "iw": "he", "in": "id"}  # where the library has another 
 
 
 class Identification:
-    """py3langid restricted to some languages, and to English.
+    """py3langid among all the languages that it knows.
 
-    English is what most often stands in the place of another language.
+    Not only among a corpus' own: text that does not belong there may be in any.
     """
 
-    def __init__(self, languages: Collection[str]):
-        """Takes the codes of a corpus; those that the library lacks are no candidates.
+    def __init__(self) -> None:
+        """Loads the library's model.
 
         Raises:
             UserError: the library is not installed.
@@ -41,12 +39,9 @@ class Identification:
         self._identifier = langid.LanguageIdentifier.from_model_file(
             langid.MODEL_FILE, norm_probs=True
         )
-        known = {*self._identifier.labels}
-        self.candidates = known & {"en", *map(label, languages)}
-        self._identifier.set_languages(self.candidates)
 
     def most_probable(self, text: str) -> tuple[str, float]:
-        """Returns the candidate that a text is most probably in, and how probably.
+        """Returns the language that a text is most probably in, and how probably.
 
         Of a long text the beginning decides.
         """
@@ -58,7 +53,7 @@ class Identification:
         A language that is not among `JUDGED` is never refused.
         """
         own = label(language)
-        if own not in JUDGED & self.candidates:
+        if own not in JUDGED:
             return False
         found, probability = self.most_probable(text)
         return found != own and probability > threshold
