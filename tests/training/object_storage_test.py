@@ -184,6 +184,16 @@ def test_storage_that_fails_for_a_while_costs_nothing(run, object_store, impatie
     assert said_of(run) == (3, [])
 
 
+def test_a_run_that_waits_for_a_slow_write_says_so(run, object_store, monkeypatch):
+    monkeypatch.setattr(checkpoints, "_PATIENCE_SECONDS", 0.2)
+    object_store.fail(seconds=0.5, method="write", name="params/_META", times=1)
+    said = []
+    save(run, 3, note=said.append)
+    assert said[0] == (
+        f"the run waits for checkpoint 3, which is still being written to {run}"
+    )
+
+
 def test_storage_that_stays_away_is_given_up(run, object_store, monkeypatch):
     hasty = {"max_retries": 2, "initial_delay": "10ms", "max_delay": "20ms"}
     orbax_there.bound_retries()
