@@ -18,11 +18,16 @@ class StorageError(UserError, OSError):
     """Object storage that did not do what was asked, in one sentence.
 
     An OSError too, for all that handles those of a disk; `strerror` has the reason.
+
+    Attributes:
+        passes: whether the same command may succeed later, with nothing mended.
     """
 
-    def __init__(self, path: object, action: str, reason: str, advice: str) -> None:
+    def __init__(
+        self, path: object, action: str, reason: str, advice: str, *, passes: bool
+    ) -> None:
         super().__init__(errno.EIO, reason)
-        self.errno, self.strerror = errno.EIO, reason
+        self.errno, self.strerror, self.passes = errno.EIO, reason, passes
         self._sentence = f"{path} cannot be {action} ({reason}); {advice}"
 
     def __str__(self) -> str:

@@ -27,6 +27,7 @@ from amber_jax.errors import StorageError, UserError
 from amber_jax.storage import (
     PARTIAL,
     is_remote,
+    objects_below,
     remove,
     scratch,
     upload,
@@ -390,22 +391,7 @@ def remove_failed(path: Path) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Returns the sha256 of a file's bytes, hexadecimal.
-
-    An object is read once by a process, as long as it stays the same.
-    """
-    if is_remote(path):
-        return _object_digest(path, path.object_version())  # type: ignore[attr-defined]
-    return _digest(path)
-
-
-@functools.lru_cache(maxsize=1 << 14)
-def _object_digest(path: Path, version: str) -> str:
-    del version  # another one is another key
-    return _digest(path)
-
-
-def _digest(path: Path) -> str:
+    """Returns the sha256 of a file's bytes, hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -413,8 +399,28 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+@functools.lru_cache(maxsize=1 << 14)
+def _object_digest(path: Any, info: Any) -> str:
+    """Returns the sha256 of an object, which a process reads once.
+
+    As long as it stays the same: `info` has another version when it is written.
+    """
+    digest = hashlib.sha256()
+    for block in path.blocks(info):
+        digest.update(block)
+    return digest.hexdigest()
+
+
 def file_table(folder: Path) -> FileTable:
     """Returns size and sha256 of every file below a folder, by its path there."""
+    if is_remote(folder):
+        return {
+            name: {
+                "bytes": info.size,
+                "sha256": _object_digest(folder / name, info),
+            }
+            for name, info in objects_below(folder).items()
+        }
     return {
         file.relative_to(folder).as_posix(): {
             "bytes": file.stat().st_size,
@@ -430,15 +436,22 @@ def table_damage(folder: Path, table: Mapping[str, Any]) -> str | None:
 
     Files that the table does not name are of no account.
     """
+    try:
+        objects = objects_below(folder) if is_remote(folder) else {}
+    except StorageError as error:
+        return f"its files cannot be listed ({failure(error)})"
     for name, entry in table.items():
         if not _is_entry(name, entry):
             return f"its entry of {name!r} is not a size and a sha256"
-        file = folder / name
+        file, info = folder / name, objects.get(name)
+        if is_remote(folder) and info is None:
+            return f"{name} is missing"
         try:
-            size = file.stat().st_size
+            size = info.size if info else file.stat().st_size
             if size != entry["bytes"]:
                 return f"{name} has {size} bytes, not {entry['bytes']}"
-            if file_digest(file) != entry["sha256"]:
+            digest = _object_digest(file, info) if info else file_digest(file)
+            if digest != entry["sha256"]:
                 return f"{name} is not what was written (sha256 differs)"
         except FileNotFoundError:
             return f"{name} is missing"

@@ -86,11 +86,6 @@ class RemotePath(PosixGPath):
         when = int(info.updated)
         return os.stat_result((mode, 0, 0, 1, 0, 0, info.size, when, when, when))
 
-    def object_version(self) -> str:
-        """Returns what is another one whenever the object is written."""
-        with self._telling("read"):
-            return _info(self._system.info(str(self))).version
-
     def objects_below(self) -> dict[str, ObjectInfo]:
         """Returns {name below this folder: info}, sorted; {"": info} of an object."""
         with self._telling("read"):
@@ -147,7 +142,14 @@ class RemotePath(PosixGPath):
             if len(content) == end - start:
                 return content
         reason = f"{len(content):,} bytes arrived of {end - start:,}"
-        raise StorageError(self, "read", reason, "start the command again")
+        advice = "start the command again"
+        raise StorageError(self, "read", reason, advice, passes=True)
+
+    def blocks(self, info: ObjectInfo) -> Iterator[bytes]:
+        """Yields the file's bytes, in long requests, as they were when `info` was."""
+        for start in range(0, info.size, _READ_BYTES):
+            end = min(start + _READ_BYTES, info.size)
+            yield self.read_range(start, end, info.version)
 
     def open(
         self,
@@ -239,21 +241,15 @@ class RemotePath(PosixGPath):
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Removes a file."""
-        try:
-            with self._telling("removed"):
-                self._system.rm_file(str(self))
-        except FileNotFoundError:
-            if not missing_ok:
-                raise
+        ignored = (FileNotFoundError,) if missing_ok else ()
+        with contextlib.suppress(*ignored), self._telling("removed"):
+            self._system.rm_file(str(self))
 
     def rmtree(self, missing_ok: bool = False) -> None:
         """Removes all objects below, and one of this very name."""
-        try:
-            with self._telling("removed"):
-                self._system.rm(str(self), recursive=True)
-        except FileNotFoundError:
-            if not missing_ok:
-                raise
+        ignored = (FileNotFoundError,) if missing_ok else ()
+        with contextlib.suppress(*ignored), self._telling("removed"):
+            self._system.rm(str(self), recursive=True)
 
     @property
     def _scheme(self) -> str:
@@ -290,7 +286,9 @@ class RemotePath(PosixGPath):
             if action == "written":
                 reason = "there is no such bucket"
                 advice = "make the bucket first, or give another path"
-                raise StorageError(self, action, reason, advice) from error
+                raise StorageError(
+                    self, action, reason, advice, passes=False
+                ) from error
             message = os.strerror(errno.ENOENT)
             raise FileNotFoundError(errno.ENOENT, message, str(self)) from error
         except Exception as error:
@@ -302,6 +300,7 @@ class RemotePath(PosixGPath):
                 "application-default login`, a service account, or another path"
                 if refused
                 else "start the command again when the storage answers",
+                passes=not refused,
             ) from error
 
 
@@ -312,9 +311,7 @@ class _Ranges(io.RawIOBase):
         self._path = path
         infos = path.objects_below()
         if "" not in infos:
-            raise FileNotFoundError(
-                errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path)
-            )
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         self._info = infos[""]
         self._at = 0
 
@@ -323,9 +320,6 @@ class _Ranges(io.RawIOBase):
 
     def seekable(self) -> bool:
         return True
-
-    def tell(self) -> int:
-        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._info.size}

@@ -29,7 +29,7 @@ import google_crc32c
 from amber_jax.errors import StorageError, UserError
 
 if TYPE_CHECKING:
-    from amber_jax.remote_path import RemotePath
+    from amber_jax.remote_path import ObjectInfo, RemotePath
 
 PARTIAL = ".partial"  # ends the names of what is being written or removed
 CACHE_VARIABLE = "AMBER_CACHE"
@@ -69,7 +69,7 @@ def location(text: str | os.PathLike[str]) -> Path:
 
 def is_remote(path: object) -> bool:
     """Returns whether a path lies in object storage."""
-    return not isinstance(path, Path | str) and hasattr(path, "object_version")
+    return not isinstance(path, Path | str) and hasattr(path, "objects_below")
 
 
 def cache_folder() -> Path:
@@ -106,7 +106,7 @@ def local_copy(path: Path) -> Path:
     if not is_remote(path):
         return path
     remote: RemotePath = path  # type: ignore[assignment]
-    objects = remote.objects_below()
+    objects = objects_below(path)
     if not objects:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     if "" not in objects:  # a folder
@@ -123,6 +123,15 @@ def local_copy(path: Path) -> Path:
                 _fetch(remote / name if name else remote, objects[name], target)
             fetched.rename(keep)
     return keep / path.name
+
+
+def objects_below(folder: Path) -> "dict[str, ObjectInfo]":
+    """Returns {name below a folder of object storage: size, version}, sorted.
+
+    Of a path that is an object itself, its only name is empty.
+    """
+    remote: RemotePath = folder  # type: ignore[assignment]
+    return remote.objects_below()
 
 
 def refuse_unfinished(folder: Path) -> None:
@@ -182,6 +191,7 @@ def _fetch(path: "RemotePath", info: Any, target: Path) -> None:
     raise StorageError(
         *(path, "read", f"{found}, {_TRIES} times"),
         "start the command again; if it stays so, the object is being replaced",
+        passes=True,
     )
 
 

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "losses": {"types"},
     "model": {"types"},
     "search": {"errors", "tasks", "types"},
-    "training": {"errors", "files", "reductions", "stopping", "types"},
+    "training": {"errors", "files", "reductions", "stopping", "storage", "types"},
     "corpora": {"errors", "files", "ranges", "storage", "tokenization"},
     "convert": {
         *("errors", "files", "storage", "tasks", "types", "model", "tokenization"),

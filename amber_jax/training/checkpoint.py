@@ -59,8 +59,8 @@ from amber_jax.training.state import TrainState
 from amber_jax.types import Params
 
 _ORBAX_ERRORS = (OSError, ValueError)  # how Orbax tells that it could not write
-# Of requests to object storage that it answers with 429 or 5xx: for a minute and a half.
-# By default it is a quarter of an hour, without a word.
+# Of requests to object storage that it answers with 429 or 5xx: for a minute and a
+# half. By default it is a quarter of an hour, without a word.
 _RETRIES = {"max_retries": 8, "initial_delay": "1s", "max_delay": "16s"}
 
 CHECKPOINTS = "checkpoints"  # of a workdir
@@ -237,13 +237,14 @@ class CheckpointWriter:
 
     def _failure(self, step: int, error: BaseException) -> UserError:
         if is_remote(self._directory):
-            if isinstance(error, UserError) and not isinstance(error, StorageError):
-                return error  # the folder is another process's
             reason = failure(error).partition(" [")[0]  # then tensorstore's details
-            return UserError(
-                f"checkpoint {step} cannot be written to {self._directory} ({reason}); "
+            return StorageError(
+                *(self._directory / str(step), "written", reason),
                 "earlier checkpoints are intact: start the command again when the "
-                "storage takes it"
+                "storage takes it",
+                passes=error.passes
+                if isinstance(error, StorageError)
+                else "Forbidden" not in reason,
             )
         # Orbax's temporary folder too, or a full disk would stay full.
         for leftover in unfinished(self._directory, str(step)):

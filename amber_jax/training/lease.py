@@ -22,14 +22,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from amber_jax.errors import StorageError, UserError
 from amber_jax.files import parse_json
 from amber_jax.storage import scratch
-
-if TYPE_CHECKING:
-    from amber_jax.remote_path import RemotePath
 
 LEASE_SECONDS = 150.0
 GIVE_UP_SECONDS = 100.0
@@ -70,11 +67,12 @@ class _Lease:
     """An object that nobody but this process writes, as long as `check` passes."""
 
     def __init__(self, path: Any, taken_here: str, note: Callable[[str], None]) -> None:
-        self._path: RemotePath = path
+        self._path = path
         self.name = secrets.token_hex(8)
         holder = {"host": socket.gethostname(), "process": os.getpid()}
         self._content = json.dumps({**holder, "lease": self.name}).encode()
         self._lost = ""
+        self._is_taken = False
         self._take(taken_here, note)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
@@ -86,10 +84,11 @@ class _Lease:
         if not self._lost and age > GIVE_UP_SECONDS:
             self._lost = f"it could not be renewed for {age:.0f} seconds"
         if self._lost:
-            raise UserError(
-                f"{self._path} no longer keeps others from {self._path.parent} "
-                f"({self._lost}); nothing more is written there: start the command "
-                "again, it resumes"
+            raise StorageError(
+                *(self._path.parent, "written", f"{self._path.name}: {self._lost}"),
+                "this run writes nothing more there: start the command again, it "
+                "resumes",
+                passes=not self._is_taken,
             )
 
     def end(self) -> None:
@@ -101,9 +100,9 @@ class _Lease:
 
     def _take(self, taken_here: str, note: Callable[[str], None]) -> None:
         while True:
+            version = self._free_version(taken_here, note)
             began = time.monotonic()
             try:
-                version = self._free_version(taken_here, note)
                 self._version = self._path.replace_version(self._content, version)
             except FileExistsError:  # another was quicker, or this very request was
                 if not self._is_ours():
@@ -168,6 +167,7 @@ class _Lease:
             self._version = seen.info.version
             return True
         self._lost = f"{_name(holder)} has taken it" if holder else "it was removed"
+        self._is_taken = True
         return False
 
     def _holder(self) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from amber_jax.files import (
     write_json,
     write_text,
 )
-from amber_jax.storage import is_remote, remove
+from amber_jax.storage import is_remote, objects_below, remove
 
 MANIFEST, RUN, PARAMS = "MANIFEST.json", "run.json", "params"
-_ITEM = "_METADATA"  # of Orbax, in each folder that it commits on its own
+_ITEM = "/_METADATA"  # of Orbax, in each folder that it commits on its own
 COMMIT = "commit_success.txt"  # Orbax restores no folder of object storage without it
 
 
@@ -63,9 +63,12 @@ def complete_folder(partial: Path, complete: Path) -> None:
 
 def commit(path: Path) -> None:
     """Writes what Orbax calls a folder of object storage complete by, if it lacks."""
-    for folder in (path, *(p for p in path.iterdir() if (p / _ITEM).is_file())):
-        if not (folder / COMMIT).is_file():
-            write_text(folder / COMMIT, f"{MANIFEST} lists what is complete")
+    names = objects_below(path)
+    items = {name.rpartition("/")[0] for name in names if name.endswith(_ITEM)}
+    for item in sorted(items | {""}):
+        mark = f"{item}/{COMMIT}".lstrip("/")
+        if mark not in names:
+            write_text(path / mark, f"{MANIFEST} lists what is complete")
 
 
 def damage(path: Path) -> str | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 
 from amber_jax.errors import UserError
-from amber_jax.files import writing
+from amber_jax.files import filling, writing
 
 PROFILE_FOLDER = "profile"
 _STEP = "train"  # the name under which profilers look for steps
@@ -56,6 +56,7 @@ class Profiler:
         self._tracing = False
         self._traced = 0  # steps
         self._failure: str | None = None
+        self._written = contextlib.ExitStack()
 
     def __enter__(self) -> "Profiler":
         return self
@@ -105,14 +106,16 @@ class Profiler:
         options.python_tracer_level = 0
         with writing(self._directory, "make room there, or leave --profile out"):
             self._directory.mkdir(parents=True, exist_ok=True)
-            jax.profiler.start_trace(self._directory, profiler_options=options)
+            folder = self._written.enter_context(filling(self._directory))
+            jax.profiler.start_trace(folder, profiler_options=options)
         self._tracing = True
 
     def _finish(self) -> None:
         if self._tracing:
             self._tracing = False
             try:
-                jax.profiler.stop_trace()
+                with self._written:
+                    jax.profiler.stop_trace()
             except (OSError, RuntimeError) as error:  # the run is worth more
                 self._failure = str(error).partition("\n")[0]
 
