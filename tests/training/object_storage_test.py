@@ -250,8 +250,10 @@ def left_behind(run, name="x"):
 def test_a_second_writer_is_refused_by_name(run, brief, monkeypatch, tmp_path):
     said = []
     with alone_in(run) as check:
-        elsewhere(monkeypatch, tmp_path)
         holder = rf"is in use by process {os.getpid()} on "
+        with pytest.raises(UserError, match=holder), alone_in(run, pytest.fail):
+            pytest.fail("a second one began")
+        elsewhere(monkeypatch, tmp_path)
         with pytest.raises(UserError, match=holder), alone_in(run, said.append):
             pytest.fail("a second one began")
         check()
