@@ -181,7 +181,11 @@ def test_storage_that_fails_for_a_while_costs_nothing(run, object_store, impatie
     object_store.fail(seconds=0.5, method="write", name="training/", times=2)
     save(run, 3)
     object_store.fail(status=503, method="GET", name="params/", times=1)
-    assert said_of(run) == (3, [])
+    object_store.fail(kept=20, method="GET", name="run/3/", times=5)
+    found = newest_checkpoint(run, pytest.fail)
+    object_store.fail(status=503, method="GET", name="params/", times=2)
+    object_store.fail(kept=20, method="GET", name="training/", times=2)
+    assert int(checkpoints.restore_state(found, abstract()).step) == 3
 
 
 def test_a_run_that_waits_for_a_slow_write_says_so(run, object_store, monkeypatch):
