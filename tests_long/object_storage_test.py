@@ -128,6 +128,25 @@ def test_a_killed_run_goes_on_to_the_same_bits(store, corpus, undisturbed, point
     assert not [name for name in store.names() if name.endswith(".partial")]
 
 
+def test_kills_at_random_moments_end_in_the_same_bits(store, corpus, undisturbed):
+    """Of requests that write: whatever was on its way then arrives, or does not."""
+    workdir = storage.location(store.path("run"))
+    random = np.random.default_rng(0)
+    for number in random.integers(3, 60, size=4):
+        fault = store.fail(
+            **{"method": "write", "skipped": int(number), "times": 1, "seconds": 1.0}
+        )
+        with started(corpus, workdir, store.environment) as process:
+            while fault.times and process.poll() is None:
+                time.sleep(0.02)
+            process.kill()
+            process.wait()
+        fault.times = 0
+        time.sleep(1.5)
+    run_to_its_end(corpus, workdir, store.environment)
+    assert outcome(workdir) == undisturbed
+
+
 def test_a_run_through_bad_weather_is_the_same(store, corpus, undisturbed):
     """503s, slow writes, refused and short reads, all the time."""
     workdir = storage.location(store.path("run"))
