@@ -36,6 +36,7 @@ from amber_jax.files import (
     failure,
     filling,
     make_folder,
+    partial_path,
     read_object,
     remove_failed,
     remove_folder,
@@ -321,7 +322,7 @@ def newest_checkpoint(directory: Path, note: Note = print) -> Checkpoint | None:
 
 def refuse_damaged(directory: Path) -> None:
     """Raises UserError if there are checkpoints in `directory`; none verifies, then."""
-    if _steps(directory):
+    if written_steps(directory):
         raise UserError(
             f"{directory}: none of its checkpoints can be used, for the reasons above; "
             "restore one from a copy, or move the folder away to begin anew"
@@ -446,6 +447,18 @@ def _restore(checkpoint: Checkpoint, **abstract: Any) -> Mapping[str, Any]:
         return reader.restore(
             str(checkpoint.path.resolve()), ocp.args.Composite(**wanted)
         )
+
+
+def written_steps(directory: Path) -> list[int]:
+    """Returns the steps whose folder was written to its end, newest first.
+
+    It may have been damaged since.
+    """
+    steps = _steps(directory)
+    if not is_remote(directory):
+        return steps
+    begun = {path.name for path in unfinished(directory)}
+    return [s for s in steps if partial_path(directory / str(s)).name not in begun]
 
 
 def _steps(directory: Path) -> list[int]:

@@ -23,7 +23,7 @@ from amber_jax.training.optimizer import build_optimizer
 from amber_jax.training.parallel import abstract_like, build_backend, build_in_place
 from amber_jax.training.session import session
 from amber_jax.training.state import new_state
-from amber_jax.training.workdir import alone_in
+from amber_jax.training.workdir import alone_in, begun_config
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +139,18 @@ def test_orbaxs_rule_is_kept(run, object_store):
     ]
     save(run)  # the next writer, of any step
     assert {name.split("/")[1] for name in object_store.names()} == {"3"}
+
+
+def test_a_run_that_was_killed_in_its_first_checkpoint_begins_anew(run, object_store):
+    save(run / "checkpoints", 3)
+    (run / "config.json").write_bytes(b"{}")
+    assert begun_config(run) == {}
+    (run / "checkpoints" / "3.partial").write_bytes(b"")
+    assert begun_config(run) is None
+    checkpoints.refuse_damaged(run / "checkpoints")
+    object_store.put("run/checkpoints/6/run.json", b"")  # and damaged since
+    with pytest.raises(UserError, match="none of its checkpoints can be used"):
+        checkpoints.refuse_damaged(run / "checkpoints")
 
 
 def test_old_ones_go_and_a_kill_while_one_goes_leaves_no_half_of_it(run, object_store):
