@@ -120,7 +120,7 @@ MAY_IMPORT = {
 
 FENCES = {  # third-party package -> the only places that may import it
     "tensorflow": {"data/pipeline.py", "convert/tensorflow_bert.py"},
-    "orbax": {"training/checkpoint.py"},
+    "orbax": {"training/checkpoint.py", "training/object_storage.py"},
     "etils": {"remote_path.py"},
     "fsspec": {"remote_path.py"},
     "ml_collections": {

@@ -15,21 +15,20 @@ beginning, with a mark beside it until the manifest is there (`manifest.begin_fo
 Reading verifies the manifest, because Orbax restores flipped bits without an error.
 """
 
+import contextlib
 import dataclasses
 import functools
 import logging
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from orbax.checkpoint._src.serialization import tensorstore_utils
-from orbax.checkpoint.path import atomicity
 
 from amber_jax.errors import StorageError, UserError
 from amber_jax.files import (
@@ -55,13 +54,16 @@ from amber_jax.training.manifest import (
     complete_folder,
     damage,
 )
+from amber_jax.training.object_storage import (
+    CommittedByUs,
+    bound_retries,
+    last_cause,
+)
 from amber_jax.training.state import TrainState
 from amber_jax.types import Params
 
+_PATIENCE_SECONDS = 30.0
 _ORBAX_ERRORS = (OSError, ValueError)  # how Orbax tells that it could not write
-# Of requests to object storage that it answers with 429 or 5xx: for a minute and a
-# half. By default it is a quarter of an hour, without a word.
-_RETRIES = {"max_retries": 8, "initial_delay": "1s", "max_delay": "16s"}
 
 CHECKPOINTS = "checkpoints"  # of a workdir
 Note = Callable[[str], None]
@@ -74,23 +76,6 @@ class Checkpoint:
     path: Path
     step: int
     run: Mapping[str, Any]
-
-
-class _CommittedByUs(atomicity.CommitFileTemporaryPath):
-    """A folder of object storage that Orbax does not call complete: more follows."""
-
-    async def finalize(self) -> None:
-        """Leaves that to `manifest.commit`."""
-
-
-@functools.cache
-def _bound_retries() -> None:
-    """Makes Orbax give up on storage that does not answer; it has no setting for it."""
-    for context in (
-        tensorstore_utils._BASE_TS_CONTEXT,
-        tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT,
-    ):
-        context["gcs_request_retries"] = _RETRIES
 
 
 @functools.cache
@@ -123,6 +108,7 @@ class CheckpointWriter:
         keep_too: called for a step that stays besides the newest, or None.
         check: called before what was written is called complete; raises if another
             process may be writing there.
+        note: called with a sentence if the run has to wait long for a save.
     """
 
     def __init__(
@@ -134,6 +120,7 @@ class CheckpointWriter:
         keep_too: Callable[[], int | None] = lambda: None,
         keep_every: int = 0,
         check: Callable[[], None] = lambda: None,
+        note: Note = print,
     ) -> None:
         self._directory = directory
         self._keep = keep
@@ -141,11 +128,13 @@ class CheckpointWriter:
         self._write_extras = write_extras
         self._keep_too = keep_too
         self._check = check
+        self._note = note
+        self._saving = 0  # the step
         _silence_echoes()
-        _bound_retries()
+        bound_retries()
         self._orbax = ocp.AsyncCheckpointer(
             ocp.CompositeCheckpointHandler(),
-            temporary_path_class=_CommittedByUs if is_remote(directory) else None,
+            temporary_path_class=CommittedByUs if is_remote(directory) else None,
         )
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -161,7 +150,7 @@ class CheckpointWriter:
             UserError: this save or an earlier one failed, as on a full disk.
         """
         self.wait()
-        step = int(state.step)
+        step = self._saving = int(state.step)
         complete = self._directory / str(step)
         if complete.exists() and damage(complete) is None:
             return
@@ -183,7 +172,8 @@ class CheckpointWriter:
             if _on_cpu(state.params):
                 # Orbax reads the arrays themselves there. Until it has, no step can
                 # work in place: it would take the memory of a second state.
-                self._orbax.wait_until_finished()
+                with self._patiently():
+                    self._orbax.wait_until_finished()
         except _ORBAX_ERRORS as error:
             raise self._failure(step, error) from error
         # Asked now: a better one that comes meanwhile is not on disk yet.
@@ -195,7 +185,8 @@ class CheckpointWriter:
     def wait(self) -> None:
         """Returns when the save under way, if any, is complete on disk."""
         if self._thread is not None:
-            self._thread.join()
+            with self._patiently():
+                self._thread.join()
             self._thread = None
         if self._error is not None:
             error, self._error = self._error, None
@@ -225,6 +216,21 @@ class CheckpointWriter:
         except BaseException as error:  # noqa: BLE001 - raised again by `wait`
             self._error = self._failure(step, error)
 
+    @contextlib.contextmanager
+    def _patiently(self) -> Iterator[None]:
+        """Says so if what is in the block takes long."""
+        sentence = (
+            f"the run waits for checkpoint {self._saving}, which is still being "
+            f"written to {self._directory}"
+        )
+        timer = threading.Timer(_PATIENCE_SECONDS, self._note, [sentence])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def _prune(self, kept_too: int | None) -> None:
         folders = [self._directory / str(step) for step in _steps(self._directory)]
         # Reads what is kept back from disk: a damaged one must not push out a good one.
@@ -237,7 +243,7 @@ class CheckpointWriter:
 
     def _failure(self, step: int, error: BaseException) -> UserError:
         if is_remote(self._directory):
-            reason = failure(error).partition(" [")[0]  # then tensorstore's details
+            reason = last_cause(error)
             return StorageError(
                 *(self._directory / str(step), "written", reason),
                 "earlier checkpoints are intact: start the command again when the "
@@ -427,7 +433,7 @@ def _read_run(path: Path) -> dict[str, Any]:
 
 def _restore(checkpoint: Checkpoint, **abstract: Any) -> Mapping[str, Any]:
     wanted = {k: ocp.args.StandardRestore(v) for k, v in abstract.items()}
-    _bound_retries()
+    bound_retries()
     missing = [part for part in wanted if not (checkpoint.path / part).is_dir()]
     if missing:
         raise UserError(

@@ -15,6 +15,7 @@ from amber_jax import storage
 from amber_jax.errors import StorageError, UserError
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import lease
+from amber_jax.training import object_storage as orbax_there
 from amber_jax.training.checkpoint import CheckpointWriter, newest_checkpoint
 from amber_jax.training.manifest import COMMIT, MANIFEST
 from amber_jax.training.metrics import MetricsLog, TensorBoardWriter, read_metrics
@@ -180,14 +181,28 @@ def test_storage_that_fails_for_a_while_costs_nothing(run, object_store, impatie
     object_store.fail(seconds=0.5, method="write", name="training/", times=2)
     save(run, 3)
     object_store.fail(status=503, method="GET", name="params/", times=1)
-    assert said_of(run) == (3, [])
+    object_store.fail(kept=20, method="GET", name="run/3/", times=5)
+    found = newest_checkpoint(run, pytest.fail)
+    object_store.fail(status=503, method="GET", name="params/", times=2)
+    object_store.fail(kept=20, method="GET", name="training/", times=2)
+    assert int(checkpoints.restore_state(found, abstract()).step) == 3
+
+
+def test_a_run_that_waits_for_a_slow_write_says_so(run, object_store, monkeypatch):
+    monkeypatch.setattr(checkpoints, "_PATIENCE_SECONDS", 0.2)
+    object_store.fail(seconds=0.5, method="write", name="params/_META", times=1)
+    said = []
+    save(run, 3, note=said.append)
+    assert said[0] == (
+        f"the run waits for checkpoint 3, which is still being written to {run}"
+    )
 
 
 def test_storage_that_stays_away_is_given_up(run, object_store, monkeypatch):
     hasty = {"max_retries": 2, "initial_delay": "10ms", "max_delay": "20ms"}
-    checkpoints._bound_retries()
+    orbax_there.bound_retries()
     for name in hasty:
-        monkeypatch.setitem(checkpoints._RETRIES, name, hasty[name])
+        monkeypatch.setitem(orbax_there.RETRIES, name, hasty[name])
     object_store.fail(status=503, method="write", name="params/d/")
     object_store.fail(status=503, method="write", name="params/ocdbt")
     with pytest.raises(StorageError, match="All 2 retry.*; earlier") as told:
@@ -239,8 +254,10 @@ def left_behind(run, name="x"):
 def test_a_second_writer_is_refused_by_name(run, brief, monkeypatch, tmp_path):
     said = []
     with alone_in(run) as check:
-        elsewhere(monkeypatch, tmp_path)
         holder = rf"is in use by process {os.getpid()} on "
+        with pytest.raises(UserError, match=holder), alone_in(run, pytest.fail):
+            pytest.fail("a second one began")
+        elsewhere(monkeypatch, tmp_path)
         with pytest.raises(UserError, match=holder), alone_in(run, said.append):
             pytest.fail("a second one began")
         check()
@@ -349,6 +366,12 @@ def test_a_session_goes_on_where_it_was(run, object_store, capsys):
     assert [r["step"] for r in read_metrics(run / "metrics.jsonl")] == [3]
     assert "process.json" not in [path.name for path in run.iterdir()]
     assert "3 is not used" not in capsys.readouterr().out
+
+
+def test_only_storage_that_compares_versions_keeps_runs():
+    with pytest.raises(UserError, match="s3://b/run cannot keep a run"):
+        with_lease = alone_in(storage.location("s3://b/run"))
+        with_lease.__enter__()
 
 
 def test_a_workdir_where_nothing_can_be_written_is_refused_at_once(run, object_store):
