@@ -30,6 +30,7 @@ NAMES = {
     ),
     "amber_jax.corpora.folder": ("folder_sources", "FolderContent", "named_folder"),
     "amber_jax.corpora.cleaning.options": ("Cleaning",),
+    "amber_jax.storage": ("location",),
 }
 HEAD = """\
 # The library

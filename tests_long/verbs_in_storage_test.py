@@ -177,9 +177,15 @@ def test_models_are_trained_tested_and_used(both, amber, store, local):
     here, there = both("inspect", "{}/run")
     assert len(here.stdout.splitlines()) == len(there.stdout.splitlines())
     both("convert", "--from=amber:{}/run", "--to=hf:{}/hf")
-    both("convert", "--from=hf:{}/hf", "--to=amber:{}/back")
+    for name in ("hf", "sentence-transformers", "tf1"):
+        there = f"{name}:{{}}/{name}"
+        if name != "hf":
+            amber(store.path("all"), "convert", "--from=hf:{}/hf", f"--to={there}")
+        back = f"--to=amber:{local}/from-{name}"
+        amber(store.path("all"), "convert", f"--from={there}", back)
     same(store, local, "hf/model.safetensors")
-    amber(store.path("all"), "doctor", "--workdir={}/run")
+    done = amber(store.path("all"), "doctor", "--workdir={}/run")
+    assert "gs://" in done.stdout and "can be read and written" in done.stdout
 
 
 def test_mistakes_are_one_sentence_and_status_2(amber, store, local):
@@ -188,6 +194,9 @@ def test_mistakes_are_one_sentence_and_status_2(amber, store, local):
     run = ["--config=tests/tiny_run.py", f"--workdir={local}/w"]
     gone = ["--config.corpus=gs://amber-no-such-bucket/c"]
     store.fail(status=403, name="mistakes/shards", method="GET")
+    store.fail(status=403, name="refused", method="write")
+    done = amber(store.path("refused"), "doctor", "--workdir={}", status=2)
+    assert "wanted credentials" in done.stderr
     for flags in (gone, [f"--config.corpus={store.path('mistakes')}"]):
         done = amber("", "pretrain", *run, *flags, status=2)
         assert done.stderr.strip().splitlines()[-1].startswith("error: ")

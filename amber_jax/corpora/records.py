@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from amber_jax.corpora.spans import Span, local_copies, masked_crc, read_spans
+from amber_jax.corpora.spans import Span, digests, local_copies, masked_crc, read_spans
 from amber_jax.errors import UserError
 from amber_jax.files import (
-    file_digest,
     fingerprint,
     read_object,
     write_bytes,
@@ -220,8 +219,10 @@ def open_corpus(directory: Path, *, verify: bool, cache: bool = False) -> Corpus
         copies = dict(zip(files, local_copies(files), strict=True))
         corpus = _copied(corpus, copies)
         shards = [(copies[path], *rest) for path, *rest in shards]
-    for path, _, digest in shards if verify else ():
-        _check_digest(path, digest)
+    if verify:
+        found = digests([path for path, _, _ in shards])
+        for (path, _, digest), own in zip(shards, found, strict=True):
+            _check_digest(path, own, digest)
     return corpus
 
 
@@ -328,8 +329,7 @@ def _check_size(path: Path, found: int | None, size: int) -> None:
         )
 
 
-def _check_digest(path: Path, digest: str) -> None:
-    found = file_digest(path)
+def _check_digest(path: Path, found: str, digest: str) -> None:
     if found != digest:
         raise UserError(
             f"{path}: its sha256 is {found[:12]}..., but the manifest says "
