@@ -145,6 +145,7 @@ def test_models_are_trained_tested_and_used(both, amber, store, local):
     cached = "--config.cache_corpus=True"
     amber(store.path("all"), "pretrain", *run, cached, f"--workdir={local}/cached")
     assert losses((local / "cached" / "metrics.jsonl").read_text()) == wanted
+    assert any((local / "cache" / "copies").rglob("*.tfrecord"))
 
     model = "--checkpoint={}/run"
     both("embed", model, "--input={}/few.en", "--output={}/x.npy")

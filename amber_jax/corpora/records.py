@@ -314,10 +314,8 @@ def _copied(corpus: Corpus, copies: Mapping[Path, Path]) -> Corpus:
 def _sizes(directory: Path, files: Sequence[Path]) -> dict[Path, int]:
     """Returns the bytes of the files that are there; one listing of what is remote."""
     if is_remote(directory):
-        objects = (directory / "shards").objects_below()  # type: ignore[attr-defined]
-        return {
-            directory / "shards" / name: info.size for name, info in objects.items()
-        }
+        objects = directory.objects_below()  # type: ignore[attr-defined]
+        return {directory / name: info.size for name, info in objects.items()}
     return {path: path.stat().st_size for path in files if path.is_file()}
 
 
