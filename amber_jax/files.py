@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -37,6 +37,7 @@ from amber_jax.storage import (
 PROGRESS = ".progress"  # ends the names of files that tell how far work has come
 MAX_JSON_BYTES = 1 << 28  # a tokenizer.json of a million entries has a tenth of it
 _CHUNK_BYTES = 1 << 22
+_READERS = 8  # of objects at a time
 # What only writing can fail with.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # The system's words for failures, which libraries wrap in words of their own.
@@ -414,13 +415,7 @@ def _object_digest(path: Any, info: Any) -> str:
 def file_table(folder: Path) -> FileTable:
     """Returns size and sha256 of every file below a folder, by its path there."""
     if is_remote(folder):
-        return {
-            name: {
-                "bytes": info.size,
-                "sha256": _object_digest(folder / name, info),
-            }
-            for name, info in objects_below(folder).items()
-        }
+        return _object_table(folder, objects_below(folder))
     return {
         file.relative_to(folder).as_posix(): {
             "bytes": file.stat().st_size,
@@ -431,32 +426,57 @@ def file_table(folder: Path) -> FileTable:
     }
 
 
+def _object_table(folder: Path, objects: Mapping[str, Any]) -> FileTable:
+    """Returns the `file_table` of objects, several of which are read at a time."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        paths = (folder / name for name in objects)
+        digests = pool.map(_object_digest, paths, objects.values())
+        return {
+            name: {"bytes": info.size, "sha256": digest}
+            for (name, info), digest in zip(objects.items(), digests, strict=True)
+        }
+
+
 def table_damage(folder: Path, table: Mapping[str, Any]) -> str | None:
     """Returns how a folder differs from its `file_table`, or None if it does not.
 
     Files that the table does not name are of no account.
     """
-    try:
-        objects = objects_below(folder) if is_remote(folder) else {}
-    except StorageError as error:
-        return f"its files cannot be listed ({failure(error)})"
     for name, entry in table.items():
         if not _is_entry(name, entry):
             return f"its entry of {name!r} is not a size and a sha256"
-        file, info = folder / name, objects.get(name)
-        if is_remote(folder) and info is None:
-            return f"{name} is missing"
+    if is_remote(folder):
+        return _table_damage_of_objects(folder, table)
+    for name, entry in table.items():
+        file = folder / name
         try:
-            size = info.size if info else file.stat().st_size
+            size = file.stat().st_size
             if size != entry["bytes"]:
                 return f"{name} has {size} bytes, not {entry['bytes']}"
-            digest = _object_digest(file, info) if info else file_digest(file)
-            if digest != entry["sha256"]:
+            if file_digest(file) != entry["sha256"]:
                 return f"{name} is not what was written (sha256 differs)"
         except FileNotFoundError:
             return f"{name} is missing"
         except (OSError, ValueError) as error:  # of a name that no file can have
             return f"{name!r} cannot be read ({failure(error)})"
+    return None
+
+
+def _table_damage_of_objects(folder: Path, table: Mapping[str, Any]) -> str | None:
+    """Returns what `table_damage` does, of a folder of object storage."""
+    try:
+        objects = objects_below(folder)
+        for name, entry in table.items():
+            if name not in objects:
+                return f"{name} is missing"
+            if objects[name].size != entry["bytes"]:
+                return f"{name} has {objects[name].size} bytes, not {entry['bytes']}"
+        written = _object_table(folder, {name: objects[name] for name in table})
+    except OSError as error:
+        return f"its files cannot be read ({failure(error)})"
+    for name, entry in table.items():
+        if written[name]["sha256"] != entry["sha256"]:
+            return f"{name} is not what was written (sha256 differs)"
     return None
 
 

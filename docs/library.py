@@ -28,8 +28,9 @@ NAMES = {
         *("WikipediaSource", "WikimediaJsonSource", "RecordSource", "RecordPairSource"),
         *("MosesArchiveSource", "XcesSource", "TfdsSource", "TfdsPairSource"),
     ),
-    "amber_jax.corpora.folder": ("folder_sources", "FolderContent"),
+    "amber_jax.corpora.folder": ("folder_sources", "FolderContent", "named_folder"),
     "amber_jax.corpora.cleaning.options": ("Cleaning",),
+    "amber_jax.storage": ("location",),
 }
 HEAD = """\
 # The library

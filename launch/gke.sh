@@ -6,8 +6,8 @@
 #   ./launch/gke.sh log    --name=NAME          # of the first host
 #   ./launch/gke.sh delete --name=NAME          # also what a failed start left behind
 #
-# IMAGE is the target tpu of launch/Dockerfile. FLAGs are those of `amber pretrain`; --workdir must be on storage that
-# all hosts see. A pod that ends with 1 or 2 ends the JobSet, for it would end so again; after any other end, 75 and
+# IMAGE is the target tpu of launch/Dockerfile. FLAGs are those of `amber pretrain`; --workdir must be gs://BUCKET/RUN, or
+# on storage that all hosts see. A pod that ends with 1 or 2 ends the JobSet, for it would end so again; after any other end, 75 and
 # preemption among them, all pods start again. Secrets become a Secret of the JobSet's name.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/remote.sh"

@@ -3,7 +3,7 @@
 #
 #   ./launch/slurm.sh --name=NAME --nodes=2 [--sbatch=FLAG]... [--restarts=20] [--dry_run] -- FLAG...
 #
-# FLAGs are those of `amber pretrain`; --workdir must be on a file system that all nodes see. --sbatch takes what the
+# FLAGs are those of `amber pretrain`; --workdir must be gs://BUCKET/RUN, or on a file system that all nodes see. --sbatch takes what the
 # site wants, as --sbatch=--gpus-per-node=8 --sbatch=--time=24:00:00. Two minutes before the time is over the run gets
 # SIGTERM, saves, ends with 75 and is requeued, as Slurm itself does with what it preempts. The log is NAME.log.
 # Secrets are in the environment, which sbatch hands on.

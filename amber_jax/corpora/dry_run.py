@@ -219,7 +219,9 @@ def _converted(source: Converted) -> tuple[list[bytes], float, float]:
             break
     consumed, size = _consumed(path), path.stat().st_size
     is_whole = next(rows, None) is None
-    return lines, read if is_whole or not consumed else read * size / consumed, read
+    if is_whole:
+        return lines, read, read
+    return lines, read * size / consumed if consumed else max(read, size), read
 
 
 def _consumed(path: Path) -> int:

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from amber_jax.corpora.spans import Span, local_copies, masked_crc, read_spans
+from amber_jax.corpora.spans import Span, digests, local_copies, masked_crc, read_spans
 from amber_jax.errors import UserError
 from amber_jax.files import (
-    file_digest,
     fingerprint,
     read_object,
     write_bytes,
@@ -220,8 +219,10 @@ def open_corpus(directory: Path, *, verify: bool, cache: bool = False) -> Corpus
         copies = dict(zip(files, local_copies(files), strict=True))
         corpus = _copied(corpus, copies)
         shards = [(copies[path], *rest) for path, *rest in shards]
-    for path, _, digest in shards if verify else ():
-        _check_digest(path, digest)
+    if verify:
+        found = digests([path for path, _, _ in shards])
+        for (path, _, digest), own in zip(shards, found, strict=True):
+            _check_digest(path, own, digest)
     return corpus
 
 
@@ -313,10 +314,8 @@ def _copied(corpus: Corpus, copies: Mapping[Path, Path]) -> Corpus:
 def _sizes(directory: Path, files: Sequence[Path]) -> dict[Path, int]:
     """Returns the bytes of the files that are there; one listing of what is remote."""
     if is_remote(directory):
-        objects = (directory / "shards").objects_below()  # type: ignore[attr-defined]
-        return {
-            directory / "shards" / name: info.size for name, info in objects.items()
-        }
+        objects = directory.objects_below()  # type: ignore[attr-defined]
+        return {directory / name: info.size for name, info in objects.items()}
     return {path: path.stat().st_size for path in files if path.is_file()}
 
 
@@ -328,8 +327,7 @@ def _check_size(path: Path, found: int | None, size: int) -> None:
         )
 
 
-def _check_digest(path: Path, digest: str) -> None:
-    found = file_digest(path)
+def _check_digest(path: Path, found: str, digest: str) -> None:
     if found != digest:
         raise UserError(
             f"{path}: its sha256 is {found[:12]}..., but the manifest says "

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import google_crc32c
 import numpy as np
 
+from amber_jax.files import file_digest
 from amber_jax.storage import StorageError, is_remote, local_copy
 
 _CRC_MASK_DELTA = 0xA282EAD8
@@ -55,6 +56,12 @@ def local_copies(files: Sequence[Path]) -> list[Path]:
     return list(_requests().map(local_copy, files))
 
 
+def digests(files: Sequence[Path]) -> Iterator[str]:
+    """Yields the sha256 of each file; those of object storage are read side by side."""
+    remote = any(map(is_remote, files))
+    return _requests().map(file_digest, files) if remote else map(file_digest, files)
+
+
 def masked_crc(data: Any) -> int:
     """Returns the checksum that TFRecords have.
 
@@ -98,7 +105,7 @@ def _read_run(located: tuple[Any, list[Span]]) -> None:
         if all(_fill(span, content[span.offset - begin :]) for span in run):
             return
     reason = f"a row near byte {begin} differs from its checksum, {_TRIES} times"
-    raise StorageError(path, "read", reason, "copy the corpus again")
+    raise StorageError(path, "read", reason, "copy the corpus again", passes=False)
 
 
 def _fill(span: Span, content: memoryview) -> bool:

@@ -87,7 +87,11 @@ def prepare(
     """
     config = with_initial_sizes(config, workdir)
     settings.validate(config)
-    corpus = open_corpus(location(config.corpus), verify=config.verify_corpus)
+    corpus = open_corpus(
+        location(config.corpus),
+        verify=config.verify_corpus,
+        cache=config.cache_corpus,
+    )
     tokenizer = load_tokenizer(corpus.directory / TOKENIZER_FOLDER)
     if tokenizer.fingerprint != corpus.tokenizer_fingerprint:
         raise UserError(

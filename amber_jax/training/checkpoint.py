@@ -15,13 +15,14 @@ beginning, with a mark beside it until the manifest is there (`manifest.begin_fo
 Reading verifies the manifest, because Orbax restores flipped bits without an error.
 """
 
+import contextlib
 import dataclasses
 import functools
 import logging
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from amber_jax.files import (
     failure,
     filling,
     make_folder,
+    partial_path,
     read_object,
     remove_failed,
     remove_folder,
@@ -61,6 +63,7 @@ from amber_jax.training.object_storage import (
 from amber_jax.training.state import TrainState
 from amber_jax.types import Params
 
+_PATIENCE_SECONDS = 30.0
 _ORBAX_ERRORS = (OSError, ValueError)  # how Orbax tells that it could not write
 
 CHECKPOINTS = "checkpoints"  # of a workdir
@@ -106,6 +109,7 @@ class CheckpointWriter:
         keep_too: called for a step that stays besides the newest, or None.
         check: called before what was written is called complete; raises if another
             process may be writing there.
+        note: called with a sentence if the run has to wait long for a save.
     """
 
     def __init__(
@@ -117,6 +121,7 @@ class CheckpointWriter:
         keep_too: Callable[[], int | None] = lambda: None,
         keep_every: int = 0,
         check: Callable[[], None] = lambda: None,
+        note: Note = print,
     ) -> None:
         self._directory = directory
         self._keep = keep
@@ -124,6 +129,8 @@ class CheckpointWriter:
         self._write_extras = write_extras
         self._keep_too = keep_too
         self._check = check
+        self._note = note
+        self._saving = 0  # the step
         _silence_echoes()
         bound_retries()
         self._orbax = ocp.AsyncCheckpointer(
@@ -144,7 +151,7 @@ class CheckpointWriter:
             UserError: this save or an earlier one failed, as on a full disk.
         """
         self.wait()
-        step = int(state.step)
+        step = self._saving = int(state.step)
         complete = self._directory / str(step)
         if complete.exists() and damage(complete) is None:
             return
@@ -166,7 +173,8 @@ class CheckpointWriter:
             if _on_cpu(state.params):
                 # Orbax reads the arrays themselves there. Until it has, no step can
                 # work in place: it would take the memory of a second state.
-                self._orbax.wait_until_finished()
+                with self._patiently():
+                    self._orbax.wait_until_finished()
         except _ORBAX_ERRORS as error:
             raise self._failure(step, error) from error
         # Asked now: a better one that comes meanwhile is not on disk yet.
@@ -178,7 +186,8 @@ class CheckpointWriter:
     def wait(self) -> None:
         """Returns when the save under way, if any, is complete on disk."""
         if self._thread is not None:
-            self._thread.join()
+            with self._patiently():
+                self._thread.join()
             self._thread = None
         if self._error is not None:
             error, self._error = self._error, None
@@ -207,6 +216,21 @@ class CheckpointWriter:
             give_back_unused()
         except BaseException as error:  # noqa: BLE001 - raised again by `wait`
             self._error = self._failure(step, error)
+
+    @contextlib.contextmanager
+    def _patiently(self) -> Iterator[None]:
+        """Says so if what is in the block takes long."""
+        sentence = (
+            f"the run waits for checkpoint {self._saving}, which is still being "
+            f"written to {self._directory}"
+        )
+        timer = threading.Timer(_PATIENCE_SECONDS, self._note, [sentence])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _prune(self, kept_too: int | None) -> None:
         folders = [self._directory / str(step) for step in _steps(self._directory)]
@@ -298,7 +322,7 @@ def newest_checkpoint(directory: Path, note: Note = print) -> Checkpoint | None:
 
 def refuse_damaged(directory: Path) -> None:
     """Raises UserError if there are checkpoints in `directory`; none verifies, then."""
-    if _steps(directory):
+    if written_steps(directory):
         raise UserError(
             f"{directory}: none of its checkpoints can be used, for the reasons above; "
             "restore one from a copy, or move the folder away to begin anew"
@@ -423,6 +447,18 @@ def _restore(checkpoint: Checkpoint, **abstract: Any) -> Mapping[str, Any]:
         return reader.restore(
             str(checkpoint.path.resolve()), ocp.args.Composite(**wanted)
         )
+
+
+def written_steps(directory: Path) -> list[int]:
+    """Returns the steps whose folder was written to its end, newest first.
+
+    It may have been damaged since.
+    """
+    steps = _steps(directory)
+    if not is_remote(directory):
+        return steps
+    begun = {path.name for path in unfinished(directory)}
+    return [s for s in steps if partial_path(directory / str(s)).name not in begun]
 
 
 def _steps(directory: Path) -> list[int]:

@@ -57,13 +57,18 @@ def leased(path: Path, note: Callable[[str], None]) -> Iterator[Check]:
         )
     local = scratch(path)
     with local.open("a+", encoding="utf-8") as file:
-        here_alone = _lock(file)
-        file.seek(0)
-        lease = _Lease(path, taken_here=file.read() if here_alone else "", note=note)
-        if here_alone:
-            file.truncate(0)
-            file.write(lease.name)
-            file.flush()
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.seek(0)
+            taken_here = file.read()
+        except BlockingIOError as error:
+            raise _in_use(path, _holder(path)) from error
+        except OSError:  # as of network file systems without locks
+            taken_here = ""
+        lease = _Lease(path, taken_here, note)
+        file.truncate(0)
+        file.write(lease.name)
+        file.flush()
         try:
             yield lease.check
         finally:
@@ -79,8 +84,9 @@ class _Lease:
         holder = {"host": socket.gethostname(), "process": os.getpid()}
         self._content = json.dumps({**holder, "lease": self.name}).encode()
         self._lost = ""
-        self._is_taken = False
+        self._owner: dict[str, Any] = {}  # as far as it was seen
         self._take(taken_here, note)
+        self._owner = holder | {"lease": self.name}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
@@ -95,7 +101,7 @@ class _Lease:
                 *(self._path.parent, "written", f"{self._path.name}: {self._lost}"),
                 "this run writes nothing more there: start the command again, it "
                 "resumes",
-                passes=not self._is_taken,
+                passes=self._owner.get("lease") == self.name,
             )
 
     def end(self) -> None:
@@ -122,11 +128,10 @@ class _Lease:
         seen = self._path.seen()
         if seen is None:
             return "0"
-        first, holder = seen.info.version, self._holder()
+        first, holder = seen.info.version, _holder(self._path)
         here = holder.get("host") == socket.gethostname()
         if here and taken_here and holder.get("lease") == taken_here:
             return first
-        who = _name(holder)
         announced = False
         while seen is not None and seen.info.version == first:
             age = seen.now - seen.info.updated
@@ -134,19 +139,17 @@ class _Lease:
                 return first
             if not announced:
                 announced = True
+                left = LEASE_SECONDS - age
                 note(
-                    f"{self._path.parent} was in use by {who} {max(age, 0):.0f} "
-                    f"seconds ago; waiting for {LEASE_SECONDS - age:.0f} seconds, in "
-                    "case it is gone"
+                    f"{self._path.parent} was in use by {_name(holder)} "
+                    f"{max(age, 0):.0f} seconds ago; waiting for {left:.0f} seconds, "
+                    "in case it is gone"
                 )
             time.sleep(RENEWAL_SECONDS / _WATCHES)
             seen = self._path.seen()
         if seen is None:
             return "0"
-        raise UserError(
-            f"{self._path.parent} is in use by {who}; wait for its end, or give "
-            "another --workdir"
-        )
+        raise _in_use(self._path, holder)
 
     def _keep(self) -> None:
         while not self._ended.wait(RENEWAL_SECONDS):
@@ -156,6 +159,8 @@ class _Lease:
                 self._renewed = began
             except FileExistsError:
                 if not self._is_ours():
+                    who = _name(self._owner)
+                    self._lost = f"{who} has taken it" if self._owner else "it is gone"
                     return
                 self._renewed = began
             except StorageError:  # may answer the next time; `check` sets the bound
@@ -167,32 +172,32 @@ class _Lease:
         A request that is repeated, because its answer was lost, finds what it did.
         """
         try:
-            seen, holder = self._path.seen(), self._holder()
+            seen, self._owner = self._path.seen(), _holder(self._path)
         except StorageError:
             return True  # not known; `check` sets the bound
-        if seen is not None and holder.get("lease") == self.name:
-            self._version = seen.info.version
-            return True
-        self._lost = f"{_name(holder)} has taken it" if holder else "it was removed"
-        self._is_taken = True
-        return False
+        if seen is None or self._owner.get("lease") != self.name:
+            return False
+        self._version = seen.info.version
+        return True
 
-    def _holder(self) -> dict[str, Any]:
-        try:
-            found = parse_json(self._path.read_bytes())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+
+def _holder(path: Path) -> dict[str, Any]:
+    """Returns what the process that holds a lease says of itself; {} if nothing."""
+    try:
+        found = parse_json(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _name(holder: dict[str, Any]) -> str:
-    return f"process {holder.get('process', '?')} on {holder.get('host', '?')}"
+    if not {"process", "host"} <= holder.keys():
+        return "another process"
+    return f"process {holder['process']} on {holder['host']}"
 
 
-def _lock(file: Any) -> bool:
-    """Returns whether no other process of this machine holds the file."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _in_use(path: Path, holder: dict[str, Any]) -> UserError:
+    return UserError(
+        f"{path.parent} is in use by {_name(holder)}; wait for its end, or give "
+        "another --workdir"
+    )

@@ -112,6 +112,7 @@ def session(
             write_extras=write_extras,
             keep_too=lambda: keep_too(log.evaluated),
             check=check_alone,
+            note=console.note,
         )
         stack.callback(writer.close)
         yield Session(state, log, writer)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from amber_jax.errors import UserError, from_extra
-from amber_jax.files import read_object, write_json
+from amber_jax.files import make_folder, read_object, write_json
+from amber_jax.storage import scratch
 
 _PROJECT = "amber_jax"
 _IDS = "trackers.json"  # of a workdir: the run's name at each tracker
@@ -70,11 +71,13 @@ class _WandB:
     def __init__(self, workdir: Path, run: str, config: Mapping[str, Any]) -> None:
         with from_extra("wandb", "trackers has 'wandb', which needs wandb"):
             import wandb
+        folder = scratch(workdir)  # it keeps files of its own
+        make_folder(folder)
         self._run = wandb.init(
             project=_PROJECT,
             id=run,
             name=workdir.name,
-            dir=str(workdir),
+            dir=str(folder),
             config=dict(config),
             resume="allow",
         )

@@ -16,7 +16,7 @@ import amber_jax
 from amber_jax.errors import UserError
 from amber_jax.files import make_folder, read_object, write_json
 from amber_jax.storage import is_remote
-from amber_jax.training.checkpoint import CHECKPOINTS, Checkpoint
+from amber_jax.training.checkpoint import CHECKPOINTS, Checkpoint, written_steps
 from amber_jax.training.lease import Check, leased
 from amber_jax.training.optimizer import build_schedule
 
@@ -102,8 +102,7 @@ def begun_config(workdir: Path) -> dict[str, Any] | None:
         UserError: its file cannot be read.
     """
     path = workdir / CONFIG
-    steps = [f for f in (workdir / CHECKPOINTS).glob("*") if f.name.isdigit()]
-    if not (steps and path.is_file()):
+    if not (written_steps(workdir / CHECKPOINTS) and path.is_file()):
         return None
     return read_object(path, "use another --workdir, or restore the file from a copy")
 

@@ -20,6 +20,7 @@ from amber_jax.corpora.dry_run import dry_run
 from amber_jax.corpora.folder import folder_sources
 from amber_jax.corpora.piece_counts import piece_counts
 from amber_jax.corpora.records import open_corpus, read_rows
+from amber_jax.corpora.text import read_lines
 from amber_jax.corpora.work import Share
 from amber_jax.data.pipeline import BatchPlan, batch_at, batches
 from amber_jax.errors import StorageError, UserError
@@ -192,7 +193,7 @@ def one_batch(corpus):
 def test_rows_that_arrive_damaged_are_asked_for_again(both, object_store, impatient):
     local, remote, _ = both
     wanted = as_lists(one_batch(local))
-    for fault in ({"flipped": 30}, {"kept": 10}, {"status": 503}):
+    for fault in ({"flipped": 30}, {"kept": 10}, {"status": 503}, {"seconds": 0.1}):
         object_store.fail(method="GET", name="shards", times=2, **fault)
         assert as_lists(one_batch(remote)) == wanted, fault
 
@@ -202,6 +203,7 @@ def test_rows_that_cannot_be_had_end_in_one_sentence(both, object_store, impatie
     faults = {
         "differs from its checksum, 3 times": {"flipped": 30},
         "Forbidden.*wanted credentials": {"status": 403},
+        "Unauthorized.*wanted credentials": {"status": 401},
         "Service Unavailable.*start the command again": {"status": 503},
     }
     for sentence, fault in faults.items():
@@ -217,6 +219,17 @@ def test_rows_that_cannot_be_had_end_in_one_sentence(both, object_store, impatie
             batch_at(plan, step)
     with pytest.raises(UserError, match="en-fr-00001-of-00002.tfrecord: missing"):
         open_corpus(folder, verify=False)
+
+
+def test_text_that_arrives_cut_is_asked_for_again(texts, object_store, impatient):
+    packed = (texts / "en.txt.gz").read_bytes()
+    object_store.put("en.txt.gz", packed)
+    path = storage.location(object_store.path("en.txt.gz"))
+    object_store.fail(method="GET", name="en.txt.gz", kept=100, times=3)
+    assert list(read_lines(path)) == list(read_lines(texts / "en.txt.gz"))
+    object_store.fail(method="GET", name="en.txt.gz", kept=100)
+    with pytest.raises(UserError, match="gs://.*en.txt.gz.*cannot be read"):
+        list(read_lines(path))
 
 
 def test_what_is_not_there_is_named(object_store):

@@ -23,7 +23,7 @@ from amber_jax.training.optimizer import build_optimizer
 from amber_jax.training.parallel import abstract_like, build_backend, build_in_place
 from amber_jax.training.session import session
 from amber_jax.training.state import new_state
-from amber_jax.training.workdir import alone_in
+from amber_jax.training.workdir import alone_in, begun_config
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +141,18 @@ def test_orbaxs_rule_is_kept(run, object_store):
     assert {name.split("/")[1] for name in object_store.names()} == {"3"}
 
 
+def test_a_run_that_was_killed_in_its_first_checkpoint_begins_anew(run, object_store):
+    save(run / "checkpoints", 3)
+    (run / "config.json").write_bytes(b"{}")
+    assert begun_config(run) == {}
+    (run / "checkpoints" / "3.partial").write_bytes(b"")
+    assert begun_config(run) is None
+    checkpoints.refuse_damaged(run / "checkpoints")
+    object_store.put("run/checkpoints/6/run.json", b"")  # and damaged since
+    with pytest.raises(UserError, match="none of its checkpoints can be used"):
+        checkpoints.refuse_damaged(run / "checkpoints")
+
+
 def test_old_ones_go_and_a_kill_while_one_goes_leaves_no_half_of_it(run, object_store):
     save(run, 3, 6, 9, 12)
     assert sorted(path.name for path in run.iterdir()) == ["12", "6", "9"]
@@ -181,7 +193,21 @@ def test_storage_that_fails_for_a_while_costs_nothing(run, object_store, impatie
     object_store.fail(seconds=0.5, method="write", name="training/", times=2)
     save(run, 3)
     object_store.fail(status=503, method="GET", name="params/", times=1)
-    assert said_of(run) == (3, [])
+    object_store.fail(kept=20, method="GET", name="run/3/", times=5)
+    found = newest_checkpoint(run, pytest.fail)
+    object_store.fail(status=503, method="GET", name="params/", times=2)
+    object_store.fail(kept=20, method="GET", name="training/", times=2)
+    assert int(checkpoints.restore_state(found, abstract()).step) == 3
+
+
+def test_a_run_that_waits_for_a_slow_write_says_so(run, object_store, monkeypatch):
+    monkeypatch.setattr(checkpoints, "_PATIENCE_SECONDS", 0.2)
+    object_store.fail(seconds=0.5, method="write", name="params/_META", times=1)
+    said = []
+    save(run, 3, note=said.append)
+    assert said[0] == (
+        f"the run waits for checkpoint 3, which is still being written to {run}"
+    )
 
 
 def test_storage_that_stays_away_is_given_up(run, object_store, monkeypatch):
@@ -240,8 +266,10 @@ def left_behind(run, name="x"):
 def test_a_second_writer_is_refused_by_name(run, brief, monkeypatch, tmp_path):
     said = []
     with alone_in(run) as check:
-        elsewhere(monkeypatch, tmp_path)
         holder = rf"is in use by process {os.getpid()} on "
+        with pytest.raises(UserError, match=holder), alone_in(run, pytest.fail):
+            pytest.fail("a second one began")
+        elsewhere(monkeypatch, tmp_path)
         with pytest.raises(UserError, match=holder), alone_in(run, said.append):
             pytest.fail("a second one began")
         check()
