@@ -22,7 +22,7 @@ from amber_jax.training.metrics import read_metrics
 
 MEASURED = {
     *("tokens_per_second", "data_wait_share", "host_share", "device_share"),
-    *("model_flops_per_second", "peak_resident_bytes"),
+    *("model_flops_per_second", "peak_resident_bytes", "open_descriptors"),
 }
 # Runs by variant, back end and length of the first stage: at step 3 one of them stands
 # at the border of its two stages, the other before it.

@@ -240,6 +240,8 @@ def _run_stage(
             evaluate=lambda state, _: log.evaluate(evaluations, state, stage.name),
             save=functools.partial(save, stage),
             count_work=functools.partial(count_work, run, stage),
+            on_pause=functools.partial(log.pause, stage.name),
+            go_on_from=begun.go_on_from,
         ),
         stop=stop,
         profiler=profiler,

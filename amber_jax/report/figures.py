@@ -280,6 +280,7 @@ def _loss_page(runs: Sequence[Run]) -> Page:
     }
     drawn = {name: text for name, text in CURVES.items() if name in recorded}
     rings = "; rings mark evaluations" if any(run.evaluations for run in runs) else ""
+    rings += "; crosses mark events" if any(run.events for run in runs) else ""
     sentences = [
         f"Training losses in nats, as measured (faint) and as a running mean{rings}.",
         *(text for text in drawn.values() if text),

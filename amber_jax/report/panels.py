@@ -109,7 +109,7 @@ def _finish_scores(axes: Axes) -> None:
 def draw_loss(axes: Axes, runs: Sequence[Run], name: str) -> None:
     """Draws loss `name` over steps: faint as measured, strong as a running mean.
 
-    Rings mark the steps at which a run was evaluated.
+    Rings mark the steps at which a run was evaluated, crosses its events.
     """
     for run, color in zip(runs, run_colors(runs), strict=True):
         points = [
@@ -122,10 +122,15 @@ def draw_loss(axes: Axes, runs: Sequence[Run], name: str) -> None:
             smooth = _running_mean(values)
             axes.plot(steps, values, color=color, alpha=0.25, lw=0.8)
             axes.plot(steps, smooth, color=color, label=drawable(run.label))
-            at = sorted({record["step"] for record in run.evaluations})
-            at = [step for step in at if steps[0] <= step <= steps[-1]]
             ring = {"mfc": "white", "mec": color, "ms": 4.5}
-            axes.plot(at, np.interp(at, steps, smooth), "o", **ring)
+            cross = {"mec": INK, "ms": 5}
+            for records, mark, look in (
+                (run.evaluations, "o", ring),
+                (run.events, "x", cross),
+            ):
+                at = sorted({record["step"] for record in records})
+                at = [step for step in at if steps[0] <= step <= steps[-1]]
+                axes.plot(at, np.interp(at, steps, smooth), mark, **look)
     _finish_curve(axes)
 
 

@@ -35,7 +35,7 @@ from amber_jax.training.metrics import read_metrics
 
 MEASURED = {
     *("tokens_per_second", "data_wait_share", "host_share", "device_share"),
-    *("model_flops_per_second", "peak_resident_bytes"),
+    *("model_flops_per_second", "peak_resident_bytes", "open_descriptors"),
 }
 LABELS = ("contradiction", "entailment", "neutral")
 
