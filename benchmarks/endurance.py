@@ -7,6 +7,7 @@ and again. What every start did stands in DIR/starts.jsonl: started again, this 
 goes on behind it. It ends with 2 if a step is missing or memory has grown.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -30,7 +31,7 @@ from amber_jax.training.metrics import METRICS_FILE, read_metrics
 from benchmarks import interrupted, tables
 
 _FOLDER = flags.DEFINE_string("folder", None, "for everything; goes on if it is there")
-_HOURS = flags.DEFINE_float("hours", 2.0, "of training, all starts together")
+_HOURS = flags.DEFINE_float("hours", 2.0, "of steps, all starts together")
 _RESTARTS = flags.DEFINE_integer("restarts", 12, "how many, about", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "of the moments and the signals")
 _LAYERS = flags.DEFINE_integer("layers", 12, "of the encoder")
@@ -67,7 +68,7 @@ def _command(workdir: Path, corpus: Path) -> list[str]:
 
 
 def _start(workdir: Path, corpus: Path, seconds: float, number: int) -> dict[str, Any]:
-    """Trains for some seconds, then sends a signal; returns what the start did."""
+    """Trains for so many seconds, then sends a signal; returns what the start did."""
     saved = [
         int(p.name) for p in workdir.glob(f"{CHECKPOINTS}/*") if p.name.isdecimal()
     ]
@@ -81,9 +82,8 @@ def _start(workdir: Path, corpus: Path, seconds: float, number: int) -> dict[str
             stdout=output,
             stderr=output,
         )
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
+        _train(process, workdir, before, seconds)
+        if process.poll() is None:
             process.send_signal(number)
         status = process.wait(_LATER_SECONDS)
     if status not in (_STOPPED if number == signal.SIGTERM else (-number,)):
@@ -96,14 +96,37 @@ def _start(workdir: Path, corpus: Path, seconds: float, number: int) -> dict[str
     }
 
 
-def _measured(workdir: Path, before: int) -> dict[str, Any]:
-    """What the records after a step say of the process that wrote them."""
+def _train(
+    process: subprocess.Popen, workdir: Path, before: int, seconds: float
+) -> None:
+    """Waits for so many seconds from the first record on; for an end, if it comes."""
+    # What a killed start wrote behind its checkpoint is cut, into another file.
+    stale = _file_number(workdir / METRICS_FILE)
+    while process.poll() is None and (
+        _file_number(workdir / METRICS_FILE) == stale or not _trained(workdir, before)
+    ):
+        time.sleep(0.5)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
+def _file_number(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
+
+
+def _trained(workdir: Path, before: int) -> list[dict[str, Any]]:
+    """The train records after a step."""
     path = workdir / METRICS_FILE
-    records = [
+    return [
         record
         for record in (read_metrics(path) if path.exists() else [])
         if record["kind"] == "train" and record["step"] > before
     ]
+
+
+def _measured(workdir: Path, before: int) -> dict[str, Any]:
+    """What the records after a step say of the process that wrote them."""
+    records = _trained(workdir, before)
     found: dict[str, Any] = {
         "to step": max((r["step"] for r in records), default=before)
     }
@@ -157,7 +180,8 @@ def main(_: list[str]) -> None:
         for name in _MEASURES
         if start[f"{name} grows"] > _FLAT
     }
-    print(f"\n{len(starts)} starts; steps not in the log: {absent or 'none'}")
+    last = starts[-1]["to step"]
+    print(f"\n{len(starts)} starts, {last} steps; not in the log: {absent or 'none'}")
     if absent or grown:
         raise UserError(f"{folder}: steps {absent} are missing, {grown} grow")
 
