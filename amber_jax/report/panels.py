@@ -152,6 +152,15 @@ def _finish_curve(axes: Axes) -> None:
         axes.legend(loc="best")
 
 
+def marks_of_losses(runs: Sequence[Run]) -> str:
+    """Returns what the marks on losses are, worded, to end a sentence."""
+    marks = {
+        "; rings mark evaluations": any(run.evaluations for run in runs),
+        "; crosses mark events": any(run.events for run in runs),
+    }
+    return "".join(text for text, is_there in marks.items() if is_there)
+
+
 def run_colors(runs: Sequence[Run]) -> list[str]:
     """Returns one color per run, the same in every picture."""
     return [PALETTE[index % len(PALETTE)] for index in range(len(runs))]
