@@ -33,7 +33,7 @@ from benchmarks import interrupted, tables
 _FOLDER = flags.DEFINE_string("folder", None, "for everything; goes on if it is there")
 _HOURS = flags.DEFINE_float("hours", 2.0, "of steps, all starts together")
 _RESTARTS = flags.DEFINE_integer("restarts", 12, "how many, about", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "of the moments and the signals")
+_SEED = flags.DEFINE_integer("seed", 0, "of the moments")
 _LAYERS = flags.DEFINE_integer("layers", 12, "of the encoder")
 _WIDTH = flags.DEFINE_integer("width", 384, "of the encoder, in heads of 64 or fewer")
 
@@ -42,9 +42,12 @@ _ENDLESS = 1_000_000  # steps
 _LATER_SECONDS = 600.0  # for the checkpoint of a step that is under way
 # A process that was asked to stop before it listened has nothing to save.
 _STOPPED = (stopping.START_AGAIN, 128 + signal.SIGTERM)
-_MEASURES = {"memory": "peak_resident_bytes", "descriptors": "open_descriptors"}
+_MEASURES = {  # of a start: the record's number, and its unit
+    "memory, GB": ("peak_resident_bytes", 1e9),
+    "descriptors": ("open_descriptors", 1),
+}
 _SETTLED = 0.3  # of a start's records: caches, threads and compiled programs are there
-_FEW = 10  # records that say nothing of growth
+_FEW = 50  # records that say nothing of growth
 _FLAT = 1.05
 
 
@@ -130,12 +133,12 @@ def _measured(workdir: Path, before: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "to step": max((r["step"] for r in records), default=before)
     }
-    for name, key in _MEASURES.items():
-        values = [record[key] for record in records if key in record]
+    for name, (key, unit) in _MEASURES.items():
+        values = [record[key] / unit for record in records if key in record]
         settled = values[int(_SETTLED * len(values)) :]
         half = len(settled) // 2
         few = len(values) < _FEW
-        found[name] = statistics.median(settled) if settled else 0
+        found[name] = statistics.median(settled) if settled else 0.0
         found[f"{name} grows"] = (
             1.0
             if few
@@ -161,7 +164,7 @@ def main(_: list[str]) -> None:
     usual = 3600 * _HOURS.value / (_RESTARTS.value + 1)
     for number in itertools.count():
         seconds = usual * drawn.uniform(0.2, 1.8)
-        chosen = drawn.choice((signal.SIGTERM, signal.SIGKILL))
+        chosen = (signal.SIGKILL, signal.SIGTERM)[number % 2]
         if number < len(starts):
             continue
         left = 3600 * _HOURS.value - sum(start["seconds"] for start in starts)

@@ -29,4 +29,5 @@ def test_a_minute_of_restarts_leaves_a_whole_log(tmp_path):
     starts = [json.loads(line) for line in (tmp_path / "starts.jsonl").open()]
     assert len(starts) > 2
     assert all(start["to step"] > start["from step"] for start in starts)
+    assert {start["signal"] for start in starts} == {"SIGKILL", "SIGTERM"}
     assert all(start["descriptors"] for start in starts)

@@ -196,7 +196,7 @@ def test_a_save_that_is_refused_costs_nothing_that_was_saved(
     assert newest_checkpoint(tmp_path / "checkpoints").step == 6
 
 
-@pytest.mark.parametrize("years", [-40, 40])
+@pytest.mark.parametrize("years", [-3, 3])
 def test_a_clock_that_jumps_changes_nothing_of_what_is_found(
     begin, tmp_path, monkeypatch, years
 ):
@@ -205,10 +205,13 @@ def test_a_clock_that_jumps_changes_nothing_of_what_is_found(
         begun.log.train("a", {"step": 3, "loss": 1.0})
         run_to(3, begun)
     monkeypatch.setattr(time, "time", lambda: now() + years * 365 * 86400)
+    (curves,) = (tmp_path / "tensorboard").iterdir()
     with begin(tmp_path, tensorboard=True) as begun:
         assert int(begun.state.step) == 3
         begun.log.train("a", {"step": 4, "loss": 1.0})
         run_to(4, begun)
+    # TensorBoard reads its files in the order of their names.
+    assert min((tmp_path / "tensorboard").iterdir()) == curves
     # What is newer is what has more steps, whatever the files say of their time.
     for path in (tmp_path / "checkpoints" / "4").rglob("*"):
         os.utime(path, (0, 0))
