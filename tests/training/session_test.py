@@ -19,9 +19,11 @@ from refusing_system import refusing
 from amber_jax.errors import UserError
 from amber_jax.training import disk_space
 from amber_jax.training.checkpoint import newest_checkpoint, restore_state
+from amber_jax.training.metrics import read_metrics
 from amber_jax.training.optimizer import build_optimizer
 from amber_jax.training.parallel import abstract_like, build_backend, build_in_place
 from amber_jax.training.session import session
+from amber_jax.training.standstill import Pause
 from amber_jax.training.state import new_state
 
 
@@ -136,6 +138,34 @@ def test_a_killed_process_leaves_its_folder_free(begin, tmp_path):
         it.kill()
     with begin(tmp_path):
         pass
+
+
+def test_events_go_where_records_go_and_a_run_that_goes_on_remembers(
+    begin, tmp_path, capsys
+):
+    def train(begun, step, loss):
+        numbers = {"step": step, "loss": loss, "skipped_steps": int(step > 20)}
+        begun.log.train("a", {**numbers, "learning_rate": 0.1})
+
+    def events():
+        log = read_metrics(tmp_path / "metrics.jsonl")
+        return [(e["step"], e["event"]) for e in log if e["kind"] == "event"]
+
+    with begin(tmp_path) as begun:
+        for step in range(1, 71):
+            train(begun, step, 1.0 + step % 2)
+        run_to(64, begun)
+        begun.log.pause("a", Pause(70, 75.0, 0.5, "data"))
+    assert events() == [(21, "skipped"), (70, "standstill")]
+    with begin(tmp_path) as begun:
+        train(begun, 65, 90.0)
+    assert events() == [(21, "skipped"), (65, "loss_spike")]
+    said = capsys.readouterr().out
+    assert "loss spike at step 65: the loss is 90, " in said
+    assert (
+        "standstill at step 70: no step is finished for 75 seconds, usual are 0.5; "
+        "it waits for the data" in said
+    )
 
 
 def test_a_disk_without_room_is_refused_before_the_first_step(
