@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,10 +52,10 @@ class RunLog:
         self._writers: list[Any] = []
         self._lead = lead
         self._writing = threading.Lock()  # a run that stands still says so elsewhere
-        before = _records_until(start, workdir / METRICS_FILE)
-        self.evaluated = _evaluations(before)
-        self._rules = EventRules(before)
+        self._rules = EventRules()
+        self.evaluated = _evaluations_until(start, workdir / METRICS_FILE)
         if lead:
+            self._rules = EventRules(_records_until(start, workdir / METRICS_FILE))
             self._writers.append(MetricsLog(workdir, resume_step=start))
             if tensorboard:
                 self._writers.append(TensorBoardWriter(workdir, resume_step=start))
@@ -135,12 +135,12 @@ def _records_until(step: int, path: Path) -> list[dict[str, Any]]:
     return [record for record in records if record["step"] <= step]
 
 
-def _evaluations(
-    records: Iterable[Mapping[str, Any]],
+def _evaluations_until(
+    step: int, path: Path
 ) -> dict[tuple[int, str], Mapping[str, Any]]:
-    """Returns {(step, name): record} of the evaluations among records."""
+    """Returns {(step, name): record} of the file's evaluations; {} without one."""
     return {
         (record["step"], record["evaluation"]): record
-        for record in records
+        for record in _records_until(step, path)
         if record.get("kind") == "eval"
     }
