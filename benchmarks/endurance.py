@@ -30,13 +30,6 @@ from amber_jax.training.checkpoint import CHECKPOINTS
 from amber_jax.training.metrics import METRICS_FILE, read_metrics
 from benchmarks import interrupted, tables
 
-_FOLDER = flags.DEFINE_string("folder", None, "for everything; goes on if it is there")
-_HOURS = flags.DEFINE_float("hours", 2.0, "of steps, all starts together")
-_RESTARTS = flags.DEFINE_integer("restarts", 12, "how many, about", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "of the moments")
-_LAYERS = flags.DEFINE_integer("layers", 12, "of the encoder")
-_WIDTH = flags.DEFINE_integer("width", 384, "of the encoder, in heads of 64 or fewer")
-
 _LOG_EVERY, _SAVE_EVERY = 2, 20  # steps
 _ENDLESS = 1_000_000  # steps
 _LATER_SECONDS = 600.0  # for the checkpoint of a step that is under way
@@ -52,9 +45,9 @@ _FLAT = 1.05
 
 
 def _command(workdir: Path, corpus: Path) -> list[str]:
-    width = _WIDTH.value
+    width = flags.FLAGS.width
     sizes = {
-        "num_layers": _LAYERS.value,
+        "num_layers": flags.FLAGS.layers,
         "hidden_size": width,
         "num_heads": max(1, width // 64),
         "intermediate_size": 4 * width,
@@ -150,24 +143,25 @@ def _measured(workdir: Path, before: int) -> dict[str, Any]:
 def missing(records: Sequence[Mapping[str, Any]]) -> list[int]:
     """Returns the steps whose train record is not there, or not in its place."""
     steps = [record["step"] for record in records if record["kind"] == "train"]
-    wanted = range(_LOG_EVERY, _LOG_EVERY * (len(steps) + 1), _LOG_EVERY)
-    return [step for step, found in zip(wanted, steps, strict=True) if step != found]
+    wanted = range(_LOG_EVERY, max(steps, default=0) + 1, _LOG_EVERY)
+    misplaced = [step for last, step in itertools.pairwise(steps) if step <= last]
+    return sorted({*misplaced, *(set(wanted) - set(steps))})
 
 
 def main(_: list[str]) -> None:
-    folder = Path(_FOLDER.value).resolve()
+    folder = Path(flags.FLAGS.folder).resolve()
     corpus = interrupted.sample_corpus(folder)
     log, workdir = folder / "starts.jsonl", folder / "run"
     lines = log.read_text("utf-8").splitlines() if log.exists() else []
     starts = [json.loads(line) for line in lines]
-    drawn = random.Random(_SEED.value)
-    usual = 3600 * _HOURS.value / (_RESTARTS.value + 1)
+    drawn = random.Random(flags.FLAGS.seed)
+    usual = 3600 * flags.FLAGS.hours / (flags.FLAGS.restarts + 1)
     for number in itertools.count():
         seconds = usual * drawn.uniform(0.2, 1.8)
         chosen = (signal.SIGKILL, signal.SIGTERM)[number % 2]
         if number < len(starts):
             continue
-        left = 3600 * _HOURS.value - sum(start["seconds"] for start in starts)
+        left = 3600 * flags.FLAGS.hours - sum(start["seconds"] for start in starts)
         if left <= 0:
             break
         started = time.strftime("%H:%M:%S")
@@ -190,4 +184,10 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("folder", None, "for everything", required=True)
+    flags.DEFINE_float("hours", 2.0, "of steps, all starts together")
+    flags.DEFINE_integer("restarts", 12, "how many, about", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "of the moments")
+    flags.DEFINE_integer("layers", 12, "of the encoder")
+    flags.DEFINE_integer("width", 384, "of the encoder, in heads of 64 or fewer")
     command_line.run(main)

@@ -27,11 +27,6 @@ from amber_jax.training.metrics import METRICS_FILE, read_metrics
 from benchmarks import interrupted, tables
 from benchmarks.interrupted import Digests, Work
 
-_FOLDER = flags.DEFINE_string("folder", None, "for everything; goes on if it is there")
-_KILLS = flags.DEFINE_integer("kills", 50, "how many", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "of the moments, and of their order")
-flags.mark_flags_as_required(["folder"])
-
 _IN_A_ROW = 4  # kills of one output, before it is finished and compared
 _IN_VAIN = 5  # outputs that were done before their point came
 _SETTLE_SECONDS = 0.3  # until the workers of a killed build have noticed
@@ -185,21 +180,21 @@ def _rounds(
 
 
 def main(_: list[str]) -> None:
-    folder = Path(_FOLDER.value).resolve()
+    folder = Path(flags.FLAGS.folder).resolve()
     prepared = _undisturbed(folder)
     log = folder / "kills.jsonl"
     lines = log.read_text("utf-8").splitlines() if log.exists() else []
     done = [json.loads(line) for line in lines]
     over = collections.Counter((one["work"], one["point"]) for one in done)
     waiting = collections.defaultdict(list)
-    for name, point in plan(_KILLS.value, _SEED.value):
+    for name, point in plan(flags.FLAGS.kills, flags.FLAGS.seed):
         if over[name, point]:
             over[name, point] -= 1
         else:
             waiting[name].append(point)
     for name, (work, wanted, seconds) in prepared.items():
         points = waiting[name]
-        for killed, found in _rounds(work, points, folder, seconds, _SEED.value):
+        for killed, found in _rounds(work, points, folder, seconds, flags.FLAGS.seed):
             names = wanted.keys() | found.keys()
             lost = sorted(n for n in names if wanted.get(n) != found.get(n))
             with log.open("a", encoding="utf-8") as file:
@@ -233,4 +228,7 @@ def _table(done: Sequence[Mapping[str, Any]]) -> list[tables.Row]:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string("folder", None, "for everything", required=True)
+    flags.DEFINE_integer("kills", 50, "how many", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "of the moments, and of their order")
     command_line.run(main)
