@@ -101,9 +101,14 @@ def write_records(directory, records):
     return directory
 
 
-def write_pretraining(directory, *, final=0.5, losses=("mlm", "sentence_alignment")):
-    """A workdir of 40 steps of pretraining."""
-    records = []
+def write_pretraining(
+    directory, *, final=0.5, losses=("mlm", "sentence_alignment"), events=()
+):
+    """A workdir of 40 steps of pretraining, with events as (step, text)."""
+    records = [
+        {"kind": "event", "event": "skipped", "step": step, "text": text, "skipped": 1}
+        for step, text in events
+    ]
     for step in range(1, 41):
         values = dict.fromkeys(losses, 8.0 / step)
         records.append({"kind": "train", "step": step, "stage": "align", **values})
@@ -111,7 +116,7 @@ def write_pretraining(directory, *, final=0.5, losses=("mlm", "sentence_alignmen
             score = {"evaluation": "heldout", "average": final * step / 40}
             records.append({"kind": "eval", "step": step, "stage": "align", **score})
     if "mlm" in losses:
-        records[3]["mlm"] = None  # what a NaN is written as
+        records[3 + len(events)]["mlm"] = None  # what a NaN is written as
     return write_records(directory, records)
 
 

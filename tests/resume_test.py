@@ -4,14 +4,11 @@ Parameters, optimizer memory and metrics.jsonl are compared bit for bit, timings
 """
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
 
-import jax
-import numpy as np
 import pytest
 import tiny_run
 
@@ -19,11 +16,9 @@ from amber_jax.pretraining import run as pretrain
 from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.console import Console
 from amber_jax.training.metrics import read_metrics
+from benchmarks.interrupted import lasting_records as records
+from benchmarks.interrupted import saved_arrays
 
-MEASURED = {
-    *("tokens_per_second", "data_wait_share", "host_share", "device_share"),
-    *("model_flops_per_second", "peak_resident_bytes"),
-}
 # Runs by variant, back end and length of the first stage: at step 3 one of them stands
 # at the border of its two stages, the other before it.
 RUNS = {"at the border": ("sa", "pmap", 3), "before the border": ("tlm", "jit", 4)}
@@ -64,27 +59,10 @@ def undisturbed(config_of, tmp_path_factory):
     return undisturbed
 
 
-def records(workdir):
-    """Returns metrics.jsonl without timings, as text so that NaN equals itself."""
-    return [
-        json.dumps({k: v for k, v in record.items() if k not in MEASURED})
-        for record in read_metrics(workdir / "metrics.jsonl")
-    ]
-
-
 def saved_state(workdir):
     """Returns the bytes of every array of the last checkpoint, by name."""
-    import orbax.checkpoint as ocp
-
-    found = find_checkpoint(workdir)
-    assert found.step == 6
-    arrays = {}
-    for part in ("params", "training"):
-        with ocp.StandardCheckpointer() as reader:
-            tree = reader.restore(found.path.resolve() / part)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-            arrays[part + jax.tree_util.keystr(path)] = np.asarray(leaf).tobytes()
-    return arrays
+    assert find_checkpoint(workdir).step == 6
+    return saved_arrays(workdir)
 
 
 def assert_same_run(workdir, wanted):

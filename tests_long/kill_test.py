@@ -1,5 +1,6 @@
-"""What `kill -9` leaves of embed and mine, and what the same command makes of it."""
+"""What `kill -9` leaves of a command, and what the same command makes of it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -59,3 +60,18 @@ def test_a_killed_command_goes_on_to_the_same_bytes(folder, verb, inputs, progre
     assert not partial.exists()
     whole, killed = (folder / f"{verb}-{name}" for name in ("whole", "killed"))
     assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_seeded_kills_at_bad_moments_lose_nothing(tmp_path):
+    arguments = [f"--folder={tmp_path}", "--kills=5", "--seed=1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.kills", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "kills.jsonl").open()]
+    assert [line["lost"] for line in lines] == [[]] * 5
+    assert any(line["work"] == "pretraining" for line in lines)

@@ -186,6 +186,8 @@ def _run_steps(
                 count_work=functools.partial(
                     _count_work, setup.model, config.train_from_layer
                 ),
+                on_pause=functools.partial(log.pause, config.task),
+                go_on_from=begun.go_on_from,
             ),
             stop=stop,
             profiler=Profiler(None, Path()),

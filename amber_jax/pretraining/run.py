@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from amber_jax import config as settings
 from amber_jax.config.renamed import migrated
 from amber_jax.data.pipeline import BatchPlan, HostBatch, batches, import_ahead
+from amber_jax.errors import UserError
 from amber_jax.evaluation.retrieve import RetrievalEvaluation, build_retrieval
 from amber_jax.inference.loading import TOKENIZER_FOLDER, Initial, stored_pooler
 from amber_jax.inference.trained import encoding_defaults
@@ -32,6 +33,7 @@ from amber_jax.training.log import Evaluation
 from amber_jax.training.parallel import build_in_place
 from amber_jax.training.profile import PROFILE_FOLDER, Profiler, Window
 from amber_jax.training.session import Session, session
+from amber_jax.training.slices import chip_of
 from amber_jax.training.state import TrainState
 from amber_jax.training.workdir import (
     DROPOUT,
@@ -78,6 +80,7 @@ def pretrain(
     workdir: Path,
     *,
     profile: Window | None = None,
+    forecast_mfu: float | None = None,
     note: Callable[[str], None] = print,
 ) -> TrainState:
     """Returns the final state; everything else is in `workdir`.
@@ -89,12 +92,15 @@ def pretrain(
         config: as `configs/amber_base.py` makes it.
         workdir: the folder; a run that it holds goes on.
         profile: steps to trace into profile/, or None.
+        forecast_mfu: the share of the peak that a dry run reckoned with; records say
+            what part of it is reached. None: they do not.
         note: called with the description of the run, in the first process.
 
     Raises:
         UserError: as `prepare`, or the run in `workdir` is another one.
     """
     run = prepare(config, workdir=workdir)
+    speed = _speed(run, forecast_mfu)
     import_ahead()
     lead_note = note if jax.process_index() == 0 else lambda _: None
     lead_note(describe(run))
@@ -124,7 +130,7 @@ def pretrain(
         trackers=config.trackers,
     ) as begun:
         with Profiler(profile, workdir / PROFILE_FOLDER) as profiler:
-            state = _run_stages(run, begun, profiler, origin)
+            state = _run_stages(run, begun, profiler, origin, speed)
         if outcome := profiler.outcome():
             begun.log.note(outcome)
     return state
@@ -164,8 +170,35 @@ def _new_state(run: Run, initial: Initial | None) -> TrainState:
     return state._replace(params={**state.params, **initial.restore()})
 
 
+class _Speed(NamedTuple):
+    """What the arithmetic of a run is compared with."""
+
+    peak_flops: float  # of all devices, in a second; 0: not known
+    forecast_mfu: float | None
+
+    def compared(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns the record with the part of the forecast that it reaches."""
+        if self.forecast_mfu is None or "mfu" not in record:
+            return record
+        return {**record, "forecast_share": record["mfu"] / self.forecast_mfu}
+
+
+def _speed(run: Run, forecast_mfu: float | None) -> _Speed:
+    """Raises UserError if there is a forecast, and no peak that it is a share of."""
+    peak = run.config.peak_tflops * 1e12
+    if not peak and forecast_mfu is not None:
+        chip = chip_of(jax.devices()[0])
+        if chip is None:
+            raise UserError(
+                f"--mfu={forecast_mfu:g} is a share of a peak that is not known here; "
+                "set --config.peak_tflops to what one device can do, or leave it out"
+            )
+        peak = chip.peak
+    return _Speed(peak * run.backend.num_devices, forecast_mfu)
+
+
 def _run_stages(
-    run: Run, begun: Session, profiler: Profiler, origin: _Origin
+    run: Run, begun: Session, profiler: Profiler, origin: _Origin, speed: _Speed
 ) -> TrainState:
     encoding = encoding_defaults(origin.run)
     evaluations = [
@@ -193,7 +226,8 @@ def _run_stages(
                     )
                 )
             state = _run_stage(
-                run, stage, state, begun, evaluations, stop, profiler, save
+                *(run, stage, state, begun, evaluations, stop, profiler, save),
+                speed,
             )
             if stop.agreed(ask_others=True):
                 begun.writer.wait()
@@ -211,6 +245,7 @@ def _run_stage(
     stop: loop.StopRequest,
     profiler: Profiler,
     save: Callable[[Stage, TrainState], None],
+    speed: _Speed,
 ) -> TrainState:
     config, log, start = run.config, begun.log, int(state.step)
     plan = BatchPlan(
@@ -244,14 +279,16 @@ def _run_stage(
             max_skipped_in_a_row=config.max_skipped_in_a_row,
         ),
         callbacks=loop.Callbacks(
-            on_train=functools.partial(log.train, stage.name),
+            on_train=lambda record: log.train(stage.name, speed.compared(record)),
             evaluate=lambda state, _: log.evaluate(evaluations, state, stage.name),
             save=functools.partial(save, stage),
             count_work=functools.partial(count_work, run, stage),
+            on_pause=functools.partial(log.pause, stage.name),
+            go_on_from=begun.go_on_from,
         ),
         stop=stop,
         profiler=profiler,
-        peak_flops=config.peak_tflops * 1e12 * run.backend.num_devices,
+        peak_flops=speed.peak_flops,
     )
 
 

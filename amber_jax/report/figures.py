@@ -279,9 +279,9 @@ def _loss_page(runs: Sequence[Run]) -> Page:
         if value is not None
     }
     drawn = {name: text for name, text in CURVES.items() if name in recorded}
-    rings = "; rings mark evaluations" if any(run.evaluations for run in runs) else ""
     sentences = [
-        f"Training losses in nats, as measured (faint) and as a running mean{rings}.",
+        "Training losses in nats, as measured (faint) and as a running mean"
+        f"{panels.marks_of_losses(runs)}.",
         *(text for text in drawn.values() if text),
     ]
     return Page(
@@ -310,7 +310,7 @@ def _fine_tuning_page(runs: Sequence[Run]) -> Page:
     return Page(
         "Fine-tuning",
         "Cross entropy in nats and the score on English dev, which alone chooses the "
-        "step; rings mark evaluations, a star the best step.",
+        f"step{panels.marks_of_losses(runs)}; a star marks the best step.",
         shown,
     )
 

@@ -14,8 +14,13 @@ from amber_jax.training.metrics import METRICS_FILE, read_metrics
 
 _SEEDS = "seed-*"  # folders of a fine-tuning's seeds
 _DEV_METRICS = {"f1": "F1", "accuracy": "accuracy"}  # of fine-tuning
-_RECORD_KEYS = {"train": set(), "eval": {"evaluation", "average"}}
-_WORDS = frozenset({"kind", "stage", "evaluation"})  # the other values are numbers
+_RECORD_KEYS = {
+    "train": set(),
+    "eval": {"evaluation", "average"},
+    "event": {"event", "text"},
+}
+# The other values are numbers.
+_WORDS = frozenset({"kind", "stage", "evaluation", "event", "text"})
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Run:
     label: str
     train: list[dict]
     evaluations: list[dict]
+    events: list[dict]
 
     @property
     def dev_metric(self) -> str:
@@ -88,12 +94,12 @@ def _read_run(workdir: Path, label: str) -> Run:
         if kind not in by_kind or not _RECORD_KEYS[kind] <= record.keys():
             raise UserError(
                 f"{path}: the record of step {record['step']} is neither a train "
-                "record nor an eval record with an average; wanted the metrics.jsonl "
-                "of amber pretrain or amber finetune"
+                "record, an eval record with an average nor an event; wanted the "
+                "metrics.jsonl of amber pretrain or amber finetune"
             )
         _check_record(path, record)
         by_kind[kind].append(record)
-    return Run(one_line(label), by_kind["train"], by_kind["eval"])
+    return Run(one_line(label), *by_kind.values())
 
 
 def _check_record(path: Path, record: Mapping[str, object]) -> None:

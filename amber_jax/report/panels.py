@@ -109,7 +109,7 @@ def _finish_scores(axes: Axes) -> None:
 def draw_loss(axes: Axes, runs: Sequence[Run], name: str) -> None:
     """Draws loss `name` over steps: faint as measured, strong as a running mean.
 
-    Rings mark the steps at which a run was evaluated.
+    Rings mark the steps at which a run was evaluated, crosses its events.
     """
     for run, color in zip(runs, run_colors(runs), strict=True):
         points = [
@@ -122,10 +122,15 @@ def draw_loss(axes: Axes, runs: Sequence[Run], name: str) -> None:
             smooth = _running_mean(values)
             axes.plot(steps, values, color=color, alpha=0.25, lw=0.8)
             axes.plot(steps, smooth, color=color, label=drawable(run.label))
-            at = sorted({record["step"] for record in run.evaluations})
-            at = [step for step in at if steps[0] <= step <= steps[-1]]
             ring = {"mfc": "white", "mec": color, "ms": 4.5}
-            axes.plot(at, np.interp(at, steps, smooth), "o", **ring)
+            cross = {"mec": INK, "ms": 5}
+            for records, mark, look in (
+                (run.evaluations, "o", ring),
+                (run.events, "x", cross),
+            ):
+                at = sorted({record["step"] for record in records})
+                at = [step for step in at if steps[0] <= step <= steps[-1]]
+                axes.plot(at, np.interp(at, steps, smooth), mark, **look)
     _finish_curve(axes)
 
 
@@ -145,6 +150,15 @@ def _finish_curve(axes: Axes) -> None:
     axes.grid(axis="y", color="#E6E6E6", lw=0.8)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="best")
+
+
+def marks_of_losses(runs: Sequence[Run]) -> str:
+    """Returns what the marks on losses are, worded, to end a sentence."""
+    marks = {
+        "; rings mark evaluations": any(run.evaluations for run in runs),
+        "; crosses mark events": any(run.events for run in runs),
+    }
+    return "".join(text for text, is_there in marks.items() if is_there)
 
 
 def run_colors(runs: Sequence[Run]) -> list[str]:

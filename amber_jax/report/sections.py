@@ -9,9 +9,11 @@ from pathlib import Path
 
 from amber_jax.evaluation.results import Result
 from amber_jax.report.grouping import MARK, OTHER_TEST, Entry, EvaluationSet
+from amber_jax.report.inputs import Run
 from amber_jax.report.tables import Table
 
 LANGUAGES = "languages"  # begins the names of the pictures of one evaluation set each
+_LAST_EVENTS = 20
 Scores = Sequence[tuple[EvaluationSet, Sequence[Table]]]
 
 
@@ -44,12 +46,15 @@ class Section:
     pictures: Sequence[Picture] = ()
 
 
-def build_sections(scores: Scores, pictures: Mapping[str, Picture]) -> list[Section]:
+def build_sections(
+    scores: Scores, pictures: Mapping[str, Picture], runs: Sequence[Run]
+) -> list[Section]:
     """Returns the report.
 
     Args:
         scores: the evaluation sets, each with its tables.
         pictures: by name, as `figures.write_figures` returns them, overview first.
+        runs: whose events are listed.
     """
     others = {
         name: Section(picture.title, pictures=[picture])
@@ -65,8 +70,9 @@ def build_sections(scores: Scores, pictures: Mapping[str, Picture]) -> list[Sect
         )
         for evaluation, tables in scores
     ]
+    happened = [_events(runs)] if any(run.events for run in runs) else []
     provenance = [_provenance(scores)] if scores else []
-    return [*overview, *evaluations, *others.values(), *provenance]
+    return [*overview, *evaluations, *others.values(), *happened, *provenance]
 
 
 def title_of(scores: Scores) -> str:
@@ -77,6 +83,20 @@ def title_of(scores: Scores) -> str:
         return f"Report on {len(names)} models" if names else "Report"
     *others, last = names
     return "Report on " + (f"{', '.join(others)} and {last}" if others else last)
+
+
+def _events(runs: Sequence[Run]) -> Section:
+    """Returns a line for each event, the last ones of a run with many."""
+    rows = [
+        [run.label, f"{record['step']:,}", record["event"], record["text"]]
+        for run in runs
+        for record in run.events[-_LAST_EVENTS:]
+    ]
+    return Section(
+        "Events of training",
+        text=f"At most the last {_LAST_EVENTS} of each run; metrics.jsonl has all.",
+        facts=[Facts(("run", "step", "event", "what happened"), rows)],
+    )
 
 
 def _provenance(scores: Scores) -> Section:

@@ -51,7 +51,7 @@ def write_report(
     output = location(output)
     make_folder(output)
     pictures = figures.write_figures(output, runs, scores, arrays)
-    title, sections = title_of(scores), build_sections(scores, pictures)
+    title, sections = title_of(scores), build_sections(scores, pictures, runs)
     write_text(output / REPORT_FILE, pages.to_markdown(title, sections))
     write_text(output / WEB_PAGE_FILE, pages.to_html(title, sections))
     return [table for _, tables in scores for table in tables]

@@ -2,8 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 
 class Work(NamedTuple):
@@ -67,3 +71,25 @@ class Clock:
         begin = time.perf_counter()
         yield
         self._waited[whom] += time.perf_counter() - begin
+
+
+def of_slowest(timing: Mapping[str, float]) -> dict[str, float]:
+    """Returns which process keeps the others waiting, for a record; {} for one process.
+
+    A step ends for all of them together: whoever is late for it waits least for the
+    devices. All processes call this at the same steps.
+
+    Args:
+        timing: this process's, as `Clock.reset` returns it.
+    """
+    if jax.process_count() == 1 or not timing:
+        return {}
+    mine = np.array([timing["data_wait_share"], timing["device_share"]], np.float32)
+    shares = np.asarray(multihost_utils.process_allgather(mine))  # [processes, 2]
+    slowest = int(shares[:, 1].argmin())
+    return {
+        "slowest_process": slowest,
+        "slowest_data_wait_share": float(shares[slowest, 0]),
+        "slowest_device_share": float(shares[slowest, 1]),
+        "median_device_share": float(np.median(shares[:, 1])),
+    }

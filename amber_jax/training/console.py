@@ -21,6 +21,8 @@ _NOT_LOSSES = frozenset(
         *("kind", "step", "stage", "learning_rate", "grad_norm", "skipped_steps"),
         *("tokens", "tokens_per_second", "data_wait_share", "host_share"),
         *("device_share", "model_flops_per_second", "mfu", "peak_resident_bytes"),
+        *("open_descriptors", "forecast_share", "slowest_process"),
+        *("slowest_data_wait_share", "slowest_device_share", "median_device_share"),
     }
 )
 _NOT_SCORES = frozenset(
@@ -73,6 +75,12 @@ class Console:
         """
         self._rich.print(Text(_evaluation_line(record), style="cyan"))
 
+    def event(self, record: Record) -> None:
+        """Prints an event record: a sentence."""
+        name = record["event"].replace("_", " ")
+        line = f"{name} at step {record['step']}: {record['text']}"
+        self._rich.print(Text(line, style="yellow"))
+
     def checkpoint(self, step: int) -> None:
         """Shows `step` as the last one that was saved, beside the bar."""
         self._bar.update(self._task, saved=f"checkpoint {step:,}")
@@ -109,6 +117,7 @@ def _vital_signs(record: Record) -> list[str]:
         "tokens_per_second": lambda speed: f"{_count(speed)} tokens/s",
         "data_wait_share": lambda share: f"data wait {share:.0%}",
         "mfu": lambda share: f"MFU {share:.1%}",
+        "forecast_share": lambda share: f"{share:.0%} of the forecast",
         "peak_resident_bytes": lambda size: f"{size / 1e9:.1f} GB",
         "skipped_steps": lambda steps: f"skipped {steps:.0f}" if steps else "",
     }

@@ -1,6 +1,7 @@
 """What a run's workdir or a checkpoint holds, in words, without loading a parameter."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from amber_jax.training.manifest import MANIFEST, RUN, damage
 from amber_jax.training.metrics import METRICS_FILE, read_metrics
 from amber_jax.training.workdir import CONFIG
 
-_SHOWN = ("loss", "learning_rate", "tokens_per_second", "mfu", "skipped_steps")
+_SHOWN = (
+    *("loss", "learning_rate", "tokens_per_second", "mfu", "forecast_share"),
+    *("skipped_steps", "open_descriptors"),
+)
+_LAST_EVENTS = 20
 _SIZES = ("num_layers", "hidden_size", "num_heads", "vocab_size", "max_positions")
 
 
@@ -75,7 +80,7 @@ def _log(records: list[dict]) -> Iterator[str]:
         kind = record.get("kind")
         if kind == "train":
             last["train"] = record
-        elif kind is not None:
+        elif kind not in (None, "event"):
             last[f"{kind} {record.get('evaluation', '')}".strip()] = record
     yield f"  log: {len(records):,} records"
     for name, record in last.items():
@@ -87,6 +92,17 @@ def _log(records: list[dict]) -> Iterator[str]:
             and (name != "train" or key in _SHOWN)
         ]
         yield f"  last {name}: step {record['step']:,}: {', '.join(shown)}"
+    yield from _events([r for r in records if r.get("kind") == "event"])
+
+
+def _events(records: list[dict]) -> Iterator[str]:
+    """How many there were of each kind, and the last ones."""
+    if not records:
+        return
+    counts = Counter(str(record.get("event")) for record in records)
+    yield f"  events: {', '.join(f'{n:,} {name}' for name, n in counts.items())}"
+    for record in records[-_LAST_EVENTS:]:
+        yield f"    step {record['step']:,}: {record.get('text')}"
 
 
 def _checkpoint_in_full(path: Path) -> Iterator[str]:

@@ -1,12 +1,17 @@
 """A run's records, from the loop to metrics.jsonl, TensorBoard and the console."""
 
+import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from amber_jax.training.allocator import give_back_unused, peak_resident_bytes
 from amber_jax.training.checkpoint import CheckpointWriter
 from amber_jax.training.console import Console
+from amber_jax.training.events import STANDSTILL, EventRules, Record, event
 from amber_jax.training.metrics import (
     METRICS_FILE,
     MetricsLog,
@@ -14,6 +19,7 @@ from amber_jax.training.metrics import (
     read_metrics,
 )
 from amber_jax.training.parallel import on_one_device
+from amber_jax.training.standstill import Pause
 from amber_jax.training.state import TrainState
 from amber_jax.training.trackers import RecordWriter
 from amber_jax.types import Params
@@ -47,18 +53,30 @@ class RunLog:
         self._writers: list[Any] = []
         self._files: list[MetricsLog | TensorBoardWriter] = []
         self._lead = lead
+        self._writing = threading.Lock()  # a run that stands still says so elsewhere
+        self._rules = EventRules()
         self.evaluated = _evaluations_until(start, workdir / METRICS_FILE)
         if lead:
+            self._rules = EventRules(_records_until(start, workdir / METRICS_FILE))
             kinds = (MetricsLog, TensorBoardWriter) if tensorboard else (MetricsLog,)
             self._files = [k(workdir, resume_step=start, check=check) for k in kinds]
             self._writers = [*self._files, *trackers]
 
     def train(self, stage: str, record: Mapping[str, Any]) -> None:
-        """Writes a train record."""
+        """Writes a train record and the events that it brings about."""
         record = {"kind": "train", "stage": stage, **record}
         self._write(record)
         if self._lead:
             self._console.train(record)
+        for one in self._rules.of(record):
+            self._event(one)
+
+    def pause(self, stage: str, pause: Pause) -> None:
+        """Writes that no step is finished; in other processes, says so on stderr."""
+        if self._lead:
+            self._event(event(STANDSTILL, pause.step, stage, pause.seconds, str(pause)))
+        else:
+            print(f"process {jax.process_index()}: {pause}", file=sys.stderr)
 
     def evaluate(
         self, evaluations: Sequence[Evaluation], state: TrainState, stage: str
@@ -103,18 +121,29 @@ class RunLog:
         for writer in self._writers:
             writer.close()
 
+    def _event(self, record: Record) -> None:
+        self._write(record)
+        if self._lead:
+            self._console.event(record)
+
     def _write(self, record: Mapping[str, Any]) -> None:
-        for writer in self._writers:
-            writer.write(record)
+        with self._writing:
+            for writer in self._writers:
+                writer.write(record)
+
+
+def _records_until(step: int, path: Path) -> list[dict[str, Any]]:
+    """Returns the file's records of the steps done; none without one."""
+    records = read_metrics(path) if path.exists() else []
+    return [record for record in records if record["step"] <= step]
 
 
 def _evaluations_until(
     step: int, path: Path
 ) -> dict[tuple[int, str], Mapping[str, Any]]:
     """Returns {(step, name): record} of the file's evaluations; {} without one."""
-    records = read_metrics(path) if path.exists() else []
     return {
         (record["step"], record["evaluation"]): record
-        for record in records
-        if record.get("kind") == "eval" and record["step"] <= step
+        for record in _records_until(step, path)
+        if record.get("kind") == "eval"
     }

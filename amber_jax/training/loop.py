@@ -5,6 +5,7 @@ import dataclasses
 import math
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,12 +15,14 @@ from jax.experimental import multihost_utils
 from amber_jax import stopping
 from amber_jax.errors import UserError
 from amber_jax.training.allocator import give_back_unused, peak_resident_bytes
-from amber_jax.training.clock import Clock, Work
+from amber_jax.training.clock import Clock, Work, of_slowest
 from amber_jax.training.profile import Profiler, part
+from amber_jax.training.standstill import Pause, Standstill
 from amber_jax.training.state import TrainState
 from amber_jax.training.step import TrainStep
 
 _QUIET_BEAT = 100  # steps
+_DESCRIPTORS = Path("/dev/fd")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Callbacks:
     evaluate: Callable[[TrainState, int], None]  # state, step
     save: Callable[[TrainState], None]
     count_work: Callable[[Any], Work]  # host batch -> of all processes
+    on_pause: Callable[[Pause], None]  # in another thread
+    go_on_from: Callable[[], str]  # the last good checkpoint, in words
 
 
 class StopRequest:
@@ -130,31 +135,41 @@ def run(
         UserError: too many updates in a row were not finite.
     """
     clock = Clock(peak_flops)
-    under_way = _StepUnderWay(start, end, schedule, callbacks.on_train, clock)
-    for finished in range(start + 1, end + 1):
-        with profiler.step(finished, drain=under_way.report):
-            with clock.waiting_for("data"), part("wait for data"):
-                host_batch = next(batches)
-            with part("put"):
-                batch = put_batch(host_batch)
-            with part("dispatch"):
-                state, metrics = train_step(state, batch, key)
-            under_way.report()  # of the step before
-            under_way.now(finished, metrics, callbacks.count_work(host_batch))
-        asked = stop.agreed(ask_others=is_due(finished, under_way.beat))
-        if evaluation_is_due(finished, schedule.evaluate_every, end) and not asked:
-            under_way.report()
-            with part("evaluate"):
-                callbacks.evaluate(state, finished)
-            clock.reset()
-        if asked or is_due(finished, schedule.save_every) or finished == end:
-            under_way.report()
-            with part("save"):
-                callbacks.save(state)
-            clock.reset()
-        if asked:
-            break
+    standstill = Standstill(callbacks.on_pause, start)
+    under_way = _StepUnderWay(start, end, schedule, callbacks, clock, standstill)
+    with standstill.watched():
+        for finished in range(start + 1, end + 1):
+            with profiler.step(finished, drain=under_way.report):
+                with _waiting("data", clock, standstill):
+                    host_batch = next(batches)
+                with part("put"):
+                    batch = put_batch(host_batch)
+                with part("dispatch"):
+                    state, metrics = train_step(state, batch, key)
+                under_way.report()  # of the step before
+                under_way.now(finished, metrics, callbacks.count_work(host_batch))
+            asked = stop.agreed(ask_others=is_due(finished, under_way.beat))
+            if evaluation_is_due(finished, schedule.evaluate_every, end) and not asked:
+                under_way.report()
+                with standstill.waiting_for("evaluation"), part("evaluate"):
+                    callbacks.evaluate(state, finished)
+                clock.reset()
+            if asked or is_due(finished, schedule.save_every) or finished == end:
+                under_way.report()
+                with standstill.waiting_for("checkpoint"), part("save"):
+                    callbacks.save(state)
+                clock.reset()
+            if asked:
+                break
     return state
+
+
+@contextlib.contextmanager
+def _waiting(whom: str, clock: Clock, standstill: Standstill) -> Iterator[None]:
+    """Counts, shows and names the time inside as waiting for `data` or `device`."""
+    name = f"wait for {'the ' if whom == 'device' else ''}{whom}"
+    with clock.waiting_for(whom), standstill.waiting_for(whom), part(name):
+        yield
 
 
 class _StepUnderWay:
@@ -165,15 +180,17 @@ class _StepUnderWay:
         start: int,
         end: int,
         schedule: Schedule,
-        on_train: Callable[[Mapping[str, Any]], None],
+        callbacks: Callbacks,
         clock: Clock,
+        standstill: Standstill,
     ) -> None:
         self._first, self._last = start + 1, end
         self._schedule = schedule
-        self._on_train = on_train
+        self._callbacks = callbacks
         self._clock = clock
+        self._standstill = standstill
         self._pending: tuple[int, Any, Work] | None = None
-        # Non-finite updates and requests to stop are looked for even without a log.
+        # Requests to stop are looked for even without a log.
         self.beat = schedule.log_every or _QUIET_BEAT
 
     def now(self, step: int, metrics: Any, work: Work) -> None:
@@ -185,21 +202,27 @@ class _StepUnderWay:
         if self._pending is None:
             return
         (step, metrics, work), self._pending = self._pending, None
-        with self._clock.waiting_for("device"), part("wait for the device"):
+        with _waiting("device", self._clock, self._standstill):
             jax.block_until_ready(metrics)
         self._clock.finish_step(work)
+        self._standstill.finish_step(step)
         if step == self._first:
             self._clock.reset()  # the first step may wait for the compiler,
             give_back_unused()  # which leaves memory behind
-        if is_due(step, self.beat) or step == self._last:
+        limit = self._schedule.max_skipped_in_a_row
+        lost = int(metrics["skipped_in_a_row"]) >= limit
+        due = is_due(step, self._schedule.log_every) or step == self._last
+        if due or lost:
             with part("report"):
                 self._write(step, metrics, work.tokens)
+        if lost:
+            raise UserError(_given_up(step, metrics, self._callbacks.go_on_from()))
 
     def _write(self, step: int, metrics: Any, tokens: int) -> None:
-        record = {name: float(value) for name, value in metrics.items()}
-        _check_finite(step, record, self._schedule.max_skipped_in_a_row)
-        if is_due(step, self._schedule.log_every) or step == self._last:
-            self._on_train(_record(step, record, tokens, self._clock.reset()))
+        values = {name: float(value) for name, value in metrics.items()}
+        timing = self._clock.reset()
+        timing |= of_slowest(timing)
+        self._callbacks.on_train(_record(step, values, tokens, timing))
 
 
 def _record(
@@ -215,15 +238,26 @@ def _record(
         "tokens": tokens,
         **timing,
         "peak_resident_bytes": peak_resident_bytes(),
+        **_open_descriptors(),
     }
 
 
-def _check_finite(step: int, metrics: Mapping[str, float], limit: int) -> None:
+def _open_descriptors() -> dict[str, int]:
+    """Returns how many files and sockets this process has open, where that is known."""
+    try:
+        count = sum(1 for _ in _DESCRIPTORS.iterdir())
+        return {"open_descriptors": count - 1}  # that of looking
+    except OSError:
+        return {}
+
+
+def _given_up(step: int, metrics: Mapping[str, Any], go_on_from: str) -> str:
+    """Returns what is said of a run that ends for updates that are not finite."""
     in_a_row = int(metrics["skipped_in_a_row"])
-    if in_a_row >= limit:
-        bad = [name for name, value in metrics.items() if not math.isfinite(value)]
-        raise UserError(
-            f"step {step}: {in_a_row} updates in a row were not finite "
-            f"({', '.join(sorted(bad)) or 'gradients'}); begin another run with a "
-            "lower learning rate, from the last checkpoint or anew"
-        )
+    bad = [n for n, value in metrics.items() if not math.isfinite(float(value))]
+    return (
+        f"step {step}: {in_a_row} updates in a row, from step {step - in_a_row + 1} "
+        f"on, were not finite ({', '.join(sorted(bad)) or 'gradients'}) and none was "
+        f"applied; {go_on_from}; begin another run from it with a lower learning rate, "
+        "or look at the rows of these steps if they are the first of their kind"
+    )

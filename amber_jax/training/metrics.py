@@ -12,6 +12,7 @@ import errno
 import json
 import math
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,7 @@ from amber_jax.training import event_file
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
+_EVENTS = "events.out.tfevents.*"
 _RESUMES = "make room there and start the command again, it resumes"
 _PUBLISH_SECONDS = 300.0
 _NOT_PLOTTED = frozenset({"kind", "step", "stage", "evaluation"})
@@ -182,6 +184,12 @@ def _to_json_value(value: float | int | str) -> float | int | str | None:
     return value if math.isfinite(value) else None
 
 
+def _seconds_of(path: Path) -> float:
+    """Returns when an event file was begun, as its name says; 0 if it does not."""
+    seconds = re.match(r"events\.out\.tfevents\.(\d+\.\d+)\.", path.name)
+    return float(seconds[1]) if seconds else 0.0
+
+
 def _append(file: RawIOBase, content: bytes) -> None:
     """Writes all of `content` to an unbuffered file."""
     if file.write(content) != len(content):  # the last bytes of a disk were free
@@ -204,8 +212,11 @@ class TensorBoardWriter:
         check: Callable[[], None] = lambda: None,
     ):
         folder = location(directory) / TENSORBOARD_FOLDER
-        now = time.time()
         # TensorBoard reads the files of a folder in the order of their names.
+        now = max(
+            time.time(),  # unless the clock was set back
+            max((_seconds_of(path) for path in folder.glob(_EVENTS)), default=0) + 1e-6,
+        )
         path = folder / f"events.out.tfevents.{now:.6f}.{socket.gethostname()}"
         self._file = _AppendedFile(path, resume_step=None, check=check)
         self.publish, self.close = self._file.publish, self._file.close

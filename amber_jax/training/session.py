@@ -29,10 +29,19 @@ class Session(NamedTuple):
     state: TrainState  # after the steps that are done
     log: RunLog
     writer: CheckpointWriter
+    checkpoints: Path
 
     def save(self, state: TrainState, run_json: Mapping[str, Any]) -> None:
         """Starts a checkpoint."""
         self.log.save(self.writer, state, run_json)
+
+    def go_on_from(self) -> str:
+        """Returns where the last good parameters are, in words."""
+        self.writer.wait()
+        last = newest_checkpoint(self.checkpoints, self.log.note)
+        if last is None:
+            return "there is no checkpoint"
+        return f"the last good checkpoint is {last.path}"
 
 
 @contextlib.contextmanager
@@ -115,4 +124,4 @@ def session(
             note=console.note,
         )
         stack.callback(writer.close)
-        yield Session(state, log, writer)
+        yield Session(state, log, writer, workdir / CHECKPOINTS)

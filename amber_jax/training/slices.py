@@ -53,7 +53,20 @@ CHIPS = {
     "v5p": Chip(459e12, 2765e9, 95e9, 600e9),
     "v6e": Chip(918e12, 1600e9, 32e9, 400e9),
 }
+# Source: JAX, jax/_src/pallas/mosaic/tpu_info.py.
+_KINDS = {
+    "TPU v4": "v4",
+    **dict.fromkeys(("TPU v5 lite", "TPU v5e"), "v5e"),
+    **dict.fromkeys(("TPU v5", "TPU v5p"), "v5p"),
+    **dict.fromkeys(("TPU v6 lite", "TPU v6e"), "v6e"),
+}
 _AXES = {"v4": 3, "v5e": 2, "v5p": 3, "v6e": 2}  # of a slice's shape
+
+
+def chip_of(device: Any) -> Chip | None:
+    """Returns what a device of JAX's can do, by its kind; None if that is no TPU's."""
+    name = _KINDS.get(device.device_kind)
+    return None if name is None else CHIPS[name]
 
 
 class Slice(NamedTuple):

@@ -30,7 +30,10 @@ _PLATFORM = flags.DEFINE_enum(
     "in for it",
 )
 _MFU = flags.DEFINE_string(
-    "mfu", "0.4", "share of the platform's peak, or the WORKDIR of a run that logged it"
+    "mfu",
+    "0.4",
+    "of a dry run: share of the platform's peak, or the WORKDIR of a run that logged "
+    "it; of a run: what was forecast, so that the log says how much of it is reached",
 )
 _PRICE = flags.DEFINE_float("price", None, "dollars for an hour of a chip")
 _COMPILE = flags.DEFINE_bool(
@@ -56,6 +59,7 @@ def main(_: list[str]) -> None:
             stack.enter_context(joined(_DISTRIBUTED.value))
         from amber_jax import config
         from amber_jax.pretraining.describe import dry_run
+        from amber_jax.pretraining.forecast import parse_mfu
         from amber_jax.pretraining.run import pretrain
         from amber_jax.training.profile import parse_window
 
@@ -65,7 +69,12 @@ def main(_: list[str]) -> None:
         if _DRY_RUN.value:
             dry_run(_CONFIG.value, target=_target())
         else:
-            state = pretrain(_CONFIG.value, location(_WORKDIR.value), profile=window)
+            state = pretrain(
+                _CONFIG.value,
+                location(_WORKDIR.value),
+                profile=window,
+                forecast_mfu=parse_mfu(_MFU.value) if _MFU.present else None,
+            )
             if int(state.step) < sum(stage.num_steps for stage in _CONFIG.value.stages):
                 raise SystemExit(START_AGAIN)
 
@@ -92,7 +101,7 @@ def _target():
 
 def _refuse_without_dry_run() -> None:
     """Raises UserError if a flag is set that only a dry run reads."""
-    elsewhere = [_FAKE_DEVICES, _PLATFORM, _MFU, _PRICE, _COMPILE]
+    elsewhere = [_FAKE_DEVICES, _PLATFORM, _PRICE, _COMPILE]
     given = [flag.name for flag in elsewhere if flag.present]
     if given and not _DRY_RUN.value:
         raise UserError(f"--{given[0]} is of a dry run; add --dry_run, or leave it out")

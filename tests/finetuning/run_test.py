@@ -32,11 +32,8 @@ from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.console import Console
 from amber_jax.training.manifest import MANIFEST, complete_folder
 from amber_jax.training.metrics import read_metrics
+from benchmarks.interrupted import MEASURED
 
-MEASURED = {
-    *("tokens_per_second", "data_wait_share", "host_share", "device_share"),
-    *("model_flops_per_second", "peak_resident_bytes"),
-}
 LABELS = ("contradiction", "entailment", "neutral")
 
 

@@ -547,7 +547,7 @@ def test_the_memory_of_a_step_is_told_before_the_first(config, tmp_path, capsys)
 def test_the_work_of_a_step_is_that_of_its_losses(corpus, tmp_path):
     config = tiny_run.get_config("sa")
     config.corpus, config.peak_tflops, config.num_devices = str(corpus), 0.5, 2
-    pretrain.pretrain(config, tmp_path)
+    pretrain.pretrain(config, tmp_path, forecast_mfu=0.25)
     lines = read_metrics(tmp_path / "metrics.jsonl")
     # The first step of a stage waits for the compiler and has no speed.
     timed = [line for line in lines if "mfu" in line]
@@ -555,9 +555,18 @@ def test_the_work_of_a_step_is_that_of_its_losses(corpus, tmp_path):
     for line in timed:
         per_second = line["model_flops_per_second"]
         assert line["mfu"] == pytest.approx(per_second / 1e12)
+        assert line["forecast_share"] == pytest.approx(line["mfu"] / 0.25)
         line["per_token"] = per_second / line["tokens_per_second"]
     alone, aligned = timed[1]["per_token"], timed[3]["per_token"]
     assert 2 < aligned / alone < 4
+
+
+def test_a_forecast_without_a_peak_is_refused_before_anything_is_written(
+    config, tmp_path
+):
+    with pytest.raises(UserError, match="peak that is not known here; set --config.pe"):
+        pretrain.pretrain(config, tmp_path / "run", forecast_mfu=0.4)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_profiled_run_is_the_same_run_with_a_trace(config, finished, tmp_path):

@@ -42,6 +42,8 @@ def test_a_workdir_without_metrics_is_told(tmp_path):
     [
         ({}, "neither a train"),
         ({"kind": "eval", "evaluation": "x"}, "neither a train"),
+        ({"kind": "event", "event": "skipped"}, "nor an event"),
+        ({"kind": "event", "event": "x", "text": 3}, "3 as text; wanted text"),
         ({"kind": "train", "loss": "low"}, "'low' as loss; wanted a number"),
         ({"kind": "eval", "evaluation": 3, "average": 0.5}, "evaluation; wanted text"),
         ({"kind": "eval", "evaluation": "x", "average": []}, "average"),

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from report_files import (
@@ -87,7 +89,17 @@ def test_rings_and_shares_are_told_where_they_are_drawn(tmp_path):
     run = write_pretraining(tmp_path / "run", losses=losses)
     page = page_of(tmp_path / "whole", workdirs=[run])
     assert "rings mark evaluations" in page
+    assert "crosses" not in page and "Events of training" not in page
     assert "column share is" in page and "diagonal share" not in page
+
+
+def test_events_are_marked_and_the_last_ones_listed(tmp_path):
+    events = [(step, f"happened at {step}") for step in range(5, 35)]
+    run = write_pretraining(tmp_path / "run", events=events)
+    page = page_of(tmp_path / "whole", workdirs=[run])
+    assert "rings mark evaluations; crosses mark events" in page
+    assert "Events of training" in page
+    assert re.findall(r"happened at (\d+)", page) == [str(n) for n in range(15, 35)]
 
 
 @pytest.mark.parametrize("is_whole", [False, True])

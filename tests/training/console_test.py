@@ -36,7 +36,13 @@ def train_record(step, **more):
         "device_share": 0.625,
         "model_flops_per_second": 1e12,
         "mfu": 0.4321,
+        "forecast_share": 0.876,
         "peak_resident_bytes": 4_512_345_678,
+        "open_descriptors": 40,
+        "slowest_process": 3,
+        "slowest_data_wait_share": 0.5,
+        "slowest_device_share": 0.25,
+        "median_device_share": 0.75,
         "skipped_steps": 0,
     } | more
 
@@ -65,7 +71,7 @@ def test_without_a_terminal_a_step_is_one_plain_line():
         console.train(train_record(12))
     assert stream.getvalue() == (
         "align  12/600  loss 7.250  sentence_alignment 0.5000  lr 0.001  grad 2.5  "
-        "12.3k tokens/s  data wait 25%  MFU 43.2%  4.5 GB  eta ?\n"
+        "12.3k tokens/s  data wait 25%  MFU 43.2%  88% of the forecast  4.5 GB  eta ?\n"
     )
 
 
@@ -157,3 +163,11 @@ def test_a_dumb_terminal_gets_plain_lines(terminal, monkeypatch):
     with Console(600, stream=terminal) as console:
         console.train(train_record(12))
     assert terminal.getvalue().startswith("align  12/600")
+
+
+def test_an_event_is_a_line_with_its_sentence():
+    stream = io.StringIO()
+    with Console(600, stream=stream) as console:
+        event = {"kind": "event", "event": "loss_spike", "step": 7, "text": "it rose"}
+        console.event(event)
+    assert stream.getvalue() == "loss spike at step 7: it rose\n"

@@ -59,6 +59,20 @@ def test_a_workdir_tells_its_length_checkpoints_and_last_numbers(workdir):
     assert whole == ["  checkpoint 3", "  checkpoint 7"]
 
 
+def test_events_are_counted_and_the_last_ones_shown(workdir):
+    events = [
+        {"kind": "event", "event": "skipped", "step": step, "text": f"of {step}"}
+        for step in range(1, 31)
+    ]
+    with (workdir / "metrics.jsonl").open("a") as log:
+        log.writelines(json.dumps(event) + "\n" for event in events)
+    said = inspect_run(workdir).split("\n")
+    assert "  events: 30 skipped" in said
+    shown = [line for line in said if line.startswith("    step ")]
+    assert shown == [f"    step {step}: of {step}" for step in range(11, 31)]
+    assert not any("last event" in line for line in said)
+
+
 def test_damage_is_told_with_its_reason_and_the_model_before_is_shown(workdir):
     (workdir / "checkpoints" / "7" / "run.json").write_text("{}", "utf-8")
     said = inspect_run(workdir)

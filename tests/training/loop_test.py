@@ -83,6 +83,8 @@ def run_loop(
             evaluate=lambda state, step: events.append(("evaluate", step, state)),
             save=lambda state: events.append(("save", state)),
             count_work=lambda batch: Work(tokens=100 + batch, flops=5000 + batch),
+            on_pause=lambda pause: events.append(("pause", pause.step, pause)),
+            go_on_from=lambda: "the last good checkpoint is runs/checkpoints/0",
         ),
         stop=stop or StopRequest(),
         profiler=profiler or Profiler(None, Path("unwritten")),
@@ -143,6 +145,7 @@ def test_records_hold_the_metrics_the_tokens_the_speed_and_the_memory():
     for record in records:
         assert record["tokens_per_second"] > 0
         assert record["peak_resident_bytes"] > 2**20
+        assert record["open_descriptors"] >= 3
         shares = [record[f"{who}_share"] for who in ("data_wait", "host", "device")]
         assert min(shares) >= 0
         assert sum(shares) == pytest.approx(1.0)
@@ -256,13 +259,16 @@ def test_a_few_skipped_updates_are_survived():
     assert np.isnan(records[2]["loss"])
 
 
-def test_too_many_skipped_updates_in_a_row_end_the_run():
+@pytest.mark.parametrize("log_every", [1, 100, 0])
+def test_too_many_skipped_updates_in_a_row_end_the_run(log_every):
     happened = []
     with pytest.raises(
-        UserError, match=r"step 4: 3 updates in a row were not finite \(loss\)"
+        UserError,
+        match=r"step 4: 3 updates in a row, from step 2 on, were not finite \(loss\).*"
+        "the last good checkpoint is runs/checkpoints/0",
     ):
         run_loop(
-            log_every=1,
+            log_every=log_every,
             end=20,
             in_a_row=lambda step: max(0, step - 1),
             during=happened.append,
@@ -301,6 +307,8 @@ def test_two_hundred_quick_steps_on_eight_devices_do_not_hang(backend):
             evaluate=lambda state, step: None,
             save=lambda state: None,
             count_work=lambda batch: Work(tokens=1, flops=1),
+            on_pause=lambda pause: None,
+            go_on_from=lambda: "",
         ),
         stop=StopRequest(),
         profiler=Profiler(None, Path("unwritten")),

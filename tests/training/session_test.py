@@ -1,22 +1,29 @@
 """A run's folder: begun, gone on with, or refused before anything is written."""
 
+import errno
 import functools
+import json
 import os
+import random
 import subprocess
 import sys
+import time
 import types
 
 import jax
 import jax.numpy as jnp
 import pytest
 import toy_objective
+from refusing_system import refusing
 
 from amber_jax.errors import UserError
 from amber_jax.training import disk_space
-from amber_jax.training.checkpoint import restore_state
+from amber_jax.training.checkpoint import newest_checkpoint, restore_state
+from amber_jax.training.metrics import read_metrics
 from amber_jax.training.optimizer import build_optimizer
 from amber_jax.training.parallel import abstract_like, build_backend, build_in_place
 from amber_jax.training.session import session
+from amber_jax.training.standstill import Pause
 from amber_jax.training.state import new_state
 
 
@@ -133,6 +140,34 @@ def test_a_killed_process_leaves_its_folder_free(begin, tmp_path):
         pass
 
 
+def test_events_go_where_records_go_and_a_run_that_goes_on_remembers(
+    begin, tmp_path, capsys
+):
+    def train(begun, step, loss):
+        numbers = {"step": step, "loss": loss, "skipped_steps": int(step > 20)}
+        begun.log.train("a", {**numbers, "learning_rate": 0.1})
+
+    def events():
+        log = read_metrics(tmp_path / "metrics.jsonl")
+        return [(e["step"], e["event"]) for e in log if e["kind"] == "event"]
+
+    with begin(tmp_path) as begun:
+        for step in range(1, 71):
+            train(begun, step, 1.0 + step % 2)
+        run_to(64, begun)
+        begun.log.pause("a", Pause(70, 75.0, 0.5, "data"))
+    assert events() == [(21, "skipped"), (70, "standstill")]
+    with begin(tmp_path) as begun:
+        train(begun, 65, 90.0)
+    assert events() == [(21, "skipped"), (65, "loss_spike")]
+    said = capsys.readouterr().out
+    assert "loss spike at step 65: the loss is 90, " in said
+    assert (
+        "standstill at step 70: no step is finished for 75 seconds, usual are 0.5; "
+        "it waits for the data" in said
+    )
+
+
 def test_a_disk_without_room_is_refused_before_the_first_step(
     begin, tmp_path, monkeypatch
 ):
@@ -140,3 +175,100 @@ def test_a_disk_without_room_is_refused_before_the_first_step(
     monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UserError, match="make room"), begin(tmp_path):
         pytest.fail("the session began")
+
+
+REFUSALS = {
+    "a quota": (errno.EDQUOT, "Disk quota exceeded"),
+    "a read-only disk": (errno.EROFS, "Read-only file system"),
+    "no permission": (errno.EACCES, "Permission denied"),
+    "a full disk": (errno.ENOSPC, "No space left on device"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_folder_that_cannot_be_written_is_one_sentence_before_the_first_step(
+    begin, tmp_path, refusal
+):
+    number, words = REFUSALS[refusal]
+    workdir = tmp_path / "run"
+    with (
+        refusing(rf"^(open|os\.\w+) {workdir}\S* ([wxa]|511)", number),
+        pytest.raises(UserError, match=rf"run\S* cannot be made|written \({words}\)"),
+        begin(workdir, new_state=first_state),
+    ):
+        pytest.fail("the session began")
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize(
+    "call",
+    [
+        r"^os\.mkdir \S+/checkpoints/6\.partial\S* ",  # Orbax's own
+        r"^open \S+/checkpoints/6\.partial/MANIFEST\.json\S* w",
+        r"^os\.rename \S+/checkpoints/6\.partial \S+/checkpoints/6 ",
+    ],
+)
+def test_a_save_that_is_refused_costs_nothing_that_was_saved(
+    begin, tmp_path, refusal, call
+):
+    number, words = REFUSALS[refusal]
+    sentence = rf"checkpoint 6 cannot .*\({words}; .* GB are"
+    with pytest.raises(UserError, match=sentence), begin(tmp_path) as begun:
+        run_to(3, begun)
+        begun.writer.wait()
+        with refusing(call, number):
+            run_to(6, begun)
+            begun.writer.wait()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["3"]
+    with begin(tmp_path) as begun:
+        assert int(begun.state.step) == 3
+        run_to(6, begun)
+    assert newest_checkpoint(tmp_path / "checkpoints").step == 6
+
+
+@pytest.mark.parametrize("years", [-3, 3])
+def test_a_clock_that_jumps_changes_nothing_of_what_is_found(
+    begin, tmp_path, monkeypatch, years
+):
+    now = time.time
+    with begin(tmp_path, tensorboard=True) as begun:
+        begun.log.train("a", {"step": 3, "loss": 1.0})
+        run_to(3, begun)
+    monkeypatch.setattr(time, "time", lambda: now() + years * 365 * 86400)
+    (curves,) = (tmp_path / "tensorboard").iterdir()
+    with begin(tmp_path, tensorboard=True) as begun:
+        assert int(begun.state.step) == 3
+        begun.log.train("a", {"step": 4, "loss": 1.0})
+        run_to(4, begun)
+    # TensorBoard reads its files in the order of their names.
+    assert min((tmp_path / "tensorboard").iterdir()) == curves
+    # What is newer is what has more steps, whatever the files say of their time.
+    for path in (tmp_path / "checkpoints" / "4").rglob("*"):
+        os.utime(path, (0, 0))
+    with begin(tmp_path) as begun:
+        assert int(begun.state.step) == 4
+        lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == [3, 4]
+
+
+def test_two_hundred_flipped_bits_are_noticed_each(begin, tmp_path):
+    with begin(tmp_path) as begun:
+        run_to(3, begun)
+        run_to(6, begun)
+    newest = tmp_path / "checkpoints" / "6"
+    files = sorted(path for path in newest.rglob("*") if path.stat().st_size)
+    files = [path for path in files if path.is_file()]
+    drawn, touched = random.Random(0), set()
+    for _ in range(200):
+        path = drawn.choice(files)
+        whole = path.read_bytes()
+        at, bit = drawn.randrange(len(whole)), 1 << drawn.randrange(8)
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
+        said = []
+        found = newest_checkpoint(newest.parent, said.append)
+        assert found.step == 3, (path, at, bit)
+        assert f"checkpoint {newest} is not used: " in said[0]
+        path.write_bytes(whole)
+        touched.add(path)
+    assert touched == set(files)
+    assert newest_checkpoint(newest.parent).step == 6

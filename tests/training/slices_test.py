@@ -1,6 +1,7 @@
 """Slices of TPUs that are only described."""
 
 import importlib.util
+import types
 
 import pytest
 
@@ -33,6 +34,12 @@ def test_without_libtpu_the_user_is_told(monkeypatch):
 def test_memory_bounds_below_some_hundred_flops_a_byte():
     found = {name: round(chip.intensity) for name, chip in CHIPS.items()}
     assert found == {"v4": 229, "v5e": 241, "v5p": 166, "v6e": 574}
+
+
+def test_devices_are_known_by_their_kind():
+    lite = types.SimpleNamespace(device_kind="TPU v5 lite")
+    assert slices.chip_of(lite) == CHIPS["v5e"]
+    assert slices.chip_of(types.SimpleNamespace(device_kind="cpu")) is None
 
 
 @needs_libtpu

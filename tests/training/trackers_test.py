@@ -7,13 +7,16 @@ import pytest
 
 from amber_jax.config.pretraining import PRETRAINING_RANGES
 from amber_jax.errors import UserError
+from amber_jax.training.events import event
 from amber_jax.training.trackers import TRACKERS, record_writer
 
 TRAIN = {"kind": "train", "stage": "a", "step": 3, "loss": 2.5, "skipped_steps": 0}
 EVAL = {"kind": "eval", "stage": "a", "step": 4, "evaluation": "toy", "accuracy": 0.5}
+EVENT = event("skipped", 4, "a", 3, "three updates were not finite")
 TOLD = [
     ({"train/loss": 2.5, "train/skipped_steps": 0.0}, 3),
     ({"toy/accuracy": 0.5}, 4),
+    ({"event/skipped": 3.0}, 4),
 ]
 
 
@@ -70,12 +73,12 @@ def library(request, monkeypatch):
 
 
 def test_numbers_arrive_by_step_and_a_resumed_run_goes_on_in_its_run(library, tmp_path):
-    for record in (TRAIN, EVAL):
+    for record in (TRAIN, EVAL, EVENT):
         writer = record_writer(library.__name__, tmp_path, {"seed": 1}, pytest.fail)
         writer.write(record)
         writer.close()
     assert list(library.runs.values()) == [TOLD]
-    assert len(library.sessions) == 2
+    assert len(library.sessions) == 3
 
 
 def test_a_config_may_name_them_all():
