@@ -41,6 +41,7 @@ from amber_jax.files import (
     write_json,
     writing,
 )
+from amber_jax.training.agreement import decided_by_first, done_by_first, is_first
 from amber_jax.training.allocator import give_back_unused
 from amber_jax.training.manifest import MANIFEST, RUN, complete_folder, damage
 from amber_jax.training.state import TrainState
@@ -124,7 +125,7 @@ class CheckpointWriter:
         step = int(state.step)
         complete = self._directory / str(step)
         partial = partial_path(complete)
-        if complete.exists() and damage(complete) is None:
+        if decided_by_first(lambda: complete.exists() and damage(complete) is None):
             return
         rest = {
             name: getattr(state, name) for name in state._fields if name != "params"
@@ -152,7 +153,16 @@ class CheckpointWriter:
         self._thread.start()
 
     def wait(self) -> None:
-        """Returns when the save under way, if any, is complete on disk."""
+        """Returns when the save under way, if any, is complete on disk.
+
+        Raises:
+            UserError: it failed; if it did in the first process, in all of them.
+        """
+        if not is_first():
+            self._join()
+        done_by_first(self._join)
+
+    def _join(self) -> None:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -163,7 +173,7 @@ class CheckpointWriter:
     def close(self) -> None:
         """Waits for the last save and lets go of Orbax's threads."""
         try:
-            self.wait()
+            self._join()
         finally:
             self._orbax.close()
 
@@ -327,7 +337,7 @@ def restore_params(checkpoint: Checkpoint, abstract: Any) -> Any:
 def abstract_params(checkpoint: Checkpoint) -> dict[str, Any]:
     """Returns all of the checkpoint's parameters as ShapeDtypeStructs, float32."""
     tree: dict[str, Any] = {}
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     for name, shape in checkpoint.run["parameters"].items():
         *groups, leaf = name.split("/")
         branch = tree

@@ -37,6 +37,7 @@ class RunLog:
         workdir: Path,
         console: Console,
         start: int,
+        evaluated: Sequence[Mapping[str, Any]],
         *,
         lead: bool,
         tensorboard: bool,
@@ -45,7 +46,9 @@ class RunLog:
         self._console = console
         self._writers: list[Any] = []
         self._lead = lead
-        self.evaluated = _evaluations_until(start, workdir / METRICS_FILE)
+        self.evaluated: dict[tuple[int, str], Mapping[str, Any]] = {
+            (record["step"], record["evaluation"]): record for record in evaluated
+        }
         if lead:
             self._writers.append(MetricsLog(workdir, resume_step=start))
             if tensorboard:
@@ -105,13 +108,12 @@ class RunLog:
             writer.write(record)
 
 
-def _evaluations_until(
-    step: int, path: Path
-) -> dict[tuple[int, str], Mapping[str, Any]]:
-    """Returns {(step, name): record} of the file's evaluations; {} without one."""
+def evaluations_until(step: int, workdir: Path) -> list[Mapping[str, Any]]:
+    """Returns the evaluations that a run's log has until `step`; [] without a log."""
+    path = workdir / METRICS_FILE
     records = read_metrics(path) if path.exists() else []
-    return {
-        (record["step"], record["evaluation"]): record
+    return [
+        record
         for record in records
         if record.get("kind") == "eval" and record["step"] <= step
-    }
+    ]

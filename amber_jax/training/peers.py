@@ -165,7 +165,7 @@ def _follow_first(place: Membership, watch: _Watch) -> None:
 
 @contextlib.contextmanager
 def _waiting(place: Membership, watch: _Watch) -> Iterator[None]:
-    """Says who is missing while inside the block, and ends the process if it is long."""
+    """Says who is missing while inside the block; ends the process if it is long."""
     done = threading.Event()
     begin = time.monotonic()
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
+from amber_jax.training.agreement import decided_by_first, is_first
 from amber_jax.training.checkpoint import (
     CHECKPOINTS,
     Checkpoint,
@@ -17,7 +16,7 @@ from amber_jax.training.checkpoint import (
 )
 from amber_jax.training.console import Console
 from amber_jax.training.disk_space import check_space
-from amber_jax.training.log import Evaluated, RunLog
+from amber_jax.training.log import Evaluated, RunLog, evaluations_until
 from amber_jax.training.state import TrainState
 from amber_jax.training.trackers import record_writer
 from amber_jax.training.workdir import alone_in, begin_workdir
@@ -54,7 +53,8 @@ def session(
     """Gives the run of a folder: new, or as its newest whole checkpoint left it.
 
     Nothing is written before the run is known to be the folder's. At the end of the
-    block the last checkpoint is complete.
+    block the last checkpoint is complete. Of several processes the first one alone
+    looks at the folder, and tells the others.
 
     Args:
         workdir: the folder.
@@ -75,31 +75,33 @@ def session(
         UserError: the folder holds another run, checkpoints of which none is whole, or
             it cannot be written, has no room, or another process runs in it.
     """
-    lead = jax.process_index() == 0
+    lead = is_first()
     with contextlib.ExitStack() as stack:
-        held = lead and workdir.is_dir()
-        if held:
-            stack.enter_context(alone_in(workdir))
         stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
         console = stack.enter_context(Console(num_steps, stream=stream))
-        found = newest_checkpoint(workdir / CHECKPOINTS, console.note)
+        found = _newest(workdir, console.note, stack)
         if found is None:
-            refuse_damaged(workdir / CHECKPOINTS)
             state = new_state()
         else:
             check(found)
             console.note(f"resuming from {found.path}")
             state = restore(found)
-        if lead and not held:
-            stack.enter_context(alone_in(workdir))
-        told = []
-        if lead:
+        told: list[Any] = []
+
+        def begin() -> list[Any]:
+            if found is None:
+                stack.enter_context(alone_in(workdir))
             begin_workdir(workdir, config)
             count = keep + (num_steps // keep_every if keep_every else 0)
             check_space(workdir / CHECKPOINTS, state, count=count, note=console.note)
-            told = [record_writer(n, workdir, config, console.note) for n in trackers]
+            told.extend(
+                record_writer(n, workdir, config, console.note) for n in trackers
+            )
+            return evaluations_until(int(state.step), workdir)
+
+        evaluated = decided_by_first(begin)
         log = RunLog(
-            *(workdir, console, int(state.step)),
+            *(workdir, console, int(state.step), evaluated),
             lead=lead,
             tensorboard=tensorboard,
             trackers=told,
@@ -114,3 +116,28 @@ def session(
         )
         stack.callback(writer.close)
         yield Session(state, log, writer)
+        writer.wait()
+
+
+def _newest(
+    workdir: Path, note: Callable[[str], None], stack: contextlib.ExitStack
+) -> Checkpoint | None:
+    """Returns the checkpoint to go on from, as the first process sees it.
+
+    That process then is alone in the folder, until the end of `stack`, if there is one.
+    """
+
+    def look() -> dict[str, Any] | None:
+        if workdir.is_dir():
+            stack.enter_context(alone_in(workdir))
+        newest = newest_checkpoint(workdir / CHECKPOINTS, note)
+        if newest is None:
+            refuse_damaged(workdir / CHECKPOINTS)
+            return None
+        return {"step": newest.step, "run": dict(newest.run)}
+
+    found = decided_by_first(look)
+    if found is None:
+        return None
+    path = workdir / CHECKPOINTS / str(found["step"])
+    return Checkpoint(path, found["step"], found["run"])
