@@ -79,7 +79,13 @@ def session(
     with contextlib.ExitStack() as stack:
         stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
         console = stack.enter_context(Console(num_steps, stream=stream))
-        found = _newest(workdir, console.note, stack)
+        held = lead and workdir.is_dir()
+
+        def alone(wanted: bool) -> None:
+            if wanted:
+                stack.enter_context(alone_in(workdir))
+
+        found = _newest(workdir, console.note, lambda: alone(held))
         if found is None:
             state = new_state()
         else:
@@ -89,8 +95,7 @@ def session(
         told: list[Any] = []
 
         def begin() -> list[Any]:
-            if found is None:
-                stack.enter_context(alone_in(workdir))
+            alone(not held)
             begin_workdir(workdir, config)
             count = keep + (num_steps // keep_every if keep_every else 0)
             check_space(workdir / CHECKPOINTS, state, count=count, note=console.note)
@@ -120,16 +125,18 @@ def session(
 
 
 def _newest(
-    workdir: Path, note: Callable[[str], None], stack: contextlib.ExitStack
+    workdir: Path, note: Callable[[str], None], alone: Callable[[], object]
 ) -> Checkpoint | None:
     """Returns the checkpoint to go on from, as the first process sees it.
 
-    That process then is alone in the folder, until the end of `stack`, if there is one.
+    Args:
+        workdir: the folder.
+        note: called with what is wrong with newer ones.
+        alone: called before, in that process, so that no other run changes them.
     """
 
     def look() -> dict[str, Any] | None:
-        if workdir.is_dir():
-            stack.enter_context(alone_in(workdir))
+        alone()
         newest = newest_checkpoint(workdir / CHECKPOINTS, note)
         if newest is None:
             refuse_damaged(workdir / CHECKPOINTS)
