@@ -33,6 +33,7 @@ from amber_jax.model import flops
 from amber_jax.model.heads import LabelingModel
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
+from amber_jax.training.agreement import decided_by_first, done_by_first
 from amber_jax.training.checkpoint import Note
 from amber_jax.training.clock import Work
 from amber_jax.training.compilation import StepOfEachShape
@@ -124,7 +125,7 @@ def train_seed(setup: Setup, step: StepOfEachShape, seed: int, folder: Path) -> 
         log = begun.log
         state, stopped = _run_steps(setup, step, seed, begun)
         begun.writer.wait()
-        best = best_step(log.evaluated)
+        best = decided_by_first(lambda: best_step(log.evaluated))
         if stopped or best is None:
             log.note(f"asked to stop: saved step {int(state.step)}")
             return False
@@ -163,13 +164,13 @@ def _run_steps(
     run_json = _run_json(setup, seed)
     # What most programs take stands from the first step on.
     for batch in itertools.islice(batches_from(setup, seed, start), _COMPILED_AHEAD):
-        step.program(state, setup.backend.put_batch(batch), dropout_key(seed))
+        step.program(state, _put(setup, batch), dropout_key(seed))
     with loop.StopRequest().installed() as stop:
         state = loop.run(
             state,
             train_step=step,
             batches=batches_from(setup, seed, start),
-            put_batch=setup.backend.put_batch,
+            put_batch=lambda batch: _put(setup, batch),
             key=dropout_key(seed),
             start=start,
             end=end,
@@ -191,7 +192,16 @@ def _run_steps(
             profiler=Profiler(None, Path()),
             peak_flops=0.0,
         )
-        return state, stop.requested
+        return state, stop.agreed(ask_others=True)
+
+
+def _put(setup: Setup, batch: Mapping[str, Rows]) -> Any:
+    """Puts a batch on the devices: of all rows, each process its own."""
+    return setup.backend.put_batch(jax.tree.map(_own_rows, batch))
+
+
+def _own_rows(array: np.ndarray) -> np.ndarray:
+    return np.split(array, jax.process_count())[jax.process_index()]
 
 
 def batches_from(setup: Setup, seed: int, start: int) -> Iterator[dict[str, Rows]]:
@@ -339,9 +349,11 @@ def _keep_best(
         _save_tokenizer(setup, path)
         write_json(path / zero_shot.COUNTED, counted)
 
-    checkpoints.save_params(
-        folder / zero_shot.BEST,
-        on_one_device(params),
-        _run_json(setup, seed) | {"step": step, "selection": selection, "train": train},
-        write_extras=write_extras,
+    kept = on_one_device(params)
+    run_json = _run_json(setup, seed)
+    run_json |= {"step": step, "selection": selection, "train": train}
+    done_by_first(
+        lambda: checkpoints.save_params(
+            folder / zero_shot.BEST, kept, run_json, write_extras=write_extras
+        )
     )

@@ -24,7 +24,7 @@ from amber_jax.pretraining.describe import describe
 from amber_jax.pretraining.preparation import Run, parameters_to_begin_with, prepare
 from amber_jax.pretraining.stages import Stage, first_state, needed_flops
 from amber_jax.training import loop
-from amber_jax.training.agreement import is_first
+from amber_jax.training.agreement import is_first, silent
 from amber_jax.training.checkpoint import Checkpoint, restore_state
 from amber_jax.training.clock import Work
 from amber_jax.training.compilation import compiled_ahead
@@ -89,7 +89,7 @@ def pretrain(
     """
     run = prepare(config, workdir=workdir)
     import_ahead()
-    lead_note = note if is_first() else lambda _: None
+    lead_note = note if is_first() else silent
     lead_note(describe(run))
     origin = _Origin({}, {})
 

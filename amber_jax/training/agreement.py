@@ -15,7 +15,6 @@ import jax
 from amber_jax.errors import UserError
 
 T = TypeVar("T")
-Note = Callable[[str], None]
 
 _numbers = itertools.count()  # of decisions; they are the same ones in all processes
 _LOOK_MILLISECONDS = 1000  # so often a process that waits hears its signals
@@ -26,6 +25,10 @@ _PIECE_CHARACTERS = 1 << 20  # a message of 4 MB is refused
 def is_first() -> bool:
     """Returns whether this is the process that decides, writes and tells."""
     return jax.process_index() == 0
+
+
+def silent(_: str) -> None:
+    """Says nothing: what takes the notes of processes but the first."""
 
 
 def decided_by_first(decide: Callable[[], T]) -> T:

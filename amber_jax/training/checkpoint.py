@@ -26,6 +26,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from amber_jax.errors import UserError
@@ -230,6 +231,8 @@ def save_params(
 ) -> None:
     """Writes a checkpoint to use and not to train on: parameters, no optimizer memory.
 
+    Of several processes the one that calls it does so alone; it has all of `params`.
+
     Args:
         path: the folder; what is there is replaced when the new one is complete.
         params: the parameters.
@@ -242,7 +245,9 @@ def save_params(
     with workplace(path) as work:
         whole = work / "whole"
         _silence_echoes()
-        orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+        orbax = _checkpointer_of_this_process()
+        if jax.process_count() > 1:  # Orbax takes no array of one process then
+            params = jax.tree.map(np.asarray, params)
         with writing(path, errors=_ORBAX_ERRORS), orbax as writer:
             writer.save(
                 whole.resolve(),
@@ -252,6 +257,24 @@ def save_params(
         write_json(whole / RUN, contents)
         write_extras(whole)
         complete_folder(whole, path)
+
+
+def _checkpointer_of_this_process() -> ocp.Checkpointer:
+    """Returns what writes without waiting for other processes."""
+    index = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=index,
+        active_processes={index},
+        barrier_sync_key_prefix=f"process_{index}",
+    )
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(
+        ocp.CompositeCheckpointHandler(
+            params=handler,
+            composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
+        ),
+        multiprocessing_options=alone,
+    )
 
 
 def newest_checkpoint(directory: Path, note: Note = print) -> Checkpoint | None:
