@@ -60,7 +60,7 @@ _COMPILED_AHEAD = 32  # batches whose numbers of rows have a program before the 
 _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "log_every", "tensorboard", "label", "seeds"),
     *("languages", "test", "data", "stand_in", "max_skipped_in_a_row", "kernels"),
-    "row_multiple",
+    *("row_multiple", "stuck_after"),
 )
 
 
@@ -179,6 +179,7 @@ def _run_steps(
                 save_every=config.evaluate_every,
                 evaluate_every=config.evaluate_every,
                 max_skipped_in_a_row=config.max_skipped_in_a_row,
+                stuck_after=config.stuck_after,
             ),
             callbacks=loop.Callbacks(
                 on_train=functools.partial(log.train, config.task),

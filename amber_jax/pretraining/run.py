@@ -48,7 +48,7 @@ _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "corpus", "verify_corpus", "log_every"),
     *("save_every", "evaluate_every", "keep_checkpoints", "keep_every"),
     *("tensorboard", "evaluations", "init_checkpoint", "max_skipped_in_a_row"),
-    *("peak_tflops", "kernels", "trackers"),
+    *("peak_tflops", "kernels", "trackers", "stuck_after"),
 )
 
 
@@ -235,6 +235,7 @@ def _run_stage(
             save_every=config.save_every,
             evaluate_every=config.evaluate_every,
             max_skipped_in_a_row=config.max_skipped_in_a_row,
+            stuck_after=config.stuck_after,
         ),
         callbacks=loop.Callbacks(
             on_train=functools.partial(log.train, stage.name),

@@ -18,6 +18,7 @@ from amber_jax.training.clock import Clock, Work
 from amber_jax.training.profile import Profiler, part
 from amber_jax.training.state import TrainState
 from amber_jax.training.step import TrainStep
+from amber_jax.training.watchdog import Watchdog
 
 _QUIET_BEAT = 100  # steps
 
@@ -33,6 +34,7 @@ class Schedule:
     save_every: int
     evaluate_every: int
     max_skipped_in_a_row: int  # non-finite updates before the run gives up
+    stuck_after: float = 0.0  # seconds, see `Watchdog`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,29 +133,32 @@ def run(
     """
     clock = Clock(peak_flops)
     under_way = _StepUnderWay(start, end, schedule, callbacks.on_train, clock)
-    for finished in range(start + 1, end + 1):
-        with profiler.step(finished, drain=under_way.report):
-            with clock.waiting_for("data"), part("wait for data"):
-                host_batch = next(batches)
-            with part("put"):
-                batch = put_batch(host_batch)
-            with part("dispatch"):
-                state, metrics = train_step(state, batch, key)
-            under_way.report()  # of the step before
-            under_way.now(finished, metrics, callbacks.count_work(host_batch))
-        asked = stop.agreed(ask_others=is_due(finished, under_way.beat))
-        if evaluation_is_due(finished, schedule.evaluate_every, end) and not asked:
-            under_way.report()
-            with part("evaluate"):
-                callbacks.evaluate(state, finished)
-            clock.reset()
-        if asked or is_due(finished, schedule.save_every) or finished == end:
-            under_way.report()
-            with part("save"):
-                callbacks.save(state)
-            clock.reset()
-        if asked:
-            break
+    watchdog = Watchdog(schedule.stuck_after, start)
+    with watchdog.watched():
+        for finished in range(start + 1, end + 1):
+            with profiler.step(finished, drain=under_way.report):
+                with clock.waiting_for("data"), part("wait for data"):
+                    host_batch = next(batches)
+                with part("put"):
+                    batch = put_batch(host_batch)
+                with part("dispatch"):
+                    state, metrics = train_step(state, batch, key)
+                under_way.report()  # of the step before
+                under_way.now(finished, metrics, callbacks.count_work(host_batch))
+            watchdog.finish_step(finished)
+            asked = stop.agreed(ask_others=is_due(finished, under_way.beat))
+            if evaluation_is_due(finished, schedule.evaluate_every, end) and not asked:
+                under_way.report()
+                with watchdog.apart(), part("evaluate"):
+                    callbacks.evaluate(state, finished)
+                clock.reset()
+            if asked or is_due(finished, schedule.save_every) or finished == end:
+                under_way.report()
+                with watchdog.apart(), part("save"):
+                    callbacks.save(state)
+                clock.reset()
+            if asked:
+                break
     return state
 
 

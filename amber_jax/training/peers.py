@@ -7,17 +7,15 @@ which sees the break first and hides it from JAX until the process has said one 
 
 import concurrent.futures
 import contextlib
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn
 
 import jax
 
 from amber_jax.errors import UserError
-from amber_jax.stopping import START_AGAIN
+from amber_jax.stopping import leave_to_start_again
 from amber_jax.training.connections import (
     Pulses,
     connect_pulse,
@@ -112,13 +110,6 @@ class _Watch:
                     "from the last checkpoint"
                 )
         threading.Event().wait()  # JAX would abort this process, which ends by itself
-
-
-def leave_to_start_again(sentence: str) -> NoReturn:
-    """Ends this process at once with a sentence on stderr and `START_AGAIN`."""
-    if sys.__stderr__ is not None:  # as of a program without a terminal
-        os.write(sys.__stderr__.fileno(), f"{sentence}\n".encode())
-    os._exit(START_AGAIN)  # the interpreter's end would wait for the other process
 
 
 def _join(place: Membership, watch: _Watch) -> None:
