@@ -91,6 +91,7 @@ FENCES = {  # third-party package -> the only places that may import it
     },
     "absl": {
         *("commands/command_line.py", "commands/config_flag.py"),
+        "commands/distributed_flag.py",
         *(
             f"verbs/{path.stem.rstrip('_')}.py"
             for path in (ROOT / "launch").glob("*.py")

@@ -12,13 +12,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tiny_run
 
 from amber_jax.evaluation.results import read_results
-from amber_jax.training.checkpoint import find_checkpoint
-from amber_jax.training.manifest import MANIFEST
+from amber_jax.training.checkpoint import (
+    abstract_params,
+    find_checkpoint,
+    restore_params,
+)
 from amber_jax.training.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
@@ -207,18 +211,10 @@ def assert_close(found, wanted):
 
 
 def arrays(workdir):
-    """What the manifest vouches for of the last checkpoint's arrays, by content."""
-    import orbax.checkpoint as ocp
-
-    path = find_checkpoint(workdir).path
-    assert path.name == str(END)
-    assert (path / MANIFEST).is_file()
-    found = {}
-    for part in ("params", "training"):
-        with ocp.StandardCheckpointer() as reader:
-            tree = reader.restore(path.resolve() / part)
-        found[part] = tree
-    return found
+    """The parameters of the last checkpoint."""
+    found = find_checkpoint(workdir)
+    assert found.step == END
+    return jax.tree.map(np.asarray, restore_params(found, abstract_params(found)))
 
 
 def test_two_processes_of_two_devices_train_as_one_of_one(together, alone):

@@ -1,7 +1,7 @@
 """The flag --distributed, with which several processes run one command together."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from absl import flags
 
@@ -18,7 +18,7 @@ def define_distributed() -> Callable[[], contextlib.AbstractContextManager[None]
     )
 
     @contextlib.contextmanager
-    def together():
+    def together() -> Iterator[None]:
         if flag.value is None:
             yield
             return

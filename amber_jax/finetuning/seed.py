@@ -40,7 +40,7 @@ from amber_jax.training.compilation import StepOfEachShape
 from amber_jax.training.keys import dropout_key, init_key
 from amber_jax.training.log import Evaluated, Evaluation
 from amber_jax.training.optimizer import build_schedule
-from amber_jax.training.parallel import build_in_place, on_one_device
+from amber_jax.training.parallel import build_in_place, on_one_device, put_own_rows
 from amber_jax.training.profile import Profiler
 from amber_jax.training.session import Session, session
 from amber_jax.training.state import TrainState, new_state
@@ -162,15 +162,16 @@ def _run_steps(
     if start == end:
         return state, False
     run_json = _run_json(setup, seed)
+    put_batch = functools.partial(put_own_rows, setup.backend)
     # What most programs take stands from the first step on.
     for batch in itertools.islice(batches_from(setup, seed, start), _COMPILED_AHEAD):
-        step.program(state, _put(setup, batch), dropout_key(seed))
+        step.program(state, put_batch(batch), dropout_key(seed))
     with loop.StopRequest().installed() as stop:
         state = loop.run(
             state,
             train_step=step,
             batches=batches_from(setup, seed, start),
-            put_batch=lambda batch: _put(setup, batch),
+            put_batch=put_batch,
             key=dropout_key(seed),
             start=start,
             end=end,
@@ -194,15 +195,6 @@ def _run_steps(
             peak_flops=0.0,
         )
         return state, stop.agreed(ask_others=True)
-
-
-def _put(setup: Setup, batch: Mapping[str, Rows]) -> Any:
-    """Puts a batch on the devices: of all rows, each process its own."""
-    return setup.backend.put_batch(jax.tree.map(_own_rows, batch))
-
-
-def _own_rows(array: np.ndarray) -> np.ndarray:
-    return np.split(array, jax.process_count())[jax.process_index()]
 
 
 def batches_from(setup: Setup, seed: int, start: int) -> Iterator[dict[str, Rows]]:
@@ -333,11 +325,7 @@ def _keep_best(
         checkpoints.find_checkpoint(folder / checkpoints.CHECKPOINTS / str(step)),
         setup.abstract_state.params,
     )
-    selection = {
-        "metric": setup.task.metric,
-        "score": record["average"],
-        "step": step,
-    }
+    selection = {"metric": setup.task.metric, "score": record["average"], "step": step}
     train = {
         "files": [Path(file).name for file in examples.files],
         "examples": len(examples.train),
@@ -350,11 +338,9 @@ def _keep_best(
         _save_tokenizer(setup, path)
         write_json(path / zero_shot.COUNTED, counted)
 
-    kept = on_one_device(params)
-    run_json = _run_json(setup, seed)
-    run_json |= {"step": step, "selection": selection, "train": train}
-    done_by_first(
-        lambda: checkpoints.save_params(
-            folder / zero_shot.BEST, kept, run_json, write_extras=write_extras
-        )
+    save = functools.partial(
+        *(checkpoints.save_params, folder / zero_shot.BEST, on_one_device(params)),
+        _run_json(setup, seed) | {"step": step, "selection": selection, "train": train},
+        write_extras=write_extras,
     )
+    done_by_first(save)

@@ -211,13 +211,7 @@ def settled(path: Path, note: Note = print) -> Path:
     """The folder that `path` names now, the same one in all processes of a run.
 
     Of a workdir in which a run goes on they might find different checkpoints.
-
-    Args:
-        path: as `load_model` takes it.
-        note: as there.
-
-    Raises:
-        UserError: as `checkpoint_at`.
+    Arguments and errors as of `checkpoint_at`.
     """
     if jax.process_count() == 1 or _is_read_directly(path):
         return path

@@ -190,6 +190,12 @@ def _shard_widest(mesh: Mesh, x: Any) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*[None] * widest, AXIS))
 
 
+def put_own_rows(backend: Backend, batch: Any) -> Any:
+    """Returns device arrays of a batch that all processes have, each its own rows."""
+    count, index = jax.process_count(), jax.process_index()
+    return backend.put_batch(jax.tree.map(lambda x: np.split(x, count)[index], batch))
+
+
 def abstract_like(shapes: Any, backend: Backend) -> Any:
     """Returns ShapeDtypeStructs with the shardings that the back end gives them."""
     return jax.tree.map(

@@ -1,6 +1,7 @@
 """What every run does around its steps: find, check, restore, log, save, close."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,16 +53,14 @@ def session(
 ) -> Iterator[Session]:
     """Gives the run of a folder: new, or as its newest whole checkpoint left it.
 
-    Nothing is written before the run is known to be the folder's. At the end of the
-    block the last checkpoint is complete. Of several processes the first one alone
-    looks at the folder, and tells the others.
+    Nothing is written before the run is known to be the folder's, at which the first
+    process alone looks. At the end of the block the last checkpoint is complete.
 
     Args:
         workdir: the folder.
         config: of the run, for config.json.
         num_steps: of the whole run.
-        check: called with the folder's newest checkpoint; raises UserError if that is
-            of another run.
+        check: raises UserError if the folder's newest checkpoint is of another run.
         restore: returns the state that a checkpoint of the folder holds.
         new_state: makes the first state, if there is no checkpoint.
         write_extras: as of `CheckpointWriter`.
@@ -75,17 +74,12 @@ def session(
         UserError: the folder holds another run, checkpoints of which none is whole, or
             it cannot be written, has no room, or another process runs in it.
     """
-    lead = is_first()
+    lead, checkpoints = is_first(), workdir / CHECKPOINTS
     with contextlib.ExitStack() as stack:
-        stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
-        console = stack.enter_context(Console(num_steps, stream=stream))
+        console = stack.enter_context(_console(num_steps))
         held = lead and workdir.is_dir()
-
-        def alone(wanted: bool) -> None:
-            if wanted:
-                stack.enter_context(alone_in(workdir))
-
-        found = _newest(workdir, console.note, lambda: alone(held))
+        alone = functools.partial(_alone, stack, workdir)
+        found = _newest(workdir, console.note, functools.partial(alone, held))
         if found is None:
             state = new_state()
         else:
@@ -98,22 +92,22 @@ def session(
             alone(not held)
             begin_workdir(workdir, config)
             count = keep + (num_steps // keep_every if keep_every else 0)
-            check_space(workdir / CHECKPOINTS, state, count=count, note=console.note)
-            told.extend(
+            check_space(checkpoints, state, count=count, note=console.note)
+            told[:] = [
                 record_writer(n, workdir, config, console.note) for n in trackers
-            )
+            ]
             return evaluations_until(int(state.step), workdir)
 
-        evaluated = decided_by_first(begin)
+        before = decided_by_first(begin)
         log = RunLog(
-            *(workdir, console, int(state.step), evaluated),
+            *(workdir, console, int(state.step), before),
             lead=lead,
             tensorboard=tensorboard,
             trackers=told,
         )
         stack.callback(log.close)
         writer = CheckpointWriter(
-            workdir / CHECKPOINTS,
+            checkpoints,
             keep=keep,
             keep_every=keep_every,
             write_extras=write_extras,
@@ -122,6 +116,20 @@ def session(
         stack.callback(writer.close)
         yield Session(state, log, writer)
         writer.wait()
+
+
+@contextlib.contextmanager
+def _console(num_steps: int) -> Iterator[Console]:
+    """Gives the console of the run; those of other processes write nowhere."""
+    with contextlib.ExitStack() as stack:
+        lead = is_first()
+        stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
+        yield stack.enter_context(Console(num_steps, stream=stream))
+
+
+def _alone(stack: contextlib.ExitStack, workdir: Path, wanted: bool) -> None:
+    if wanted:
+        stack.enter_context(alone_in(workdir))
 
 
 def _newest(
