@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import jax
 
 from amber_jax.errors import UserError
-from amber_jax.stopping import leave_to_start_again
+from amber_jax.stopping import START_AGAIN, leave_to_start_again
 from amber_jax.training.connections import (
     Pulses,
     connect_pulse,
@@ -63,8 +63,8 @@ def joined(who: str) -> Iterator[None]:
         ) from error
     watch.joined = True
     try:
-        yield
-        jax.distributed.shutdown()  # returns when all processes have come here
+        with _together_at_the_end():
+            yield
     except Exception as error:
         if not isinstance(error, UserError) or "Gloo" in str(error):  # as a save's
             # A collective fails when a process is gone: the watch says so meanwhile.
@@ -72,6 +72,18 @@ def joined(who: str) -> Iterator[None]:
         raise
     finally:
         watch.ending = True
+
+
+@contextlib.contextmanager
+def _together_at_the_end() -> Iterator[None]:
+    """Waits for all processes after the block, also if it ends a run that goes on."""
+    try:
+        yield
+    except SystemExit as end:
+        if end.code == START_AGAIN:  # all were asked to stop
+            jax.distributed.shutdown()
+        raise
+    jax.distributed.shutdown()
 
 
 class _Watch:
