@@ -5,7 +5,9 @@ Imports nothing that takes time, so that it can stand before all that does.
 
 import os
 import signal
+import sys
 from types import FrameType
+from typing import NoReturn
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 START_AGAIN = os.EX_TEMPFAIL  # 75: a run is not over, and goes on where it is started
@@ -19,6 +21,13 @@ def heeded() -> list[signal.Signals]:
 def sentence(number: int) -> str:
     """Returns what a command says that signal `number` has stopped."""
     return f"stopped by {signal.Signals(number).name}"
+
+
+def leave_to_start_again(sentence: str) -> NoReturn:
+    """Ends this process at once with a sentence on stderr and `START_AGAIN`."""
+    if sys.__stderr__ is not None:  # as of a program without a terminal
+        os.write(sys.__stderr__.fileno(), f"{sentence}\n".encode())
+    os._exit(START_AGAIN)  # the interpreter's end would wait for other processes
 
 
 def stop_at_once() -> None:

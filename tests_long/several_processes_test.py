@@ -1,60 +1,80 @@
-"""Two real processes train as one does: same batches, same masks, same numbers."""
+"""Several real processes: they train as one does, and none outlives another.
 
+Two and four of them on the loopback address, with two emulated devices each.
+"""
+
+import contextlib
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tiny_run
 
-from amber_jax.training.checkpoint import find_checkpoint
+from amber_jax.evaluation.results import read_results
+from amber_jax.training.checkpoint import (
+    abstract_params,
+    find_checkpoint,
+    restore_params,
+)
 from amber_jax.training.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {**os.environ, "NPROC": "16"}  # fewer threads can starve a collective
+ENVIRONMENT = {
+    **os.environ,
+    "NPROC": "16",  # fewer threads can starve a collective
+    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests"))),
+    "JAX_PLATFORMS": "cpu",
+}
+START_AGAIN = 75
+END = 10  # steps
+
+CONFIG = """
+import tiny_run
+
+def get_config():
+    config = tiny_run.get_config()
+    config.stages = config.stages[1:]
+    config.stages[0].num_steps = {end}
+    with config.unlocked():
+        config.evaluations = (tiny_run.retrieval({table!r}),)
+    config.evaluate_every = 4
+    config.corpus = {corpus!r}
+    return config
+"""
 
 MEMBER = """
 from absl import flags
 from amber_jax.commands.command_line import run
 
 def main(_):
-    import sys
     import numpy as np
-    from amber_jax.training.peers import joined
+    from amber_jax.training import peers
+    from amber_jax.training.watchdog import Watchdog
 
-    with joined(sys.argv[1].removeprefix("--who=")):
+    bounds = [int(bound) for bound in flags.FLAGS.bounds]
+    peers._JOIN_SECONDS, peers._TELL_SECONDS, peers._SILENCE_SECONDS, hang = bounds
+    with peers.joined(flags.FLAGS.who):
         from jax.experimental.multihost_utils import process_allgather
 
         process_allgather(np.zeros(1))
         print("joined", flush=True)
-        while True:
-            process_allgather(np.zeros(1))
+        watchdog = Watchdog(hang, 0)
+        with watchdog.watched():
+            for step in range(1 << 30):
+                process_allgather(np.zeros(1))
+                watchdog.finish_step(step)
 
-flags.DEFINE_string("who", None, "HOST:PORT,COUNT,INDEX")
+flags.DEFINE_string("who", None, "as --distributed")
+flags.DEFINE_list("bounds", ["60", "20", "60", "0"], "seconds")
 run(main)
 """
-
-
-def start(corpus, workdir, devices, *arguments):
-    flags = (
-        f"--xla_force_host_platform_device_count={devices} "
-        "--xla_backend_optimization_level=0"  # all of the time here is compiling
-    )
-    return subprocess.Popen(
-        [
-            *(sys.executable, "launch/pretrain.py", "--config=tests/tiny_run.py:sa"),
-            *(f"--config.corpus={corpus}", "--config.backend=jit"),
-            *(f"--workdir={workdir}", *arguments),
-        ],
-        cwd=ROOT,
-        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT), "XLA_FLAGS": flags},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def free_port():
@@ -63,62 +83,313 @@ def free_port():
         return opened.getsockname()[1]
 
 
-def test_two_processes_of_two_devices_equal_one_of_four(tmp_path):
-    corpus = tiny_run.write_corpus(tmp_path / "corpus")
+@contextlib.contextmanager
+def running(count, devices, command, environment=lambda _: {}):
+    """Gives `count` processes of one run, of which none goes on after the block."""
     address = f"127.0.0.1:{free_port()}"
-    joined = [
-        start(
-            *(corpus, tmp_path / "two", 2),
-            *("--config.fsdp=True", f"--distributed={address},2,{index}"),
-        )
-        for index in range(2)
-    ]
-    alone = start(corpus, tmp_path / "one", 4)
-    for process in (*joined, alone):
-        output, _ = process.communicate(timeout=240)
-        assert process.returncode == 0, output
-
-    names = ("loss", "mlm", "tlm", "sentence_alignment", "word_alignment", "grad_norm")
-    one, two = (
-        [
-            [record[name] for name in names if name in record]
-            for record in read_metrics(tmp_path / folder / "metrics.jsonl")
-            if record["kind"] == "train"
-        ]
-        for folder in ("one", "two")
+    flags = (
+        f"--xla_force_host_platform_device_count={devices} "
+        "--xla_backend_optimization_level=0"  # all of the time here is compiling
     )
-    assert len(one) == len(two) == 6
-    for expected, found in zip(one, two, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
-    assert find_checkpoint(tmp_path / "two").step == 6
-
-
-@pytest.mark.parametrize("victim", [0, 1])
-def test_when_a_process_dies_the_other_says_so_in_one_line(tmp_path, victim):
-    (tmp_path / "member.py").write_text(MEMBER)
-    address = f"127.0.0.1:{free_port()}"
-    members = [
+    together = [[f"--distributed={address},{count},{index}"] for index in range(count)]
+    processes = [
         subprocess.Popen(
-            [sys.executable, "member.py", f"--who={address},2,{index}"],
-            cwd=tmp_path,
-            env={**ENVIRONMENT, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+            [sys.executable, *command, *(together[index] if count > 1 else [])],
+            cwd=ROOT,
+            env={**ENVIRONMENT, "XLA_FLAGS": flags, **environment(index)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for index in range(2)
+        for index in range(count)
     ]
     try:
-        for member in members:
-            assert "joined\n" in iter(member.stdout.readline, "")
-        members[victim].kill()
-        _, stderr = members[1 - victim].communicate(timeout=60)
+        yield processes
     finally:
-        for member in members:  # whatever failed, none goes on
-            member.kill()
-            member.communicate()
-    # Gloo, which carries the collectives, may tell of its own attempts to connect.
-    lines = [line for line in stderr.splitlines() if "gloo" not in line.lower()]
-    assert members[1 - victim].returncode == 75, stderr
-    assert len(lines) == 1, stderr
-    assert "another process of this run has ended" in lines[0]
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def ended(processes):
+    """Returns [(status, output, lines of stderr)] of processes that end by themselves.
+
+    Gloo, which carries the collectives, may tell of its own attempts to connect.
+    """
+    outputs = [process.communicate(timeout=300) for process in processes]
+    return [
+        (
+            process.returncode,
+            output,
+            [line for line in errors.splitlines() if "gloo" not in line.lower()],
+        )
+        for process, (output, errors) in zip(processes, outputs, strict=True)
+    ]
+
+
+def run_to_the_end(count, devices, command):
+    with running(count, devices, command) as processes:
+        for status, output, errors in ended(processes):
+            assert status == 0, (output, errors)
+
+
+def wait_for(text, process):
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if text in line:
+            return
+    raise AssertionError("".join(seen) + process.stderr.read())
+
+
+def pretraining(config, workdir, *arguments):
+    flags = (f"--config={config}", f"--workdir={workdir}", *arguments)
+    return ["launch/pretrain.py", *flags]
+
+
+FSDP = ("--config.backend=jit", "--config.fsdp=True")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    corpus = tiny_run.write_corpus(folder / "corpus")
+    table = folder / "pairs.tsv"
+    pairs = [f"{n} 1 {n + 3}\t{n} 2\n" for n in range(20)]
+    table.write_text("en\tfr\n" + "".join(pairs))
+    path = folder / "config.py"
+    path.write_text(CONFIG.format(end=END, corpus=str(corpus), table=str(table)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(config, tmp_path_factory):
+    """The workdir of a run of one process with one device that nobody disturbed."""
+    workdir = tmp_path_factory.mktemp("alone")
+    run_to_the_end(1, 1, pretraining(config, workdir, "--config.backend=jit"))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def together(config, tmp_path_factory):
+    """That of two processes with two devices each, the state divided."""
+    workdir = tmp_path_factory.mktemp("together")
+    run_to_the_end(2, 2, pretraining(config, workdir, *FSDP))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def killed(config, tmp_path_factory):
+    """That of two such processes of which the first was killed."""
+    workdir = tmp_path_factory.mktemp("killed")
+    with running(2, 2, pretraining(config, workdir, *FSDP)) as (first, second):
+        wait_for(f" 3/{END} ", first)
+        first.kill()
+        ((status, _, errors),) = ended([second])
+    assert status == START_AGAIN, errors
+    assert ["process 0 of this run has ended" in line for line in errors] == [True]
+    assert find_checkpoint(workdir).step < END
+    return workdir
+
+
+def numbers(workdir):
+    """The losses and scores of every step, in order."""
+    names = ("loss", "tlm", "sentence_alignment", "word_alignment", "grad_norm")
+    return [
+        (
+            record["step"],
+            *(record[name] for name in (*names, "average") if name in record),
+        )
+        for record in read_metrics(workdir / "metrics.jsonl")
+    ]
+
+
+def assert_close(found, wanted):
+    assert [len(one) for one in found] == [len(one) for one in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def arrays(workdir):
+    """The parameters of the last checkpoint."""
+    found = find_checkpoint(workdir)
+    assert found.step == END
+    return jax.tree.map(np.asarray, restore_params(found, abstract_params(found)))
+
+
+def test_two_processes_of_two_devices_train_as_one_of_one(together, alone):
+    assert [one[0] for one in numbers(alone) if len(one) > 2] == [*range(1, END + 1)]
+    assert_close(numbers(together), numbers(alone))
+
+
+def test_after_a_kill_they_end_bit_for_bit_where_they_would_have(
+    config, killed, together, tmp_path
+):
+    workdir = shutil.copytree(killed, tmp_path / "again")
+    run_to_the_end(2, 2, pretraining(config, workdir, *FSDP))
+    assert numbers(workdir) == numbers(together)
+    np.testing.assert_equal(arrays(workdir), arrays(together))
+
+
+def test_other_numbers_of_processes_and_devices_go_on_with_the_same_numbers(
+    config, killed, alone, tmp_path
+):
+    """2 x 2 was killed; then 1 x 8 and 4 x 2, asked to stop, and 1 x 1 to the end."""
+    workdir = shutil.copytree(killed, tmp_path / "elastic")
+    for count, devices, backend in ((1, 8, "pmap"), (4, 2, "pmap"), (1, 1, "jit")):
+        command = pretraining(config, workdir, f"--config.backend={backend}")
+        before = find_checkpoint(workdir).step
+        with running(count, devices, command) as processes:
+            if devices > 1:
+                wait_for(f" {before + 1}/{END} ", processes[0])
+                processes[-1].send_signal(signal.SIGTERM)
+            for status, output, errors in ended(processes):
+                wanted = START_AGAIN if devices > 1 else 0
+                assert (status, errors) == (wanted, []), output
+        assert find_checkpoint(workdir).step > before
+    assert_close(numbers(workdir), numbers(alone))
+
+
+def test_what_the_first_finds_wrong_ends_all_with_one_sentence(config, tmp_path):
+    (tmp_path / "checkpoints" / "5").mkdir(parents=True)
+    with running(2, 2, pretraining(config, tmp_path, *FSDP)) as processes:
+        for status, output, errors in ended(processes):
+            assert status == 2, (output, errors)
+            assert len(errors) == 1
+            assert "none of its checkpoints can be used" in errors[0]
+
+
+@pytest.mark.parametrize("backend", ["pmap", "jit"])
+def test_fine_tuning_and_retrieval_score_as_one_process_does(
+    backend, alone, config, tmp_path
+):
+    labels = ("entailment", "neutral", "contradiction")
+    for seed, split in enumerate(("train-en", "dev-en", "test-en", "test-fr")):
+        drawn = np.random.default_rng(seed).integers(0, 3, 32 if seed == 0 else 13)
+        lines = [f"{n} {n} {n}\t{n + 7}\t{labels[n]}\n" for n in drawn]
+        (tmp_path / f"{split}.tsv").write_text("".join(lines))
+    of_tuning = [
+        *("launch/finetune.py", "--config=configs/xnli.py", f"--checkpoint={alone}"),
+        *(f"--config.data={tmp_path}", "--config.languages=('en','fr')"),
+        *("--config.seeds=(1,)", "--config.max_length=16", "--config.batch_size=8"),
+        *("--config.num_epochs=1", "--config.evaluate_every=2", "--config.log_every=1"),
+        *("--config.peak_learning_rate=0.1", "--config.optimizer.name=sgd"),
+        *("--config.dropout=0.0", "--config.row_multiple=4"),
+        *("--config.tensorboard=False", f"--config.backend={backend}"),
+    ]
+    of_retrieval = [
+        *("launch/evaluate.py", "--config=configs/tatoeba.py", f"--checkpoint={alone}"),
+        f"--config.retrievals[0].path={config.parent / 'pairs.tsv'}",
+        *("--config.retrievals[0].max_length=16", "--config.retrievals[0].layer=-1"),
+        "--config.retrievals[0].predictions=False",
+    ]
+    commands = {"tuned": (of_tuning, "workdir")}
+    if backend == "jit":
+        commands["retrieved"] = (of_retrieval, "output")
+    for name, (command, flag) in commands.items():
+        results = []
+        for count in (1, 2):
+            folder = tmp_path / f"{name}{count}"
+            run_to_the_end(count, count, [*command, f"--{flag}={folder}"])
+            (result,) = read_results(folder / "results.json")
+            results.append((result.scores, result.sizes))
+        assert results[0] == results[1]
+    losses = [
+        [
+            one["loss"]
+            for one in read_metrics(folder / "seed-1" / "metrics.jsonl")
+            if "loss" in one
+        ]
+        for folder in (tmp_path / "tuned1", tmp_path / "tuned2")
+    ]
+    assert len(losses[0]) == 4
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+
+
+@contextlib.contextmanager
+def members(folder, count, *, started=None, who=None, bounds=(60, 20, 60, 0)):
+    (folder / "member.py").write_text(MEMBER)
+    address = f"127.0.0.1:{free_port()}"
+    port = str(free_port())
+
+    def of_slurm(index):
+        return {
+            **{"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "localhost"},
+            **{"SLURM_NTASKS": str(count), "SLURM_PROCID": str(index)},
+            **{"SLURM_LOCALID": "0", "SLURM_STEP_TASKS_PER_NODE": f"1(x{count})"},
+            "JAX_COORDINATOR_PORT": port,
+        }
+
+    processes = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "member.py"),
+                f"--who={who or f'{address},{count},{index}'}",
+                f"--bounds={','.join(map(str, bounds))}",
+            ],
+            cwd=folder,
+            env={**ENVIRONMENT, **(of_slurm(index) if who else {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(started or count)
+    ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("how", "victim", "who", "said"),
+    [
+        (signal.SIGKILL, 0, None, "process 0 of this run has ended"),
+        (signal.SIGKILL, 2, "auto", "process 2 of this run has ended"),
+        (
+            signal.SIGSTOP,
+            1,
+            None,
+            "process 1 of this run has been silent for 5 seconds",
+        ),
+        (
+            signal.SIGSTOP,
+            0,
+            None,
+            "process 0 of this run has been silent for 5 seconds",
+        ),
+    ],
+)
+def test_when_a_process_is_gone_all_others_name_it_in_one_line(
+    how, victim, who, said, tmp_path
+):
+    with members(tmp_path, 3, who=who, bounds=(60, 20, 5, 0)) as processes:
+        for process in processes:
+            wait_for("joined", process)
+        processes.pop(victim).send_signal(how)
+        for status, _, errors in ended(processes):
+            assert status == START_AGAIN, errors
+            assert [said in line for line in errors] == [True], errors
+
+
+def test_a_step_that_waits_for_a_stopped_process_ends_with_stacks(tmp_path):
+    with members(tmp_path, 2, bounds=(60, 20, 60, 3)) as processes:
+        for process in processes:
+            wait_for("joined", process)
+        processes[1].send_signal(signal.SIGSTOP)
+        ((status, _, errors),) = ended(processes[:1])
+        processes[1].kill()
+    assert status == START_AGAIN, errors
+    assert "hangs" in errors[-1]
+    assert any("in main" in line for line in errors[:-1])
+
+
+def test_who_waits_says_who_is_missing_and_gives_up(tmp_path):
+    with members(tmp_path, 4, started=2, bounds=(8, 2, 60, 0)) as processes:
+        first, second = ended(processes)
+    assert (first[0], second[0]) == (START_AGAIN, START_AGAIN)
+    assert any(line.startswith("waiting for processes 2, 3") for line in first[2])
+    assert "2, 3 (of 4, counted from 0)" in first[2][-1]
+    assert "waited 8 seconds for process" in second[2][-1]

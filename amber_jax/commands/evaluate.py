@@ -1,6 +1,6 @@
 """Evaluation, wired: a checkpoint or a run's parameters in, scores by language out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from amber_jax.evaluation.results import Result, write_results
 from amber_jax.evaluation.retrieve import RetrievalEvaluation, build_retrieval
 from amber_jax.files import make_folder, new_file
 from amber_jax.finetuning import zero_shot
-from amber_jax.inference.loading import LoadedModel, load_model
+from amber_jax.inference.loading import LoadedModel, load_model, settled
 from amber_jax.inference.trained import encoding_defaults
 from amber_jax.ranges import refuse
 from amber_jax.tasks import FINE_TUNED, WORD_ALIGNMENT
+from amber_jax.training.agreement import done_by_first, is_first, silent
 from amber_jax.training.workdir import RESULTS
 
 PROBE = "probe.npz"
@@ -45,12 +46,14 @@ def evaluate(
     """
     if config.task not in (*FINE_TUNED, WORD_ALIGNMENT):
         refuse("config", evaluation_problems(config))
-    make_folder(output)
+    if not is_first():
+        note = silent
+    done_by_first(lambda: make_folder(output))
     if config.task in FINE_TUNED:
         results = zero_shot.evaluate_task(config, checkpoint, output, note=note)
     else:
         model = load_model(
-            checkpoint,
+            settled(checkpoint, note),
             untrained=config.untrained,
             kernels=config.kernels,
             dtype=config.dtype or None,
@@ -60,7 +63,7 @@ def evaluate(
             results = [word_alignment.word_alignment_result(config, model, note=note)]
         else:
             results = _retrievals(config, model, output)
-    write_results(output / RESULTS, results)
+    done_by_first(lambda: write_results(output / RESULTS, results))
     return results
 
 
@@ -78,12 +81,16 @@ def _retrievals(config: ConfigDict, model: LoadedModel, output: Path) -> list[Re
     _check_predictions(evaluations)
     if config.probe.language:
         arrays = probe(model, evaluations[0], **config.probe)
-        with new_file(output / PROBE) as file:
-            np.savez(file, **arrays)
+        done_by_first(lambda: _write_probe(output / PROBE, arrays))
     return [
         retrieve.retrieval_result(config, model, evaluation, output)
         for evaluation in evaluations
     ]
+
+
+def _write_probe(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with new_file(path) as file:
+        np.savez(file, **arrays)
 
 
 def _check_probe(language: str, evaluation: RetrievalEvaluation) -> None:

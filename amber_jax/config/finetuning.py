@@ -47,6 +47,7 @@ FINETUNING_RANGES = {
     "log_every": whole(0),
     "evaluate_every": whole(1),
     "max_skipped_in_a_row": whole(1),
+    "stuck_after": whole(0),
 }
 
 
@@ -105,6 +106,7 @@ def finetuning(task: str) -> ConfigDict:
     config.log_every = 50  # steps; 0: the last one alone
     config.evaluate_every = 500  # steps; dev is scored and a checkpoint saved
     config.max_skipped_in_a_row = 20  # non-finite updates before the run gives up
+    config.stuck_after = 1800  # seconds of a step after which it hangs; 0: never
     config.tensorboard = True
     return config.lock()
 

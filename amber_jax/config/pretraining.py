@@ -86,6 +86,7 @@ PRETRAINING_RANGES = {
     "trackers": [Choice(("wandb", "mlflow", "trackio"))],
     "keep_checkpoints": whole(2),
     "max_skipped_in_a_row": whole(1),
+    "stuck_after": whole(0),
     "peak_tflops": real(0, 1e6),
     "evaluations": [RETRIEVAL_RANGES],
 }
@@ -163,6 +164,7 @@ def pretraining() -> ConfigDict:
     config.keep_checkpoints = 3  # newest ones that stay
     config.keep_every = 0  # steps, whose multiples' checkpoints stay too; 0: none
     config.max_skipped_in_a_row = 20  # non-finite updates before the run gives up
+    config.stuck_after = 1800  # seconds of a step after which it hangs; 0: never
     config.tensorboard = True
     config.trackers = ()  # of "wandb", "mlflow", "trackio": told the log as well
     config.peak_tflops = 0.0  # of one device in model.dtype; 0: no MFU in the log

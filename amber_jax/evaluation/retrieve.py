@@ -23,11 +23,11 @@ from amber_jax.errors import UserError
 from amber_jax.evaluation import xtreme
 from amber_jax.evaluation.results import Accuracies, Retrieval, Scores
 from amber_jax.inference.arguments import prompt_text
+from amber_jax.inference.devices import on_all_devices
 from amber_jax.inference.embedding import (
     Embedder,
     build_embedder,
     embed_sentences,
-    embedding_params,
     parts_to_embed,
 )
 from amber_jax.inference.loading import LoadedModel
@@ -38,6 +38,7 @@ from amber_jax.search.similarities import EXACT, SIMILARITIES
 from amber_jax.storage import location
 from amber_jax.tasks import BOTH, RETRIEVAL, TASKS
 from amber_jax.tokenization.tokenizer import Tokenizer
+from amber_jax.training.agreement import done_by_first
 from amber_jax.training.workdir import PREDICTIONS
 from amber_jax.types import Params
 
@@ -232,9 +233,12 @@ def retrieval_result(
     Raises:
         UserError: a file cannot be written, or a vector is not finite.
     """
-    retrieved = evaluation.run(embedding_params(model.params))
+    params = on_all_devices(parts_to_embed(model.params), of_all_processes=True)
+    retrieved = evaluation.run(params)
     if evaluation.writes_predictions:
-        evaluation.write_predictions(output / PREDICTIONS, retrieved)
+        done_by_first(
+            lambda: evaluation.write_predictions(output / PREDICTIONS, retrieved)
+        )
     search = evaluation.search
     return Retrieval(
         task=RETRIEVAL,

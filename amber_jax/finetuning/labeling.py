@@ -11,7 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax.data.labeled import Labeled, RowShape, prediction_batches
-from amber_jax.inference.devices import divided_rows, holders, tokens_at_once
+from amber_jax.inference.devices import (
+    divided_rows,
+    holders,
+    on_host,
+    tokens_at_once,
+)
 from amber_jax.losses.masked_lm import cross_entropy
 from amber_jax.model import rows
 from amber_jax.model.encoder import apply
@@ -102,7 +107,7 @@ def predict_labels(
     pending: list[tuple[Array, np.ndarray, Sequence[int]]] = []
 
     def take(labels: Array, is_slot: np.ndarray, indices: Sequence[int]) -> None:
-        in_order = iter(np.asarray(labels)[is_slot].tolist())
+        in_order = iter(on_host(labels)[is_slot].tolist())
         for index in indices:
             predicted[index] = [next(in_order) for _ in examples[index].slots]
 

@@ -15,7 +15,7 @@ from amber_jax.finetuning import zero_shot
 from amber_jax.finetuning.examples import Examples, read_examples
 from amber_jax.finetuning.labeling import init_labeling
 from amber_jax.finetuning.word_rows import WordRows, touched_rows
-from amber_jax.inference.loading import LoadedModel, load_model
+from amber_jax.inference.loading import LoadedModel, load_model, settled
 from amber_jax.model.frozen import at_or_above
 from amber_jax.model.heads import LabelingModel
 from amber_jax.ranges import refuse
@@ -88,13 +88,13 @@ def prepare(config: ConfigDict, checkpoint: Path, *, note: Note) -> Setup:
     Raises:
         UserError: as `finetune`.
     """
-    problems = list(settings.finetuning_problems(config))
-    if jax.process_count() > 1:
-        problems.append(f"fine-tuning is for one process, not {jax.process_count()}")
-    refuse("config", problems)
+    refuse("config", settings.finetuning_problems(config))
     task = TASKS[config.task]
     pretrained = load_model(
-        checkpoint, untrained=config.untrained, kernels=config.kernels, note=note
+        settled(checkpoint, note),
+        untrained=config.untrained,
+        kernels=config.kernels,
+        note=note,
     )
     encoder = dataclasses.replace(
         pretrained.config,

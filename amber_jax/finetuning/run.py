@@ -14,6 +14,7 @@ from amber_jax.finetuning.preparation import Setup, prepare
 from amber_jax.finetuning.seed import compile_step, train_seed
 from amber_jax.inference.loading import load_model
 from amber_jax.report.terminal import results_as_text
+from amber_jax.training.agreement import done_by_first, is_first, silent
 from amber_jax.training.checkpoint import Note
 from amber_jax.training.optimizer import describe_schedule
 from amber_jax.training.workdir import RESULTS
@@ -36,6 +37,8 @@ def finetune(
     Raises:
         UserError: a setting, the checkpoint or the data cannot be used.
     """
+    if not is_first():
+        note = silent
     setup = prepare(config, checkpoint, note=note)
     note(describe(setup))
     step = compile_step(setup, note)
@@ -46,7 +49,7 @@ def finetune(
             return []
         results.append(_test(setup, folder, note))
         note("\n" + results_as_text(results[-1:]))
-    write_results(workdir / RESULTS, results)
+    done_by_first(lambda: write_results(workdir / RESULTS, results))
     if len(results) > 1:
         note("\n" + results_as_text(results))
     return results
@@ -82,5 +85,5 @@ def _test(setup: Setup, folder: Path, note: Note) -> FineTuned:
         config=setup.config,
         output=folder,
     )
-    write_results(folder / RESULTS, [result])
+    done_by_first(lambda: write_results(folder / RESULTS, [result]))
     return result

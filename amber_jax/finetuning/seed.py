@@ -33,13 +33,14 @@ from amber_jax.model import flops
 from amber_jax.model.heads import LabelingModel
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import loop
+from amber_jax.training.agreement import decided_by_first, done_by_first
 from amber_jax.training.checkpoint import Note
 from amber_jax.training.clock import Work
 from amber_jax.training.compilation import StepOfEachShape
 from amber_jax.training.keys import dropout_key, init_key
 from amber_jax.training.log import Evaluated, Evaluation
 from amber_jax.training.optimizer import build_schedule
-from amber_jax.training.parallel import build_in_place, on_one_device
+from amber_jax.training.parallel import build_in_place, on_one_device, put_own_rows
 from amber_jax.training.profile import Profiler
 from amber_jax.training.session import Session, session
 from amber_jax.training.state import TrainState, new_state
@@ -59,7 +60,7 @@ _COMPILED_AHEAD = 32  # batches whose numbers of rows have a program before the 
 _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "log_every", "tensorboard", "label", "seeds"),
     *("languages", "test", "data", "stand_in", "max_skipped_in_a_row", "kernels"),
-    "row_multiple",
+    *("row_multiple", "stuck_after"),
 )
 
 
@@ -124,7 +125,7 @@ def train_seed(setup: Setup, step: StepOfEachShape, seed: int, folder: Path) -> 
         log = begun.log
         state, stopped = _run_steps(setup, step, seed, begun)
         begun.writer.wait()
-        best = best_step(log.evaluated)
+        best = decided_by_first(lambda: best_step(log.evaluated))
         if stopped or best is None:
             log.note(f"asked to stop: saved step {int(state.step)}")
             return False
@@ -161,15 +162,16 @@ def _run_steps(
     if start == end:
         return state, False
     run_json = _run_json(setup, seed)
+    put_batch = functools.partial(put_own_rows, setup.backend)
     # What most programs take stands from the first step on.
     for batch in itertools.islice(batches_from(setup, seed, start), _COMPILED_AHEAD):
-        step.program(state, setup.backend.put_batch(batch), dropout_key(seed))
+        step.program(state, put_batch(batch), dropout_key(seed))
     with loop.StopRequest().installed() as stop:
         state = loop.run(
             state,
             train_step=step,
             batches=batches_from(setup, seed, start),
-            put_batch=setup.backend.put_batch,
+            put_batch=put_batch,
             key=dropout_key(seed),
             start=start,
             end=end,
@@ -178,6 +180,7 @@ def _run_steps(
                 save_every=config.evaluate_every,
                 evaluate_every=config.evaluate_every,
                 max_skipped_in_a_row=config.max_skipped_in_a_row,
+                stuck_after=config.stuck_after,
             ),
             callbacks=loop.Callbacks(
                 on_train=functools.partial(log.train, config.task),
@@ -193,7 +196,7 @@ def _run_steps(
             profiler=Profiler(None, Path()),
             peak_flops=0.0,
         )
-        return state, stop.requested
+        return state, stop.agreed(ask_others=True)
 
 
 def batches_from(setup: Setup, seed: int, start: int) -> Iterator[dict[str, Rows]]:
@@ -324,11 +327,7 @@ def _keep_best(
         checkpoints.find_checkpoint(folder / checkpoints.CHECKPOINTS / str(step)),
         setup.abstract_state.params,
     )
-    selection = {
-        "metric": setup.task.metric,
-        "score": record["average"],
-        "step": step,
-    }
+    selection = {"metric": setup.task.metric, "score": record["average"], "step": step}
     train = {
         "files": [PurePath(file).name for file in examples.files],
         "examples": len(examples.train),
@@ -341,9 +340,9 @@ def _keep_best(
         _save_tokenizer(setup, path)
         write_json(path / zero_shot.COUNTED, counted)
 
-    checkpoints.save_params(
-        folder / zero_shot.BEST,
-        on_one_device(params),
+    save = functools.partial(
+        *(checkpoints.save_params, folder / zero_shot.BEST, on_one_device(params)),
         _run_json(setup, seed) | {"step": step, "selection": selection, "train": train},
         write_extras=write_extras,
     )
+    done_by_first(save)

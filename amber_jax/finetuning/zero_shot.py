@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,13 +25,14 @@ from amber_jax.finetuning.baselines import baselines
 from amber_jax.finetuning.heads import HEADS
 from amber_jax.finetuning.labeling import Predictor, build_predictor, predict_labels
 from amber_jax.inference.devices import on_all_devices
-from amber_jax.inference.loading import LoadedModel, load_model
+from amber_jax.inference.loading import LoadedModel, load_model, settled
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import LabelingModel
 from amber_jax.ranges import refuse
 from amber_jax.storage import location
 from amber_jax.tasks import TAGS, TASKS, Task
 from amber_jax.tokenization.tokenizer import Tokenizer
+from amber_jax.training.agreement import decided_by_first, done_by_first
 from amber_jax.training.workdir import PREDICTIONS
 from amber_jax.types import Params
 
@@ -109,7 +111,7 @@ def score_model(
     run, path = best.checkpoint.run, str(best.checkpoint.path)
     task = labeler.task
     counted = _counted(best)
-    params = on_all_devices(best.params)
+    params = on_all_devices(best.params, of_all_processes=True)
     tested = {
         language: _test_language(labeler, params, read, counted)
         for language, read in tests.items()
@@ -118,7 +120,8 @@ def score_model(
         answers = one.pop("predicted")
         if task.kind != TAGS:
             answers = [label for (label,) in answers]
-        xtreme.write_predictions(output / PREDICTIONS, task, language, answers)
+        write = functools.partial(xtreme.write_predictions, output / PREDICTIONS, task)
+        done_by_first(functools.partial(write, language, answers))
 
     def by_language(key: str) -> dict[str, Any]:
         return {language: one[key] for language, one in tested.items()}
@@ -198,11 +201,10 @@ def evaluate_task(
     task = TASKS[config.task]
     if config.untrained:
         raise UserError("untrained is for amber finetune; here a model is tested")
-    places = [*sorted(checkpoint.glob(f"seed-*/{BEST}")), checkpoint / BEST, checkpoint]
-    found = [path for path in places if path.name == BEST and path.is_dir()]
+    found = [checkpoint / name for name in decided_by_first(lambda: _best(checkpoint))]
     models = [
         load_model(path, kernels=config.kernels, dtype=config.dtype or None, note=note)
-        for path in found or [checkpoint]
+        for path in found or [settled(checkpoint, note)]
     ]
     for model in models:
         _check_task(model, config.task)
@@ -213,6 +215,14 @@ def evaluate_task(
             )
     tests = read_tests(config)
     return [_evaluate_one(config, task, model, tests, output) for model in models]
+
+
+def _best(checkpoint: Path) -> list[str]:
+    """Returns the `best` folders of a fine-tuning, below `checkpoint`."""
+    of_seeds = sorted(checkpoint.glob(f"seed-*/{BEST}"))
+    places = [*of_seeds, checkpoint / BEST, checkpoint]
+    found = [path for path in places if path.name == BEST and path.is_dir()]
+    return [str(path.relative_to(checkpoint)) for path in found]
 
 
 def _evaluate_one(

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from amber_jax.errors import UserError
@@ -66,13 +67,36 @@ def tokens_at_once(device: Any, *, most: int) -> int:
     return min(most, _TOKENS_OF_A_CPU) if device.platform == "cpu" else most
 
 
-def on_all_devices(params: Params) -> Params:
-    """The parameters as every local device has them, so that rows are divided."""
-    devices = jax.local_devices()
+def on_all_devices(params: Params, *, of_all_processes: bool = False) -> Params:
+    """The parameters as every device has them, so that rows are divided.
+
+    Args:
+        params: the same ones in every process.
+        of_all_processes: whether they all compute the same things together; else the
+            devices are those of this process.
+    """
+    devices = jax.devices() if of_all_processes else jax.local_devices()
     if len(devices) == 1:
         return params
     mesh = Mesh(np.array(devices), (_AXIS,), axis_types=(AxisType.Auto,))
-    return jax.device_put(params, NamedSharding(mesh, PartitionSpec()))
+    whole = NamedSharding(mesh, PartitionSpec())
+    if whole.is_fully_addressable:
+        return jax.device_put(params, whole)
+    return jax.tree.map(lambda x: _placed(np.asarray(x), whole), params)
+
+
+def _placed(array: np.ndarray, sharding: NamedSharding) -> Array:
+    """An array that all processes have, divided over devices of all."""
+    return jax.make_array_from_callback(
+        array.shape, sharding, lambda index: array[index]
+    )
+
+
+def on_host(array: Array) -> np.ndarray:
+    """An array as NumPy's, rows of other processes' devices included."""
+    if array.is_fully_addressable:
+        return np.asarray(array)
+    return multihost_utils.process_allgather(array, tiled=True)
 
 
 def holders(params: Params) -> list[Any]:
@@ -93,7 +117,10 @@ def divided_rows(params: Params) -> Iterator[Callable[[np.ndarray], Array]]:
         return
     rows = NamedSharding(mesh, PartitionSpec(_AXIS))
     with jax.set_mesh(mesh):
-        yield lambda array: jax.device_put(array, rows)
+        if rows.is_fully_addressable:
+            yield lambda array: jax.device_put(array, rows)
+        else:
+            yield lambda array: _placed(array, rows)
 
 
 def _mesh(params: Params) -> Mesh | None:

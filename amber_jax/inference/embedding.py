@@ -13,6 +13,7 @@ from amber_jax.inference.devices import (
     divided_rows,
     holders,
     on_all_devices,
+    on_host,
     tokens_at_once,
 )
 from amber_jax.inference.row_batches import RowBatch, row_batches
@@ -192,7 +193,7 @@ def embed_pieces(
     done = 0
     for batch, vectors in _delayed(encode()):
         is_text = batch.span_lengths[..., 0] > 0  # [B, N]
-        embeddings[batch.indices] = np.asarray(vectors)[is_text]
+        embeddings[batch.indices] = on_host(vectors)[is_text]
         done += len(batch.indices)
         if on_progress is not None:
             on_progress(done, len(texts))

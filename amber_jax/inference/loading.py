@@ -23,6 +23,7 @@ from amber_jax.model.heads import PretrainingModel
 from amber_jax.ranges import DTYPES, problems, refuse
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
+from amber_jax.training.agreement import decided_by_first
 from amber_jax.training.checkpoint import (
     CHECKPOINTS,
     Checkpoint,
@@ -204,6 +205,19 @@ def load_checkpoint(path: Path, note: Note) -> LoadedModel:
     check_parameters(checkpoint, {"encoder": abstract["encoder"]})
     params = restore_params(checkpoint, abstract_params(checkpoint))
     return LoadedModel(checkpoint, config, params, tokenizer)
+
+
+def settled(path: Path, note: Note = print) -> Path:
+    """The folder that `path` names now, the same one in all processes of a run.
+
+    Of a workdir in which a run goes on they might find different checkpoints.
+    Arguments and errors as of `checkpoint_at`.
+    """
+    if jax.process_count() == 1 or _is_read_directly(path):
+        return path
+    return path / decided_by_first(
+        lambda: str(checkpoint_at(path, note).path.relative_to(path))
+    )
 
 
 def encoder_at(path: Path, note: Note = print) -> EncoderConfig:

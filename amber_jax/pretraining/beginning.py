@@ -11,6 +11,7 @@ from amber_jax.config.renamed import migrated
 from amber_jax.errors import UserError
 from amber_jax.inference.loading import MAY_DIFFER, encoder_at
 from amber_jax.storage import location
+from amber_jax.training.agreement import decided_by_first
 from amber_jax.training.workdir import begun_config
 
 
@@ -31,17 +32,8 @@ def with_initial_sizes(config: ConfigDict, workdir: Path | None) -> ConfigDict:
     if not config.init_checkpoint:
         return config
     defaults = settings.pretraining().model
-    stored = begun_config(workdir) if workdir else None
-    if stored is None:
-        sizes = encoder_at(location(config.init_checkpoint)).recorded()
-    else:
-        model = migrated(stored).get("model")
-        if not isinstance(model, Mapping):
-            raise UserError(
-                f"{workdir}: its config.json has no model, so it holds a run that is "
-                "no pretraining; give another --workdir"
-            )
-        sizes = {**defaults, **model}
+    sizes = decided_by_first(lambda: _initial_sizes(config, workdir))
+    sizes = {**defaults, **sizes}
     decided = {name: sizes[name] for name in defaults if name not in MAY_DIFFER}
     contradicted = [
         f"{name} is {value} there and {config.model[name]} here"
@@ -58,6 +50,20 @@ def with_initial_sizes(config: ConfigDict, workdir: Path | None) -> ConfigDict:
     with resolved.unlocked():
         resolved.model.update(decided)
     return resolved.lock()
+
+
+def _initial_sizes(config: ConfigDict, workdir: Path | None) -> dict[str, Any]:
+    """Returns the sizes that the run began with, or those of its init_checkpoint."""
+    stored = begun_config(workdir) if workdir else None
+    if stored is None:
+        return encoder_at(location(config.init_checkpoint)).recorded()
+    model = migrated(stored).get("model")
+    if not isinstance(model, Mapping):
+        raise UserError(
+            f"{workdir}: its config.json has no model, so it holds a run that is no "
+            "pretraining; give another --workdir"
+        )
+    return dict(model)
 
 
 def sentences_as_before(

@@ -16,7 +16,12 @@ from amber_jax.corpora.records import Corpus, open_corpus
 from amber_jax.data.pipeline import check_division, rows_for_pairs
 from amber_jax.errors import UserError
 from amber_jax.inference.devices import suited_to
-from amber_jax.inference.loading import TOKENIZER_FOLDER, Initial, initial_model
+from amber_jax.inference.loading import (
+    TOKENIZER_FOLDER,
+    Initial,
+    initial_model,
+    settled,
+)
 from amber_jax.losses import LOSSES
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.pretraining import stages
@@ -159,7 +164,7 @@ def parameters_to_begin_with(
         return None
     path = location(run.config.init_checkpoint)
     initial = initial_model(
-        path, run.encoder, run.tokenizer, run.abstract_state.params, note
+        settled(path, note), run.encoder, run.tokenizer, run.abstract_state.params, note
     )
     if not initial.has_head:
         note(

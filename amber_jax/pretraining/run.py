@@ -25,6 +25,7 @@ from amber_jax.pretraining.describe import describe
 from amber_jax.pretraining.preparation import Run, parameters_to_begin_with, prepare
 from amber_jax.pretraining.stages import Stage, first_state, needed_flops
 from amber_jax.training import loop
+from amber_jax.training.agreement import is_first, silent
 from amber_jax.training.checkpoint import Checkpoint, restore_state
 from amber_jax.training.clock import Work
 from amber_jax.training.compilation import compiled_ahead
@@ -57,7 +58,7 @@ _FREE_TO_CHANGE = (
     ),
     *("save_every", "evaluate_every", "keep_checkpoints", "keep_every"),
     *("tensorboard", "evaluations", "init_checkpoint", "max_skipped_in_a_row"),
-    *("peak_tflops", "kernels", "trackers"),
+    *("peak_tflops", "kernels", "trackers", "stuck_after"),
 )
 
 
@@ -102,7 +103,7 @@ def pretrain(
     run = prepare(config, workdir=workdir)
     speed = _speed(run, forecast_mfu)
     import_ahead()
-    lead_note = note if jax.process_index() == 0 else lambda _: None
+    lead_note = note if is_first() else silent
     lead_note(describe(run))
     origin = _Origin({}, {})
 
@@ -277,6 +278,7 @@ def _run_stage(
             save_every=config.save_every,
             evaluate_every=config.evaluate_every,
             max_skipped_in_a_row=config.max_skipped_in_a_row,
+            stuck_after=config.stuck_after,
         ),
         callbacks=loop.Callbacks(
             on_train=lambda record: log.train(stage.name, speed.compared(record)),

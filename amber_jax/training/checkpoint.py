@@ -28,6 +28,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from amber_jax.errors import StorageError, UserError
@@ -46,6 +47,7 @@ from amber_jax.files import (
     writing,
 )
 from amber_jax.storage import is_remote
+from amber_jax.training.agreement import decided_by_first, done_by_first, is_first
 from amber_jax.training.allocator import give_back_unused
 from amber_jax.training.manifest import (
     MANIFEST,
@@ -153,7 +155,7 @@ class CheckpointWriter:
         self.wait()
         step = self._saving = int(state.step)
         complete = self._directory / str(step)
-        if complete.exists() and damage(complete) is None:
+        if decided_by_first(lambda: complete.exists() and damage(complete) is None):
             return
         rest = {
             name: getattr(state, name) for name in state._fields if name != "params"
@@ -184,7 +186,16 @@ class CheckpointWriter:
         self._thread.start()
 
     def wait(self) -> None:
-        """Returns when the save under way, if any, is complete on disk."""
+        """Returns when the save under way, if any, is complete on disk.
+
+        Raises:
+            UserError: it failed; if it did in the first process, in all of them.
+        """
+        if not is_first():
+            self._join()
+        done_by_first(self._join)
+
+    def _join(self) -> None:
         if self._thread is not None:
             with self._patiently():
                 self._thread.join()
@@ -196,7 +207,7 @@ class CheckpointWriter:
     def close(self) -> None:
         """Waits for the last save and lets go of Orbax's threads."""
         try:
-            self.wait()
+            self._join()
         finally:
             self._orbax.close()
 
@@ -281,6 +292,8 @@ def save_params(
 ) -> None:
     """Writes a checkpoint to use and not to train on: parameters, no optimizer memory.
 
+    Of several processes the one that calls it does so alone; it has all of `params`.
+
     Args:
         path: the folder; what is there is replaced when the new one is complete.
         params: the parameters.
@@ -293,7 +306,9 @@ def save_params(
     with workplace(path) as work:
         whole = work / "whole"
         _silence_echoes()
-        orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+        orbax = _checkpointer_of_this_process()
+        if jax.process_count() > 1:  # Orbax takes no array of one process then
+            params = jax.tree.map(np.asarray, params)
         with writing(path, errors=_ORBAX_ERRORS), orbax as writer:
             writer.save(
                 whole.resolve(),
@@ -303,6 +318,24 @@ def save_params(
         write_json(whole / RUN, contents)
         write_extras(whole)
         complete_folder(whole, path)
+
+
+def _checkpointer_of_this_process() -> ocp.Checkpointer:
+    """Returns what writes without waiting for other processes."""
+    index = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=index,
+        active_processes={index},
+        barrier_sync_key_prefix=f"process_{index}",
+    )
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(
+        ocp.CompositeCheckpointHandler(
+            params=handler,
+            composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
+        ),
+        multiprocessing_options=alone,
+    )
 
 
 def newest_checkpoint(directory: Path, note: Note = print) -> Checkpoint | None:
@@ -388,7 +421,7 @@ def restore_params(checkpoint: Checkpoint, abstract: Any) -> Any:
 def abstract_params(checkpoint: Checkpoint) -> dict[str, Any]:
     """Returns all of the checkpoint's parameters as ShapeDtypeStructs, float32."""
     tree: dict[str, Any] = {}
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     for name, shape in checkpoint.run["parameters"].items():
         *groups, leaf = name.split("/")
         branch = tree

@@ -43,6 +43,7 @@ class RunLog:
         workdir: Path,
         console: Console,
         start: int,
+        evaluated: Sequence[Mapping[str, Any]],
         *,
         lead: bool,
         tensorboard: bool,
@@ -55,7 +56,9 @@ class RunLog:
         self._lead = lead
         self._writing = threading.Lock()  # a run that stands still says so elsewhere
         self._rules = EventRules()
-        self.evaluated = _evaluations_until(start, workdir / METRICS_FILE)
+        self.evaluated: dict[tuple[int, str], Mapping[str, Any]] = {
+            (record["step"], record["evaluation"]): record for record in evaluated
+        }
         if lead:
             self._rules = EventRules(_records_until(start, workdir / METRICS_FILE))
             kinds = (MetricsLog, TensorBoardWriter) if tensorboard else (MetricsLog,)
@@ -138,12 +141,7 @@ def _records_until(step: int, path: Path) -> list[dict[str, Any]]:
     return [record for record in records if record["step"] <= step]
 
 
-def _evaluations_until(
-    step: int, path: Path
-) -> dict[tuple[int, str], Mapping[str, Any]]:
-    """Returns {(step, name): record} of the file's evaluations; {} without one."""
-    return {
-        (record["step"], record["evaluation"]): record
-        for record in _records_until(step, path)
-        if record.get("kind") == "eval"
-    }
+def evaluations_until(step: int, workdir: Path) -> list[Mapping[str, Any]]:
+    """Returns the evaluations that a run's log has until `step`; [] without a log."""
+    records = _records_until(step, workdir / METRICS_FILE)
+    return [record for record in records if record.get("kind") == "eval"]

@@ -20,6 +20,7 @@ from amber_jax.training.profile import Profiler, part
 from amber_jax.training.standstill import Pause, Standstill
 from amber_jax.training.state import TrainState
 from amber_jax.training.step import TrainStep
+from amber_jax.training.watchdog import Watchdog
 
 _QUIET_BEAT = 100  # steps
 _DESCRIPTORS = Path("/dev/fd")
@@ -36,6 +37,7 @@ class Schedule:
     save_every: int
     evaluate_every: int
     max_skipped_in_a_row: int  # non-finite updates before the run gives up
+    stuck_after: float = 0.0  # seconds, see `Watchdog`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +138,9 @@ def run(
     """
     clock = Clock(peak_flops)
     standstill = Standstill(callbacks.on_pause, start)
+    watchdog = Watchdog(schedule.stuck_after, start)
     under_way = _StepUnderWay(start, end, schedule, callbacks, clock, standstill)
-    with standstill.watched():
+    with standstill.watched(), watchdog.watched():
         for finished in range(start + 1, end + 1):
             with profiler.step(finished, drain=under_way.report):
                 with _waiting("data", clock, standstill):
@@ -148,15 +151,24 @@ def run(
                     state, metrics = train_step(state, batch, key)
                 under_way.report()  # of the step before
                 under_way.now(finished, metrics, callbacks.count_work(host_batch))
+            watchdog.finish_step(finished)
             asked = stop.agreed(ask_others=is_due(finished, under_way.beat))
             if evaluation_is_due(finished, schedule.evaluate_every, end) and not asked:
                 under_way.report()
-                with standstill.waiting_for("evaluation"), part("evaluate"):
+                with (
+                    standstill.waiting_for("evaluation"),
+                    watchdog.apart(),
+                    part("evaluate"),
+                ):
                     callbacks.evaluate(state, finished)
                 clock.reset()
             if asked or is_due(finished, schedule.save_every) or finished == end:
                 under_way.report()
-                with standstill.waiting_for("checkpoint"), part("save"):
+                with (
+                    standstill.waiting_for("checkpoint"),
+                    watchdog.apart(),
+                    part("save"),
+                ):
                     callbacks.save(state)
                 clock.reset()
             if asked:

@@ -63,10 +63,7 @@ def build_backend(
     if fsdp:
         raise UserError("fsdp is true with backend pmap; sharded states need jit")
     if jax.process_count() > 1:
-        raise UserError(
-            f"backend pmap runs in one process, but there are {jax.process_count()}; "
-            "use --config.backend=jit"
-        )
+        return _mapped_backend(mesh)
     return _pmap_backend(mesh)
 
 
@@ -112,6 +109,43 @@ def _pmap_backend(mesh: Mesh) -> Backend:
     )
 
 
+def _mapped_backend(mesh: Mesh) -> Backend:
+    """Does what `pmap` does, for several processes.
+
+    There, `pmap` itself returns each process a state of its own, which neither a
+    checkpoint nor the next step takes as that of all; `shard_map` maps the same step
+    over the same devices, and its arrays are everyone's.
+    """
+    rows, whole = PartitionSpec(AXIS), PartitionSpec()
+
+    def compile_step(step: Callable[..., Any], _: Any) -> jax.stages.Wrapped:
+        mapped = jax.shard_map(
+            functools.partial(step, axis_name=AXIS),
+            mesh=mesh,
+            in_specs=(whole, rows, whole),
+            out_specs=(whole, whole),
+            check_vma=False,  # else it would sum gradients once more
+        )
+        return jax.jit(mapped, donate_argnums=0)
+
+    return Backend(
+        num_devices=mesh.size,
+        shards=1,
+        compile=compile_step,
+        place=functools.partial(_replicated, mesh),
+        put_batch=_put_rows(mesh),
+        batch_like=lambda batch: batch,
+    )
+
+
+def _put_rows(mesh: Mesh) -> Callable[[Any], Any]:
+    """Returns what divides the rows of this process over its devices in the mesh."""
+    rows = NamedSharding(mesh, PartitionSpec(AXIS))
+    return functools.partial(
+        jax.tree.map, lambda x: jax.make_array_from_process_local_data(rows, x)
+    )
+
+
 def _jit_backend(mesh: Mesh, fsdp: bool) -> Backend:
     rows = NamedSharding(mesh, PartitionSpec(AXIS))
     whole = NamedSharding(mesh, PartitionSpec())
@@ -137,17 +171,12 @@ def _jit_backend(mesh: Mesh, fsdp: bool) -> Backend:
             compiler_options=_COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
         )
 
-    def put_batch(batch: Any) -> Any:
-        return jax.tree.map(
-            lambda x: jax.make_array_from_process_local_data(rows, x), batch
-        )
-
     return Backend(
         num_devices=mesh.size,
         shards=mesh.size,
         compile=compile_step,
         place=place,
-        put_batch=put_batch,
+        put_batch=_put_rows(mesh),
         batch_like=lambda batch: batch,
     )
 
@@ -159,6 +188,12 @@ def _shard_widest(mesh: Mesh, x: Any) -> NamedSharding:
         return NamedSharding(mesh, PartitionSpec())
     widest = max(divisible, key=lambda axis: x.shape[axis])
     return NamedSharding(mesh, PartitionSpec(*[None] * widest, AXIS))
+
+
+def put_own_rows(backend: Backend, batch: Any) -> Any:
+    """Returns device arrays of a batch that all processes have, each its own rows."""
+    count, index = jax.process_count(), jax.process_index()
+    return backend.put_batch(jax.tree.map(lambda x: np.split(x, count)[index], batch))
 
 
 def abstract_like(shapes: Any, backend: Backend) -> Any:

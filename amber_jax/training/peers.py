@@ -5,82 +5,66 @@ of the C++ stack as soon as it breaks. Here it leads through a relay in each pro
 which sees the break first and hides it from JAX until the process has said one line.
 """
 
+import concurrent.futures
 import contextlib
-import os
-import select
-import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
 
 import jax
 
 from amber_jax.errors import UserError
-from amber_jax.stopping import START_AGAIN
+from amber_jax.stopping import START_AGAIN, leave_to_start_again
+from amber_jax.training.connections import (
+    Pulses,
+    connect_pulse,
+    follow,
+    free_port,
+    start_relay,
+)
+from amber_jax.training.membership import Membership, membership
 
-# Linux's names; together they notice a machine that vanished after 14 seconds.
-_KEEP_ALIVE = {
-    "TCP_KEEPIDLE": 5,
-    "TCP_KEEPINTVL": 3,
-    "TCP_KEEPCNT": 3,
-    "TCP_USER_TIMEOUT": 14_000,  # milliseconds
-}
 _JOIN_SECONDS = 300  # JAX's own default
+_TELL_SECONDS = 10.0  # between two lines that say who is missing
+_SILENCE_SECONDS = 60.0  # of a process that stands still; less than JAX's 100
+_SHUTDOWN_SECONDS = 24 * 60 * 60  # while process 0 writes the last; the pulse watches
 # What ends one process may be about to end this one too, with a sentence of its own.
 _OWN_END_SECONDS = 3.0
-_CHUNK_BYTES = 1 << 16
-
-Address = tuple[str, int]
+_HEEDED_SECONDS = 0.2  # between two looks whether a signal has come
+_GONE, _MISSING = "gone", "missing"  # what process 0's sentences begin with
+_NAMED = 8  # of missing processes, at most
 
 
 @contextlib.contextmanager
 def joined(who: str) -> Iterator[None]:
     """Joins this process to the others of its run while inside the block.
 
-    If another one dies meanwhile, this one says so in a line on stderr and ends with
-    status `START_AGAIN`: at most 5 seconds after another process died, 20 after its
-    machine did.
+    While one is missing, lines on stderr name it. If another one dies later, this one
+    says so in a line and ends with status `START_AGAIN`: at most 5 seconds after
+    another process died, 20 after its machine did, 65 after it was stopped.
 
     Args:
-        who: HOST:PORT,COUNT,INDEX; or "auto", on a TPU pod or under Slurm, where it
-            is JAX that notices, after 100 seconds.
+        who: as `membership` takes it.
 
     Raises:
         UserError: there is no one to join.
     """
     watch = _Watch()
-    alone = threading.Timer(
-        _JOIN_SECONDS,
-        _leave,
-        args=(
-            f"error: --distributed={who} waited {_JOIN_SECONDS} seconds for the other "
-            "processes; start all of them, with the same HOST:PORT,COUNT",
-        ),
-    )
-    alone.daemon = True
-    alone.start()
     try:
-        if who == "auto":
-            jax.distributed.initialize(initialization_timeout=2 * _JOIN_SECONDS)
-        else:
-            address, *numbers = who.split(",")
-            count, index = map(int, numbers)
-            if not 0 <= index < count:
-                raise ValueError(f"process {index} of {count} is none")
-            _join(address, count, index, watch)
+        place = membership(who, seconds=_JOIN_SECONDS)
+        # A signal that comes meanwhile is heard in Python, and ends the wait.
+        with _waiting(place, watch):
+            _in_a_thread(lambda: _join(place, watch))
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(
             f"--distributed={who} found no one to join ({str(error).splitlines()[0]}); "
-            "wanted auto, on a TPU pod or under Slurm, or HOST:PORT,COUNT,INDEX"
+            "wanted auto, on a TPU pod, in GKE or under Slurm, or HOST:PORT,COUNT,INDEX"
         ) from error
-    finally:
-        alone.cancel()
     watch.joined = True
     try:
-        yield
-        jax.distributed.shutdown()  # returns when all processes have come here
+        with _together_at_the_end():
+            yield
     except Exception as error:
         if not isinstance(error, UserError) or "Gloo" in str(error):  # as a save's
             # A collective fails when a process is gone: the watch says so meanwhile.
@@ -90,106 +74,142 @@ def joined(who: str) -> Iterator[None]:
         watch.ending = True
 
 
+@contextlib.contextmanager
+def _together_at_the_end() -> Iterator[None]:
+    """Waits for all processes after the block, also if it ends a run that goes on."""
+    try:
+        yield
+    except SystemExit as end:
+        if end.code == START_AGAIN:  # all were asked to stop
+            jax.distributed.shutdown()
+        raise
+    jax.distributed.shutdown()
+
+
 class _Watch:
-    """What a broken connection means: whether a process has died."""
+    """What this process knows of the others, and what it does when one is gone."""
 
     def __init__(self) -> None:
         self.joined = self.ending = False
+        self.missing: Callable[[], list[int]] = lambda: []
+        self.tell: Callable[[str], None] = lambda _: None
+        self.named = "other processes"  # those that process 0 misses
+        self._sentence = "another process of this run has ended"
+        self._leaving = threading.Lock()
+
+    def hear(self, sentence: str) -> None:
+        """Takes what process 0 says: who is missing, or that a process is gone."""
+        what, _, text = sentence.partition(": ")
+        if what == _GONE:
+            self.gone(text)
+        else:
+            self.named = text
+
+    def gone(self, sentence: str) -> None:
+        """Ends this process, if another one is missed; returns before all joined."""
+        self._sentence = sentence
+        self.broken()
 
     def broken(self) -> None:
-        """Ends this process with one line, if others are missed; returns before."""
+        """Does so when a connection of JAX is broken, which says less."""
         if not self.joined:
             return  # JAX goes on trying
         time.sleep(_OWN_END_SECONDS)
-        if not self.ending:
-            _leave(
-                "error: another process of this run has ended; start all of them "
-                "again, and they go on from the last checkpoint"
-            )
+        with self._leaving:  # one thread says it
+            if not self.ending:
+                leave_to_start_again(
+                    f"error: {self._sentence}; start all of them again, and they go on "
+                    "from the last checkpoint"
+                )
         threading.Event().wait()  # JAX would abort this process, which ends by itself
 
 
-def _leave(sentence: str) -> NoReturn:
-    if sys.__stderr__ is not None:  # as of a program without a terminal
-        os.write(sys.__stderr__.fileno(), f"{sentence}\n".encode())
-    os._exit(START_AGAIN)  # the interpreter's end would wait for the other process
+def _join(place: Membership, watch: _Watch) -> None:
+    host, port = place.coordinator
+    if place.index == 0:
 
+        def on_gone(_: int, sentence: str) -> None:
+            if watch.joined and not watch.ending:
+                pulses.tell(f"{_GONE}: {sentence}")
+            watch.gone(sentence)
 
-def _join(address: str, count: int, index: int, watch: _Watch) -> None:
-    host, _, port = address.rpartition(":")
-    coordinator = (host.strip("[]"), int(port))
-    if not 0 < coordinator[1] < 1 << 16:
-        raise ValueError(f"port {port} is none")
-    if index == 0:
-        service = ("127.0.0.1", _free_port())
-        _start_relay(("", coordinator[1]), service, watch)
-        near = service
+        pulses = Pulses(place.count, silence=_SILENCE_SECONDS, on_gone=on_gone)
+        watch.missing, watch.tell = pulses.missing, pulses.tell
+        near = ("127.0.0.1", free_port())
+        start_relay(("", port), near, on_break=watch.broken, pulses=pulses)
     else:
-        near = _start_relay(("127.0.0.1", 0), coordinator, watch)
+        near = start_relay(("127.0.0.1", 0), (host, port), on_break=watch.broken)
+        watch.missing = lambda: [0]
+        threading.Thread(target=_follow_first, args=(place, watch), daemon=True).start()
     near_address = "{}:{}".format(*near)
+    # Its handler of SIGTERM would stand in front of Python's.
+    jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
         near_address,
-        count,
-        index,
+        place.count,
+        place.index,
+        local_device_ids=place.devices,
+        cluster_detection_method="deactivate",
         coordinator_bind_address=near_address,
         initialization_timeout=2 * _JOIN_SECONDS,  # it aborts then
+        shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
     )
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def _start_relay(listen: Address, target: Address, watch: _Watch) -> Address:
-    """Passes every connection to `listen` on to `target`; returns what it listens to.
-
-    Raises:
-        OSError: the port is taken.
-    """
-    if listen[0] == "" and socket.has_dualstack_ipv6():
-        server = socket.create_server(
-            listen, family=socket.AF_INET6, dualstack_ipv6=True
-        )
-    else:
-        server = socket.create_server(listen)
-
-    def accept() -> None:
-        while True:
-            near, _ = server.accept()
-            threading.Thread(
-                target=_pass_on, args=(near, target, watch), daemon=True
-            ).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    return server.getsockname()[:2]
-
-
-def _pass_on(near: socket.socket, target: Address, watch: _Watch) -> None:
-    """Carries bytes both ways until one side ends.
-
-    What JAX holds in this process is `near`, which is closed last, or the service.
-    """
-    with near:
-        with contextlib.suppress(OSError), socket.create_connection(target) as far:
-            for end in (near, far):
-                _keep_alive(end)
-            _carry(near, far)
-        watch.broken()
-
-
-def _carry(near: socket.socket, far: socket.socket) -> None:
-    other = {near: far, far: near}
+def _follow_first(place: Membership, watch: _Watch) -> None:
+    """Exchanges pulses with process 0, from which this one hears of the others."""
     while True:
-        for ready in select.select([near, far], [], [])[0]:
-            data = ready.recv(_CHUNK_BYTES)
-            if not data:
-                return
-            other[ready].sendall(data)
+        with connect_pulse(place.coordinator, place.index) as connection:
+            watch.missing = lambda: []
+            ends = follow(connection, silence=_SILENCE_SECONDS, on_sentence=watch.hear)
+        watch.missing = lambda: [0]
+        watch.gone(f"process 0 of this run {ends}")
 
 
-def _keep_alive(end: socket.socket) -> None:
-    end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEP_ALIVE.items():
-        if hasattr(socket, name):
-            end.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+@contextlib.contextmanager
+def _waiting(place: Membership, watch: _Watch) -> Iterator[None]:
+    """Says who is missing while inside the block; ends the process if it is long."""
+    done = threading.Event()
+    begin = time.monotonic()
+
+    def tell() -> None:
+        while not done.wait(_TELL_SECONDS):
+            waited, missing = time.monotonic() - begin, watch.missing()
+            names = _names(missing, place) if missing else watch.named
+            watch.tell(f"{_MISSING}: {names}")
+            if waited > _JOIN_SECONDS:
+                leave_to_start_again(
+                    f"error: waited {_JOIN_SECONDS} seconds for {names}; start all "
+                    "processes, with the same HOST:PORT,COUNT"
+                )
+            if missing:
+                sentence = f"waiting for {names}, {waited:.0f} of {_JOIN_SECONDS} s"
+                print(sentence, file=sys.stderr, flush=True)
+
+    threading.Thread(target=tell, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _names(missing: list[int], place: Membership) -> str:
+    """Returns what to call processes that are missing."""
+    if missing == [0]:
+        return "process 0 at {}:{}".format(*place.coordinator)
+    shown = ", ".join(map(str, missing[:_NAMED]))
+    rest = len(missing) - _NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    noun = "process" if len(missing) == 1 else "processes"
+    return f"{noun} {shown}{more} (of {place.count}, counted from 0)"
+
+
+def _in_a_thread(function: Callable[[], None]) -> None:
+    """Calls a function that Python cannot interrupt, so that signals are heard."""
+    executor = concurrent.futures.ThreadPoolExecutor(1)
+    future = executor.submit(function)
+    executor.shutdown(wait=False)
+    while not future.done():
+        with contextlib.suppress(concurrent.futures.TimeoutError):
+            future.exception(_HEEDED_SECONDS)
+    future.result()

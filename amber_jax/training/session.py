@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
+from amber_jax.training.agreement import decided_by_first, is_first
 from amber_jax.training.checkpoint import (
     CHECKPOINTS,
     Checkpoint,
@@ -17,10 +16,10 @@ from amber_jax.training.checkpoint import (
 )
 from amber_jax.training.console import Console
 from amber_jax.training.disk_space import check_space
-from amber_jax.training.log import Evaluated, RunLog
+from amber_jax.training.log import Evaluated, RunLog, evaluations_until
 from amber_jax.training.state import TrainState
 from amber_jax.training.trackers import record_writer
-from amber_jax.training.workdir import alone_in, always_alone, begin_workdir
+from amber_jax.training.workdir import Check, alone_in, always_alone, begin_workdir
 
 
 class Session(NamedTuple):
@@ -62,15 +61,14 @@ def session(
 ) -> Iterator[Session]:
     """Gives the run of a folder: new, or as its newest whole checkpoint left it.
 
-    Nothing is written before the run is known to be the folder's. At the end of the
-    block the last checkpoint is complete.
+    Nothing is written before the run is known to be the folder's, at which the first
+    process alone looks. At the end of the block the last checkpoint is complete.
 
     Args:
         workdir: the folder.
         config: of the run, for config.json.
         num_steps: of the whole run.
-        check: called with the folder's newest checkpoint; raises UserError if that is
-            of another run.
+        check: raises UserError if the folder's newest checkpoint is of another run.
         restore: returns the state that a checkpoint of the folder holds.
         new_state: makes the first state, if there is no checkpoint.
         write_extras: as of `CheckpointWriter`.
@@ -84,44 +82,99 @@ def session(
         UserError: the folder holds another run, checkpoints of which none is whole, or
             it cannot be written, has no room, or another process runs in it.
     """
-    lead = jax.process_index() == 0
+    checkpoints = workdir / CHECKPOINTS
     with contextlib.ExitStack() as stack:
-        held = lead and workdir.is_dir()
-        check_alone = stack.enter_context(alone_in(workdir)) if held else always_alone
-        stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
-        console = stack.enter_context(Console(num_steps, stream=stream))
-        found = newest_checkpoint(workdir / CHECKPOINTS, console.note)
+        console = stack.enter_context(_console(num_steps))
+        hold = _Hold(stack, workdir, console.note)
+        found = _newest(workdir, console.note, hold)
         if found is None:
-            refuse_damaged(workdir / CHECKPOINTS)
             state = new_state()
         else:
             check(found)
             console.note(f"resuming from {found.path}")
             state = restore(found)
-        if lead and not held:
-            check_alone = stack.enter_context(alone_in(workdir))
-        told = []
-        if lead:
+        told: list[Any] = []
+
+        def begin() -> list[Any]:
+            hold.take()
             begin_workdir(workdir, config)
             count = keep + (num_steps // keep_every if keep_every else 0)
-            check_space(workdir / CHECKPOINTS, state, count=count, note=console.note)
-            told = [record_writer(n, workdir, config, console.note) for n in trackers]
+            check_space(checkpoints, state, count=count, note=console.note)
+            for name in trackers:
+                told.append(record_writer(name, workdir, config, console.note))
+            return evaluations_until(int(state.step), workdir)
+
+        before = decided_by_first(begin)
         log = RunLog(
-            *(workdir, console, int(state.step)),
-            lead=lead,
+            *(workdir, console, int(state.step), before),
+            lead=is_first(),
             tensorboard=tensorboard,
             trackers=told,
-            check=check_alone,
+            check=hold.check,
         )
         stack.callback(log.close)
         writer = CheckpointWriter(
-            workdir / CHECKPOINTS,
+            checkpoints,
             keep=keep,
             keep_every=keep_every,
             write_extras=write_extras,
             keep_too=lambda: keep_too(log.evaluated),
-            check=check_alone,
+            check=hold.check,
             note=console.note,
         )
         stack.callback(writer.close)
-        yield Session(state, log, writer, workdir / CHECKPOINTS)
+        yield Session(state, log, writer, checkpoints)
+        writer.wait()
+
+
+@contextlib.contextmanager
+def _console(num_steps: int) -> Iterator[Console]:
+    """Gives the console of the run; those of other processes write nowhere."""
+    with contextlib.ExitStack() as stack:
+        lead = is_first()
+        stream = None if lead else stack.enter_context(Path(os.devnull).open("w"))
+        yield stack.enter_context(Console(num_steps, stream=stream))
+
+
+class _Hold:
+    """The lock of a folder, from when the first process takes it to the stack's end."""
+
+    def __init__(
+        self, stack: contextlib.ExitStack, workdir: Path, note: Callable[[str], None]
+    ) -> None:
+        self.check: Check = always_alone
+        self._take: Callable[[], Check] | None = lambda: stack.enter_context(
+            alone_in(workdir, note)
+        )
+
+    def take(self) -> None:
+        """Takes the lock, unless it has been taken; raises as `alone_in`."""
+        if self._take:
+            self.check, self._take = self._take(), None
+
+
+def _newest(
+    workdir: Path, note: Callable[[str], None], hold: _Hold
+) -> Checkpoint | None:
+    """Returns the checkpoint to go on from, as the first process sees it.
+
+    Args:
+        workdir: the folder.
+        note: called with what is wrong with newer ones.
+        hold: taken before, if the folder is there, so that no other run changes them.
+    """
+
+    def look() -> dict[str, Any] | None:
+        if workdir.is_dir():
+            hold.take()
+        newest = newest_checkpoint(workdir / CHECKPOINTS, note)
+        if newest is None:
+            refuse_damaged(workdir / CHECKPOINTS)
+            return None
+        return {"step": newest.step, "run": dict(newest.run)}
+
+    found = decided_by_first(look)
+    if found is None:
+        return None
+    path = workdir / CHECKPOINTS / str(found["step"])
+    return Checkpoint(path, found["step"], found["run"])

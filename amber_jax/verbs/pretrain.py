@@ -3,15 +3,14 @@
 amber pretrain --config=amber_tiny.py:sa --config.corpus=DIR --workdir=DIR
 
 On several hosts, start the same command on each with --config.backend=jit and
---distributed=auto (a TPU pod or Slurm), or --distributed=HOST:PORT,COUNT,INDEX.
+--distributed=auto (a TPU pod, GKE or Slurm), or --distributed=HOST:PORT,COUNT,INDEX.
 """
-
-import contextlib
 
 from absl import flags
 
 from amber_jax.commands.command_line import require_keys
 from amber_jax.commands.config_flag import define_config
+from amber_jax.commands.distributed_flag import define_distributed
 from amber_jax.errors import UserError
 from amber_jax.stopping import START_AGAIN
 from amber_jax.storage import location
@@ -39,9 +38,7 @@ _PRICE = flags.DEFINE_float("price", None, "dollars for an hour of a chip")
 _COMPILE = flags.DEFINE_bool(
     "compile", False, "also ask the platform's compiler, which the extra tpu installs"
 )
-_DISTRIBUTED = flags.DEFINE_string(
-    "distributed", None, "join other processes: auto, or HOST:PORT,COUNT,INDEX"
-)
+_together = define_distributed()
 _PROFILE = flags.DEFINE_string(
     "profile",
     None,
@@ -52,11 +49,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main(_: list[str]) -> None:
-    with contextlib.ExitStack() as stack:
-        if _DISTRIBUTED.value:
-            from amber_jax.training.peers import joined
-
-            stack.enter_context(joined(_DISTRIBUTED.value))
+    with _together():
         from amber_jax import config
         from amber_jax.pretraining.describe import dry_run
         from amber_jax.pretraining.forecast import parse_mfu
