@@ -4,9 +4,10 @@ Both are opened with the step a run resumes from and forget everything after it,
 killed and resumed run leaves the same lines as one that was never killed.
 
 In object storage, where nothing can be appended to, both are files of this machine that
-are uploaded whole: before each checkpoint, and at the end.
+are uploaded whole: before each checkpoint, every few minutes, and at the end.
 """
 
+import contextlib
 import errno
 import json
 import math
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from io import RawIOBase
 from pathlib import Path
 
-from amber_jax.errors import UserError
+from amber_jax.errors import StorageError, UserError
 from amber_jax.files import (
     draft,
     failure,
@@ -33,7 +34,51 @@ from amber_jax.training import event_file
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
 _RESUMES = "make room there and start the command again, it resumes"
+_PUBLISH_SECONDS = 300.0
 _NOT_PLOTTED = frozenset({"kind", "step", "stage", "evaluation"})
+
+
+class _AppendedFile:
+    """A file that is only appended to, and that others see as it was uploaded last.
+
+    Args:
+        path: of the file; what it holds stays, up to a step of a metrics.jsonl.
+        resume_step: that step, or None for a file without steps.
+        check: called before each write; raises if the file may be another process's.
+    """
+
+    def __init__(
+        self, path: Path, *, resume_step: int | None, check: Callable[[], None]
+    ) -> None:
+        self._path, self._check = path, check
+        make_folder(path.parent)
+        local = draft(path)
+        if resume_step is not None:
+            _cut_after(local, resume_step)
+        with writing(local, _RESUMES):
+            # Unbuffered: after a failed write, closing has nothing left to fail on.
+            self._file = local.open("ab", buffering=0)
+        self._published = time.monotonic()
+
+    def append(self, content: bytes) -> None:
+        """Writes all of `content`, and every few minutes lets others see it."""
+        self._check()
+        with writing(self._path, _RESUMES):
+            _append(self._file, content)
+        if time.monotonic() - self._published > _PUBLISH_SECONDS:
+            with contextlib.suppress(StorageError):  # the next checkpoint insists
+                self.publish()
+            self._published = time.monotonic()
+
+    def publish(self) -> None:
+        """Lets others see what was written so far, where they do not anyway."""
+        self._check()
+        publish_draft(self._path)
+
+    def close(self) -> None:
+        """Closes the file and publishes it."""
+        self._file.close()
+        self.publish()
 
 
 class MetricsLog:
@@ -55,36 +100,18 @@ class MetricsLog:
         resume_step: int,
         check: Callable[[], None] = lambda: None,
     ):
-        self._check = check
-        self._path = location(directory) / METRICS_FILE
-        make_folder(self._path.parent)
-        local = draft(self._path)
-        _cut_after(local, resume_step)
-        with writing(local, _RESUMES):
-            # Unbuffered: after a failed write, closing has nothing left to fail on.
-            self._file = local.open("ab", buffering=0)
+        path = location(directory) / METRICS_FILE
+        self._file = _AppendedFile(path, resume_step=resume_step, check=check)
+        self.publish, self.close = self._file.publish, self._file.close
 
     def write(self, record: Mapping[str, float | int | str]) -> None:
         """Appends `record`, which holds an int "step"; NaN and Inf become null.
 
         Raises:
             UserError: if the line cannot be written, as on a full disk.
-        TypeError: if there is no "step".
+            TypeError: if there is no "step".
         """
-        self._check()
-        line = _to_line(record).encode()
-        with writing(self._path, _RESUMES):
-            _append(self._file, line)
-
-    def publish(self) -> None:
-        """Lets others see what was written so far, where they do not anyway."""
-        self._check()
-        publish_draft(self._path)
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
-        self.publish()
+        self._file.append(_to_line(record).encode())
 
 
 def read_metrics(path: Path) -> list[dict]:
@@ -176,16 +203,14 @@ class TensorBoardWriter:
         resume_step: int,
         check: Callable[[], None] = lambda: None,
     ):
-        self._check = check
         folder = location(directory) / TENSORBOARD_FOLDER
-        make_folder(folder)
         now = time.time()
         # TensorBoard reads the files of a folder in the order of their names.
-        self._path = folder / f"events.out.tfevents.{now:.6f}.{socket.gethostname()}"
-        with writing(self._path, _RESUMES):
-            self._file = draft(self._path).open("wb", buffering=0)
-        self._append(event_file.version_event(now))
-        self._append(event_file.restart_event(now, step=resume_step + 1))
+        path = folder / f"events.out.tfevents.{now:.6f}.{socket.gethostname()}"
+        self._file = _AppendedFile(path, resume_step=None, check=check)
+        self.publish, self.close = self._file.publish, self._file.close
+        self._file.append(event_file.version_event(now))
+        self._file.append(event_file.restart_event(now, step=resume_step + 1))
 
     def write(self, record: Mapping[str, float | int | str]) -> None:
         """Adds each number as `train/loss`, or as `<evaluation>/average`."""
@@ -196,18 +221,5 @@ class TensorBoardWriter:
             if key not in _NOT_PLOTTED and not isinstance(value, str)
         }
         step = int(record["step"])
-        self._append(event_file.scalar_event(time.time(), scalars, step=step))
-
-    def publish(self) -> None:
-        """Lets others see what was written so far, where they do not anyway."""
-        self._check()
-        publish_draft(self._path)
-
-    def close(self) -> None:
-        """Closes the event file."""
-        self._file.close()
-        self.publish()
-
-    def _append(self, event: bytes) -> None:
-        with writing(self._path, _RESUMES):
-            _append(self._file, event)
+        event = event_file.scalar_event(time.time(), scalars, step=step)
+        self._file.append(event)

@@ -223,7 +223,7 @@ def test_storage_that_stays_away_is_given_up(run, object_store, monkeypatch):
 
 
 def test_the_log_is_uploaded_before_each_checkpoint_and_cut_where_a_run_resumes(
-    run, object_store
+    run, object_store, monkeypatch
 ):
     log = MetricsLog(run, resume_step=0)
     log.write({"step": 1})
@@ -238,6 +238,13 @@ def test_the_log_is_uploaded_before_each_checkpoint_and_cut_where_a_run_resumes(
         {"step": 1},
         {"step": 2, "again": 1},
     ]
+    monkeypatch.setattr("amber_jax.training.metrics._PUBLISH_SECONDS", 0.0)
+    log = MetricsLog(run, resume_step=1)
+    log.write({"step": 2, "third": 1})
+    assert read_metrics(run / "metrics.jsonl")[1] == {"step": 2, "third": 1}
+    object_store.fail(status=403, method="write", times=1)
+    log.write({"step": 3})  # tried again later
+    log.close()
     board = TensorBoardWriter(run, resume_step=1)
     board.write({"kind": "train", "step": 2, "loss": 0.5})
     board.close()
