@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,11 @@ def local(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def amber(store, local):
-    """A function: runs a verb with {} in its flags standing for a folder or bucket."""
+def started(store, local):
+    """A function: starts a verb; {} in its flags is a folder or bucket."""
 
-    def run(root, verb, *flags, status=0):
-        done = subprocess.run(
+    def start(root, verb, *flags):
+        return subprocess.Popen(
             [sys.executable, "-m", "amber_jax", verb]
             + [flag.replace("{}", str(root)) for flag in flags],
             cwd=ROOT,
@@ -45,11 +46,23 @@ def amber(store, local):
                 "AMBER_CACHE": str(local / "cache"),
                 "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
             },
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
-        assert done.returncode == status, f"{verb}: {done.stderr[-2000:]}"
-        return done
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def amber(started):
+    """A function: runs a verb to its end."""
+
+    def run(root, verb, *flags, status=0):
+        process = started(root, verb, *flags)
+        stdout, stderr = process.communicate()
+        assert process.returncode == status, f"{verb}: {stderr[-2000:]}"
+        return subprocess.CompletedProcess(process.args, status, stdout, stderr)
 
     return run
 
@@ -100,7 +113,7 @@ def same(store, local, name):
     return content
 
 
-def test_text_becomes_a_corpus(both, amber, store, local):
+def test_text_becomes_a_corpus(both, started, amber, store, local):
     both(
         "train_tokenizer",
         *("--config=tokenizer.py:{}/texts", "--config.vocab_size=900"),
@@ -127,6 +140,21 @@ def test_text_becomes_a_corpus(both, amber, store, local):
     amber(store.path("all"), "build_corpus", *shares, "--merge")
     merged = store.folder("all/merged")
     assert merged["manifest.json"] == folder["manifest.json"]
+
+    store.fail(seconds=0.5, method="write", name="all/killed/shards")
+    store.requests.clear()
+    process = started(store.path("all"), "build_corpus", *flags, "--output={}/killed")
+    while not any("all/killed/shards" in name for _, name in store.requests):
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    store.faults.clear()
+    done = amber(store.path("all"), "build_corpus", *flags, "--output={}/killed")
+    assert "going on where a build was cut" in done.stdout
+    killed = store.folder("all/killed")
+    assert {*killed} == {*folder}
+    assert killed["manifest.json"] == folder["manifest.json"]
+
     here, there = both("inspect", "{}/corpus", "--rows=1")
     assert here.stdout == there.stdout
 
