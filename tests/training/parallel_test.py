@@ -230,6 +230,20 @@ def test_eight_devices_equal_one(backend, batch, one_device):
     assert_close(history, one_device[1], 2e-5)
 
 
+def test_eight_devices_as_several_processes_map_them_equal_one(
+    batch, one_device, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "process_count", lambda: 2)
+        built = build_backend("pmap", fsdp=False, num_devices=0)
+    assert built.num_devices == DEVICES
+    step = step_function(optimizer(), pretraining(ALL), ALL)
+    state = new_state(first_params(), optimizer())
+    state, history = updated(step, state, built, batch)
+    assert_close(state.params, one_device[0].params, 1e-6)
+    assert_close(history, one_device[1], 2e-5)
+
+
 def test_eight_devices_that_chex_fakes_equal_one(batch, one_device):
     step = step_function(optimizer(), pretraining(ALL), ALL)
     with chex.fake_pmap():
