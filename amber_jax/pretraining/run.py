@@ -16,13 +16,13 @@ from ml_collections import ConfigDict
 from amber_jax import config as settings
 from amber_jax.config.renamed import migrated
 from amber_jax.data.pipeline import BatchPlan, HostBatch, batches, import_ahead
-from amber_jax.errors import UserError
 from amber_jax.evaluation.retrieve import RetrievalEvaluation, build_retrieval
 from amber_jax.inference.loading import TOKENIZER_FOLDER, Initial, stored_pooler
 from amber_jax.inference.trained import encoding_defaults
 from amber_jax.pretraining.beginning import keeps_pooler, sentences_as_before
 from amber_jax.pretraining.describe import describe
 from amber_jax.pretraining.preparation import Run, parameters_to_begin_with, prepare
+from amber_jax.pretraining.speed import Speed, speed_of
 from amber_jax.pretraining.stages import Stage, first_state, needed_flops
 from amber_jax.training import loop
 from amber_jax.training.agreement import is_first, silent
@@ -34,7 +34,6 @@ from amber_jax.training.log import Evaluation
 from amber_jax.training.parallel import build_in_place
 from amber_jax.training.profile import PROFILE_FOLDER, Profiler, Window
 from amber_jax.training.session import Session, session
-from amber_jax.training.slices import chip_of
 from amber_jax.training.state import TrainState
 from amber_jax.training.workdir import (
     DROPOUT,
@@ -101,7 +100,7 @@ def pretrain(
         UserError: as `prepare`, or the run in `workdir` is another one.
     """
     run = prepare(config, workdir=workdir)
-    speed = _speed(run, forecast_mfu)
+    speed = speed_of(run, forecast_mfu)
     import_ahead()
     lead_note = note if is_first() else silent
     lead_note(describe(run))
@@ -171,35 +170,8 @@ def _new_state(run: Run, initial: Initial | None) -> TrainState:
     return state._replace(params={**state.params, **initial.restore()})
 
 
-class _Speed(NamedTuple):
-    """What the arithmetic of a run is compared with."""
-
-    peak_flops: float  # of all devices, in a second; 0: not known
-    forecast_mfu: float | None
-
-    def compared(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Returns the record with the part of the forecast that it reaches."""
-        if self.forecast_mfu is None or "mfu" not in record:
-            return record
-        return {**record, "forecast_share": record["mfu"] / self.forecast_mfu}
-
-
-def _speed(run: Run, forecast_mfu: float | None) -> _Speed:
-    """Raises UserError if there is a forecast, and no peak that it is a share of."""
-    peak = run.config.peak_tflops * 1e12
-    if not peak and forecast_mfu is not None:
-        chip = chip_of(jax.devices()[0])
-        if chip is None:
-            raise UserError(
-                f"--mfu={forecast_mfu:g} is a share of a peak that is not known here; "
-                "set --config.peak_tflops to what one device can do, or leave it out"
-            )
-        peak = chip.peak
-    return _Speed(peak * run.backend.num_devices, forecast_mfu)
-
-
 def _run_stages(
-    run: Run, begun: Session, profiler: Profiler, origin: _Origin, speed: _Speed
+    run: Run, begun: Session, profiler: Profiler, origin: _Origin, speed: Speed
 ) -> TrainState:
     encoding = encoding_defaults(origin.run)
     evaluations = [
@@ -246,7 +218,7 @@ def _run_stage(
     stop: loop.StopRequest,
     profiler: Profiler,
     save: Callable[[Stage, TrainState], None],
-    speed: _Speed,
+    speed: Speed,
 ) -> TrainState:
     config, log, start = run.config, begun.log, int(state.step)
     plan = BatchPlan(

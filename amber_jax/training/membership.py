@@ -1,13 +1,14 @@
 """Which process of a run this one is, and where the first of them is met."""
 
 import os
-from typing import NamedTuple
+from dataclasses import dataclass
 
 # How many processes a node has: "1", or "1(x4)" of four nodes, if it is a single one.
 _OF_A_NODE = ("SLURM_STEP_TASKS_PER_NODE", "OMPI_COMM_WORLD_LOCAL_SIZE")
 
 
-class Membership(NamedTuple):
+@dataclass(frozen=True)
+class Membership:
     """A process among those of its run."""
 
     coordinator: tuple[str, int]  # host and port at which process 0 listens

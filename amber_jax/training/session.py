@@ -85,13 +85,13 @@ def session(
     checkpoints = workdir / CHECKPOINTS
     with contextlib.ExitStack() as stack:
         console = stack.enter_context(_console(num_steps))
-        hold = _Hold(stack, workdir, console.note)
-        found = _newest(workdir, console.note, hold)
+        note = console.note
+        found = _newest(workdir, note, hold := _Hold(stack, workdir, note))
         if found is None:
             state = new_state()
         else:
             check(found)
-            console.note(f"resuming from {found.path}")
+            note(f"resuming from {found.path}")
             state = restore(found)
         told: list[Any] = []
 
@@ -99,9 +99,8 @@ def session(
             hold.take()
             begin_workdir(workdir, config)
             count = keep + (num_steps // keep_every if keep_every else 0)
-            check_space(checkpoints, state, count=count, note=console.note)
-            for name in trackers:
-                told.append(record_writer(name, workdir, config, console.note))
+            check_space(checkpoints, state, count=count, note=note)
+            told.extend(record_writer(name, workdir, config, note) for name in trackers)
             return evaluations_until(int(state.step), workdir)
 
         before = decided_by_first(begin)
@@ -120,7 +119,7 @@ def session(
             write_extras=write_extras,
             keep_too=lambda: keep_too(log.evaluated),
             check=hold.check,
-            note=console.note,
+            note=note,
         )
         stack.callback(writer.close)
         yield Session(state, log, writer, checkpoints)
