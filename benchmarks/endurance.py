@@ -57,6 +57,10 @@ def _command(workdir: Path, corpus: Path) -> list[str]:
         *(sys.executable, "launch/pretrain.py", "--config=configs/amber_tiny.py:sa"),
         *(f"--config.model.{name}={value}" for name, value in sizes.items()),
         *(f"--config.stages[0].num_steps={_ENDLESS}", "--config.keep_checkpoints=2"),
+        *(
+            f"--config.stages[0].{kind}_pairs=8"
+            for kind in ("monolingual", "translation")
+        ),
         *(f"--config.log_every={_LOG_EVERY}", f"--config.save_every={_SAVE_EVERY}"),
         *("--config.evaluate_every=100", f"--config.corpus={corpus}"),
         *("--config.tensorboard=False", f"--workdir={workdir}"),
