@@ -1,13 +1,13 @@
 """Which process of a run this one is, and where the first of them is met."""
 
+import dataclasses
 import os
-from dataclasses import dataclass
 
 # How many processes a node has: "1", or "1(x4)" of four nodes, if it is a single one.
 _OF_A_NODE = ("SLURM_STEP_TASKS_PER_NODE", "OMPI_COMM_WORLD_LOCAL_SIZE")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Membership:
     """A process among those of its run."""
 
@@ -47,7 +47,7 @@ def _of_surroundings(seconds: int) -> Membership:
     if _is_alone_on_its_node():
         devices = None
     of_devices = None if devices is None else list(devices)
-    return _checked(address, count, index)._replace(devices=of_devices)
+    return dataclasses.replace(_checked(address, count, index), devices=of_devices)
 
 
 def _is_alone_on_its_node() -> bool:
