@@ -16,7 +16,13 @@ NAMES = {
     "amber_jax.errors": ("UserError",),
     "amber_jax.config": (
         *("pretraining", "stage", "as_variant", "refuse_variant"),
-        *("finetuning", "evaluation", "retrieval", "word_alignment_evaluation"),
+        *(
+            "corpus",
+            "finetuning",
+            "evaluation",
+            "retrieval",
+            "word_alignment_evaluation",
+        ),
     ),
     "amber_jax.corpora.sources": (
         *("TextSource", "MosesSource", "TsvSource", "ManyWaySource", "TmxSource"),

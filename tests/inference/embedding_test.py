@@ -1,6 +1,7 @@
 import string
 
 import jax
+import jax.numpy as jnp
 import jax.extend
 import numpy as np
 import pytest
@@ -180,7 +181,7 @@ def test_progress_is_told_after_every_batch(params, tokenizer):
 
     def embedder(params, token_ids, span_lengths):
         shapes.append(token_ids.shape)
-        return np.zeros((*span_lengths.shape[:2], 1))
+        return jnp.zeros((*span_lengths.shape[:2], 1))
 
     vectors = embed_sentences(
         embedder,
