@@ -1,8 +1,8 @@
 import string
 
 import jax
-import jax.numpy as jnp
 import jax.extend
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxpr_sizes import sizes_in
