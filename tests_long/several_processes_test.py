@@ -10,13 +10,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
 import numpy as np
+import object_store as storage_server
 import pytest
 import tiny_run
 
+from amber_jax import storage
 from amber_jax.evaluation.results import read_results
 from amber_jax.training.checkpoint import (
     abstract_params,
@@ -248,6 +251,33 @@ def test_other_numbers_of_processes_and_devices_go_on_with_the_same_numbers(
                 assert (status, errors) == (wanted, []), output
         assert find_checkpoint(workdir).step > before
     assert_close(numbers(workdir), numbers(alone))
+
+
+def test_on_object_storage_a_kill_costs_no_more(
+    config, together, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("AMBER_CACHE", str(tmp_path / "cache"))
+    with (
+        storage_server.serving() as server,
+        storage_server.bucket(server, time.monotonic_ns()) as store,
+    ):
+        workdir = storage.location(store.path("run"))
+
+        def environment(index):
+            return {**store.environment, "AMBER_CACHE": str(tmp_path / f"{index}")}
+
+        command = pretraining(config, workdir, *FSDP)
+        with running(2, 2, command, environment) as (first, second):
+            wait_for(f" 6/{END} ", first)
+            first.kill()
+            ((status, _, errors),) = ended([second])
+            assert status == START_AGAIN, errors
+        assert 0 < find_checkpoint(workdir).step < END
+        with running(2, 2, command, environment) as processes:
+            for status, output, errors in ended(processes):
+                assert status == 0, (output, errors)
+        assert numbers(workdir) == numbers(together)
+        np.testing.assert_equal(arrays(workdir), arrays(together))
 
 
 def test_what_the_first_finds_wrong_ends_all_with_one_sentence(config, tmp_path):
