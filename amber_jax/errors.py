@@ -11,16 +11,19 @@ class UserError(Exception):
 
     The sentence names the thing, what was found, what was wanted and what to do.
     Commands print it and exit with status 2; they never show a traceback for it.
+
+    Attributes:
+        passes: whether the same command may succeed later, with nothing mended; its
+            status is then that of a run that is to be started again.
     """
+
+    passes = False
 
 
 class StorageError(UserError, OSError):
     """Object storage that did not do what was asked, in one sentence.
 
     An OSError too, for all that handles those of a disk; `strerror` has the reason.
-
-    Attributes:
-        passes: whether the same command may succeed later, with nothing mended.
     """
 
     def __init__(

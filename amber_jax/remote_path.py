@@ -35,6 +35,7 @@ _READ_BYTES = 1 << 23  # asked for at once by who reads a file from its beginnin
 _ANSWER_SECONDS = 120  # for one request
 _TRIES = 3  # of a read that brings fewer bytes than asked for
 _REFUSED = (401, 403)
+_LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # of this machine's disk
 
 for _protocol in ("gcs", "s3", "abfs", "hf"):  # for the instances that epath makes too
     fsspec.config.conf.setdefault(_protocol, {}).setdefault("use_listings_cache", False)
@@ -101,8 +102,9 @@ class RemotePath(PosixGPath):
         """Yields files and folders in this folder, sorted."""
         with self._telling("read"):
             keys = self._system.ls(str(self), detail=False)
-        names = {key.rstrip("/").rpartition("/")[2] for key in keys}
-        yield from (self / name for name in sorted(names - {"", self.name}))
+        own = self._system._strip_protocol(str(self)).rstrip("/")
+        inside = {key.rstrip("/") for key in keys} - {own}
+        yield from (self / posixpath.basename(key) for key in sorted(inside))
 
     def glob(self, pattern: str) -> Iterator[Self]:
         """Yields files and folders below that fit the pattern, sorted."""
@@ -292,6 +294,8 @@ class RemotePath(PosixGPath):
             message = os.strerror(errno.ENOENT)
             raise FileNotFoundError(errno.ENOENT, message, str(self)) from error
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _LOCAL:
+                raise
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             refused = getattr(error, "code", None) in _REFUSED or "Forbidden" in reason
             raise StorageError(

@@ -117,11 +117,15 @@ def local_copy(path: Path) -> Path:
         if not keep.is_dir():
             fetched = keep.with_name(keep.name + PARTIAL)
             shutil.rmtree(fetched, ignore_errors=True)
-            for name in objects:
-                target = fetched / path.name / name if name else fetched / path.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _fetch(remote / name if name else remote, objects[name], target)
-            fetched.rename(keep)
+            try:
+                for name in objects:
+                    target = fetched / path.name / name if name else fetched / path.name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    _fetch(remote / name if name else remote, objects[name], target)
+                fetched.rename(keep)
+            except BaseException:
+                shutil.rmtree(fetched, ignore_errors=True)
+                raise
     return keep / path.name
 
 

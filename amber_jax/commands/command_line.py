@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 
 from amber_jax import stopping
-from amber_jax.errors import StorageError, UserError
+from amber_jax.errors import UserError
 from amber_jax.training import allocator
 
 BUG, USAGE_ERROR = 1, 2
@@ -213,7 +213,7 @@ def _outcome(error: BaseException, stopped_by: int | None) -> tuple[int, str]:
     """Returns the exit status and the sentence of what ended the command."""
     if stopped_by is not None:  # whatever libraries made of it on its way
         return 128 + stopped_by, stopping.sentence(stopped_by)
-    if isinstance(error, StorageError) and error.passes:
+    if isinstance(error, UserError) and error.passes:
         return stopping.START_AGAIN, f"error: {error}"
     if isinstance(error, UserError):
         return USAGE_ERROR, f"error: {error}"

@@ -1,7 +1,7 @@
 """Under which license each source says that its text may be passed on.
 
     fr.txt.gz.license       REUSE's file beside another: SPDX-License-Identifier: ...
-    LICENSE, COPYING        beside the source, or in its archive: the first line
+    LICENSE, COPYING        beside the source, or in its zip archive: the first line
     dataset_info.json       of a prepared or saved data set
 
 What a config's `licenses` says of a file goes before all of these.
@@ -10,6 +10,8 @@ Source: REUSE specification 3.3, "Comment headers"; Wikimedia's "Legal" page of 
 dumps.
 """
 
+import contextlib
+import functools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -53,9 +55,17 @@ def _statements(path: Path) -> Iterator[str]:
                 yield _first_line(b"".join(archive.chunks(name)))
     beside = path if path.is_dir() else path.parent
     yield _of_data_set(beside / INFO)
-    for file in sorted(beside.iterdir()):
-        if file.is_file() and _is_license(file.name):
-            yield _first_line(_beginning(file))
+    yield _of_folder(beside)
+
+
+@functools.lru_cache(maxsize=64)
+def _of_folder(folder: Path) -> str:
+    """The first line of a folder's LICENSE or COPYING; many sources share a folder."""
+    with contextlib.suppress(OSError):  # what reads its text tells of failures
+        for file in sorted(folder.iterdir()):
+            if _is_license(file.name) and file.is_file():
+                return _first_line(_beginning(file))
+    return ""
 
 
 def _is_license(name: str) -> bool:
@@ -63,9 +73,10 @@ def _is_license(name: str) -> bool:
 
 
 def _spdx(path: Path) -> str:
-    if not path.is_file():
+    try:
+        stated = _SPDX.search(_beginning(path).decode("utf-8", "replace"))
+    except OSError:  # there is none, as a rule
         return ""
-    stated = _SPDX.search(_beginning(path).decode("utf-8", "replace"))
     return _short(stated[1]) if stated else ""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from amber_jax.corpora.cleaning.identification import IDENTIFICATION
 from amber_jax.corpora.cleaning.options import CLEANING_RANGES, Cleaning
 from amber_jax.corpora.records import FORMAT
 from amber_jax.corpora.sampling import ALPHA
@@ -64,6 +65,8 @@ def recipe_fingerprint(recipe: Recipe, tokenizer_fingerprint: str) -> str:
         "evaluation_files": [_named_digest(p) for p in recipe.evaluation_files],
         "sources": [_source_facts(source) for source in recipe.sources],
     }
+    if recipe.options.cleaning.language_threshold < 1:
+        facts["identification"] = IDENTIFICATION
     return fingerprint(facts)
 
 

@@ -21,6 +21,7 @@ from amber_jax.model import rows
 from amber_jax.model.encoder import EncoderConfig
 from amber_jax.model.heads import PretrainingModel
 from amber_jax.ranges import DTYPES, problems, refuse
+from amber_jax.storage import refuse_unfinished
 from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 from amber_jax.training.agreement import decided_by_first
@@ -315,6 +316,7 @@ def _foreign_format(path: Path) -> str | None:
 
 
 def _is_read_directly(path: Path) -> bool:
+    refuse_unfinished(path)
     return _foreign_format(path) in ("hf", "sentence-transformers")
 
 

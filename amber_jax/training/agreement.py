@@ -53,7 +53,7 @@ def decided_by_first(decide: Callable[[], T]) -> T:
         try:
             decided = decide()
         except UserError as error:
-            _send(client, key, {"error": str(error)})
+            _send(client, key, {"error": str(error), "passes": error.passes})
             _take_leave(client, key)
             raise
         _send(client, key, {"decided": decided})
@@ -61,7 +61,9 @@ def decided_by_first(decide: Callable[[], T]) -> T:
     answer = _receive(client, key)
     if "error" in answer:
         _take_leave(client, key)
-        raise UserError(answer["error"])
+        error = UserError(answer["error"])
+        error.passes = answer["passes"]
+        raise error
     return answer["decided"]
 
 

@@ -222,7 +222,7 @@ class CheckpointWriter:
                     write_json(folder / RUN, run)
                     self._write_extras(folder)
                 self._check()
-                complete_folder(partial, self._directory / str(step))
+                complete_folder(partial, self._directory / str(step), self._check)
                 self._prune(kept_too)
             give_back_unused()
         except BaseException as error:  # noqa: BLE001 - raised again by `wait`

@@ -22,7 +22,8 @@ _KEEP_ALIVE = {
 }
 _CHUNK_BYTES = 1 << 16
 _PULSE_SECONDS = 1.0
-_MAGIC = b"amber"  # HTTP/2, which JAX speaks, begins otherwise
+_MAGIC = b"amber"
+_OF_JAX = b"PRI *"  # HTTP/2, which JAX speaks. Source: RFC 9113, 3.4
 _HELLO = struct.Struct(f"!{len(_MAGIC)}sI")  # and the index of the process
 
 Address = tuple[str, int]
@@ -148,7 +149,7 @@ def start_relay(
             first = near.recv(len(_MAGIC), socket.MSG_PEEK | socket.MSG_WAITALL)
             if pulses is not None and first == _MAGIC:
                 pulses.listen(near)
-            else:
+            elif first == _OF_JAX:  # else a health check, or a scan of ports
                 _pass_on(near, target, on_break)
 
     def accept() -> None:

@@ -154,27 +154,27 @@ class _Lease:
     def _keep(self) -> None:
         while not self._ended.wait(RENEWAL_SECONDS):
             began = time.monotonic()
-            try:
-                self._version = self._path.replace_version(self._content, self._version)
-                self._renewed = began
-            except FileExistsError:
-                if not self._is_ours():
+            with contextlib.suppress(StorageError):  # `check` sets the bound
+                if not self._renew():
                     who = _name(self._owner)
                     self._lost = f"{who} has taken it" if self._owner else "it is gone"
                     return
                 self._renewed = began
-            except StorageError:  # may answer the next time; `check` sets the bound
-                pass
+
+    def _renew(self) -> bool:
+        """Returns whether the object is still ours, and was written anew."""
+        try:
+            self._version = self._path.replace_version(self._content, self._version)
+        except FileExistsError:
+            return self._is_ours()
+        return True
 
     def _is_ours(self) -> bool:
         """Returns whether the object has our name; its version is then the lease's.
 
         A request that is repeated, because its answer was lost, finds what it did.
         """
-        try:
-            seen, self._owner = self._path.seen(), _holder(self._path)
-        except StorageError:
-            return True  # not known; `check` sets the bound
+        seen, self._owner = self._path.seen(), _holder(self._path)
         if seen is None or self._owner.get("lease") != self.name:
             return False
         self._version = seen.info.version

@@ -1,5 +1,6 @@
 """A run's records, from the loop to metrics.jsonl, TensorBoard and the console."""
 
+import contextlib
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -120,9 +121,10 @@ class RunLog:
             self._console.note(text)
 
     def close(self) -> None:
-        """Closes the files."""
-        for writer in self._writers:
-            writer.close()
+        """Closes the files, all of them if one fails as well."""
+        with contextlib.ExitStack() as stack:
+            for writer in self._writers:
+                stack.callback(writer.close)
 
     def _event(self, record: Record) -> None:
         self._write(record)

@@ -1,8 +1,9 @@
 """A checkpoint's folder: written aside, listed in a manifest, renamed, verified."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from amber_jax.errors import StorageError
 from amber_jax.files import (
     begin_remote,
     failure,
@@ -40,17 +41,22 @@ def begin_folder(complete: Path, *, lead: bool) -> Path:
     return complete
 
 
-def complete_folder(partial: Path, complete: Path) -> None:
+def complete_folder(
+    partial: Path, complete: Path, check: Callable[[], None] = lambda: None
+) -> None:
     """Makes a written folder appear under its own name, with its manifest.
 
     Args:
         partial: of `begin_folder`, or of a `workplace`.
         complete: of the checkpoint; what is there is replaced.
+        check: called when all files are read, before anything is written; raises if
+            another process may be writing there.
 
     Raises:
         UserError: the disk is full or read-only.
     """
     files = file_table(partial)
+    check()
     # The manifest vouches for itself too: an entry that goes missing is noticed.
     manifest = {"files": files, "fingerprint": fingerprint(files)}
     write_json(partial / MANIFEST, manifest)
@@ -59,6 +65,8 @@ def complete_folder(partial: Path, complete: Path) -> None:
         remove(partial_path(complete))
     else:
         publish(partial, complete, replace=True)
+        if is_remote(complete):
+            commit(complete)
 
 
 def commit(path: Path) -> None:
@@ -72,7 +80,11 @@ def commit(path: Path) -> None:
 
 
 def damage(path: Path) -> str | None:
-    """Returns why the checkpoint folder cannot be trusted, or None if it can."""
+    """Returns why the checkpoint folder cannot be trusted, or None if it can.
+
+    Raises:
+        StorageError: its storage does not answer, so that nothing is known of it.
+    """
     if is_remote(path) and partial_path(path).exists():
         return "it was not written to its end"
     try:
@@ -80,6 +92,8 @@ def damage(path: Path) -> str | None:
     except FileNotFoundError:
         return f"it has no {MANIFEST}"
     except (OSError, ValueError) as error:
+        if isinstance(error, StorageError) and error.passes:
+            raise  # this tells nothing of what is stored
         return f"{MANIFEST} is not readable ({failure(error)})"
     if not isinstance(manifest, dict):
         return f"{MANIFEST} is not readable (it is no JSON object)"

@@ -37,10 +37,14 @@ class Session(NamedTuple):
     def go_on_from(self) -> str:
         """Returns where the last good parameters are, in words."""
         self.writer.wait()
-        last = newest_checkpoint(self.checkpoints, self.log.note)
-        if last is None:
-            return "there is no checkpoint"
-        return f"the last good checkpoint is {last.path}"
+
+        def look() -> str:
+            last = newest_checkpoint(self.checkpoints, self.log.note)
+            if last is None:
+                return "there is no checkpoint"
+            return f"the last good checkpoint is {last.path}"
+
+        return decided_by_first(look)
 
 
 @contextlib.contextmanager
@@ -82,25 +86,25 @@ def session(
         UserError: the folder holds another run, checkpoints of which none is whole, or
             it cannot be written, has no room, or another process runs in it.
     """
-    checkpoints = workdir / CHECKPOINTS
     with contextlib.ExitStack() as stack:
         console = stack.enter_context(_console(num_steps))
         note = console.note
-        found = _newest(workdir, note, hold := _Hold(stack, workdir, note))
-        if found is None:
+        hold = _Hold(stack, workdir, note)
+        newest = _newest(workdir, note, hold)
+        if newest is None:
             state = new_state()
         else:
-            check(found)
-            note(f"resuming from {found.path}")
-            state = restore(found)
-        told: list[Any] = []
+            check(newest)
+            note(f"resuming from {newest.path}")
+            state = restore(newest)
+        writers: list[Any] = []
 
         def begin() -> list[Any]:
             hold.take()
             begin_workdir(workdir, config)
             count = keep + (num_steps // keep_every if keep_every else 0)
-            check_space(checkpoints, state, count=count, note=note)
-            told.extend(record_writer(name, workdir, config, note) for name in trackers)
+            check_space(workdir / CHECKPOINTS, state, count=count, note=note)
+            writers[:] = [record_writer(n, workdir, config, note) for n in trackers]
             return evaluations_until(int(state.step), workdir)
 
         before = decided_by_first(begin)
@@ -108,12 +112,12 @@ def session(
             *(workdir, console, int(state.step), before),
             lead=is_first(),
             tensorboard=tensorboard,
-            trackers=told,
+            trackers=writers,
             check=hold.check,
         )
         stack.callback(log.close)
         writer = CheckpointWriter(
-            checkpoints,
+            workdir / CHECKPOINTS,
             keep=keep,
             keep_every=keep_every,
             write_extras=write_extras,
@@ -122,7 +126,7 @@ def session(
             note=note,
         )
         stack.callback(writer.close)
-        yield Session(state, log, writer, checkpoints)
+        yield Session(state, log, writer, workdir / CHECKPOINTS)
         writer.wait()
 
 

@@ -6,7 +6,7 @@ import jax
 import pytest
 from jax._src import distributed
 
-from amber_jax.errors import UserError
+from amber_jax.errors import StorageError, UserError
 from amber_jax.training import agreement
 
 
@@ -79,3 +79,14 @@ def test_what_the_first_finds_wrong_ends_all_and_it_waits_for_them(processes):
             agreement.decided_by_first(decide)
     assert len(client.waited) == 2
     assert len(set(client.waited)) == 1
+
+
+def test_what_may_pass_in_the_first_may_pass_in_all(processes):
+    def fail():
+        raise StorageError("gs://b/run", "read", "503", "start again", passes=True)
+
+    for index, decide in enumerate((fail, never)):
+        processes(index)
+        with pytest.raises(UserError, match="gs://b/run cannot be read") as raised:
+            agreement.decided_by_first(decide)
+        assert raised.value.passes

@@ -1,5 +1,6 @@
 """What passes between processes: JAX's bytes unchanged, and pulses beside them."""
 
+import contextlib
 import queue
 import socket
 import threading
@@ -86,3 +87,20 @@ def test_other_connections_are_passed_on_and_their_end_is_told():
             assert not broken.is_set()
             far.close()
             assert broken.wait(10)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\n\r\n"])
+def test_a_health_check_or_a_scan_of_ports_is_no_process_that_ends(said):
+    broken = queue.Queue()
+    address = start_relay(
+        ("127.0.0.1", free_port()),
+        ("127.0.0.1", 9),
+        on_break=lambda: broken.put("broken"),
+    )
+    with socket.create_connection(address) as connection:
+        connection.sendall(said)
+        connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
+    with pytest.raises(queue.Empty):
+        broken.get(timeout=0.2)

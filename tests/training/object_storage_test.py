@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from amber_jax import storage
+from amber_jax import files, storage
 from amber_jax.errors import StorageError, UserError
 from amber_jax.training import checkpoint as checkpoints
 from amber_jax.training import lease
@@ -222,6 +222,18 @@ def test_storage_that_stays_away_is_given_up(run, object_store, monkeypatch):
     assert told.value.passes
 
 
+def test_storage_that_does_not_answer_tells_of_no_damage(run, object_store, impatient):
+    save(run, 3, 6)
+    for name in ("6/MANIFEST.json", "6/params/"):
+        fault = object_store.fail(status=503, method="GET", name=name)
+        files._object_digest.cache_clear()
+        with pytest.raises(StorageError) as raised:
+            newest_checkpoint(run, pytest.fail)
+        assert raised.value.passes, name
+        object_store.faults.remove(fault)
+    assert said_of(run) == (6, [])
+
+
 def test_the_log_is_uploaded_before_each_checkpoint_and_cut_where_a_run_resumes(
     run, object_store, monkeypatch
 ):
@@ -308,6 +320,19 @@ def test_a_kill_on_this_machine_leaves_no_lease_to_wait_for(run, object_store):
     storage.scratch(run / "process.json").write_text(name)
     with alone_in(run, pytest.fail) as check:
         check()
+
+
+def test_who_cannot_see_whose_a_lease_is_does_not_begin(
+    run, brief, object_store, impatient, monkeypatch
+):
+    def quicker(path, content, version):
+        left_behind(run, "of another")
+        object_store.fail(status=503, method="GET", name="process.json")
+        raise FileExistsError
+
+    monkeypatch.setattr(type(run), "replace_version", quicker)
+    with pytest.raises(StorageError), alone_in(run, pytest.fail):
+        pytest.fail("it began")
 
 
 def test_of_two_who_take_over_one_does(run, brief, monkeypatch, tmp_path):

@@ -18,6 +18,7 @@ _JUDGED = (
 )
 JUDGED = frozenset(_JUDGED.split())
 LOWEST_THRESHOLD = 0.8
+IDENTIFICATION = 2  # the rule below: 1 chose among a corpus' own languages
 _ENOUGH = 200  # characters that are looked at
 _LABELS = {"nb": "no", "iw": "he", "in": "id"}  # where the library has another code
 
