@@ -61,9 +61,9 @@ def decided_by_first(decide: Callable[[], T]) -> T:
     answer = _receive(client, key)
     if "error" in answer:
         _take_leave(client, key)
-        error = UserError(answer["error"])
-        error.passes = answer["passes"]
-        raise error
+        same = UserError(answer["error"])
+        same.passes = answer["passes"]
+        raise same
     return answer["decided"]
 
 
