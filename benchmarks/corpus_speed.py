@@ -24,7 +24,7 @@ from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.sources import TextSource
 from amber_jax.corpora.text import LINE_CAP_BYTES, clean_line, read_chunks, read_lines
-from amber_jax.corpora.units import BuildOptions
+from amber_jax.corpora.unit_rows import BuildOptions
 from amber_jax.tokenization import load_tokenizer
 from benchmarks import tables
 

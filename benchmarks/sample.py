@@ -7,7 +7,7 @@ from pathlib import Path
 from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.sources import ManyWaySource, TextSource
-from amber_jax.corpora.units import BuildOptions
+from amber_jax.corpora.unit_rows import BuildOptions
 from amber_jax.errors import UserError
 from amber_jax.model.encoder import EncoderConfig
 

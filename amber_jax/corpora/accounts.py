@@ -11,7 +11,8 @@ import numpy as np
 from amber_jax.corpora.plain import read_slice
 from amber_jax.corpora.planning import Input
 from amber_jax.corpora.sources import TextSource, source_files, source_name
-from amber_jax.corpora.units import SAMPLED_SHARE, BuildOptions, Part, StreamKey
+from amber_jax.corpora.unit_rows import BuildOptions, Part
+from amber_jax.corpora.units import SAMPLED_SHARE, StreamKey
 from amber_jax.errors import UserError
 from amber_jax.files import read_json, write_json
 

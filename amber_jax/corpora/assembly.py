@@ -20,7 +20,8 @@ from amber_jax.corpora.packing import (
 from amber_jax.corpora.parts import StoredPart
 from amber_jax.corpora.records import shard_name, write_shard
 from amber_jax.corpora.sampling import smoothed_rates
-from amber_jax.corpora.units import BuildOptions, StreamKey
+from amber_jax.corpora.unit_rows import BuildOptions
+from amber_jax.corpora.units import StreamKey
 from amber_jax.corpora.work import read_record
 from amber_jax.files import new_file, write_json
 from amber_jax.tokenization.tokenizer import SpecialTokens

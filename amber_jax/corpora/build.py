@@ -56,7 +56,8 @@ from amber_jax.corpora.records import (
     read_manifest,
     write_manifest,
 )
-from amber_jax.corpora.units import BuildOptions, StreamKey
+from amber_jax.corpora.unit_rows import BuildOptions
+from amber_jax.corpora.units import StreamKey
 from amber_jax.corpora.work import (
     TASK,
     Share,

@@ -26,7 +26,8 @@ from amber_jax.corpora.planning import Input, own_units, plan_inputs
 from amber_jax.corpora.processes import Mapper, Report, reported
 from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.screening import Screening, store_held_out
-from amber_jax.corpora.units import BuildOptions, Part, StreamKey, Unit
+from amber_jax.corpora.unit_rows import BuildOptions, Part
+from amber_jax.corpora.units import StreamKey, Unit
 from amber_jax.corpora.work import Share, WorkFolder
 from amber_jax.tokenization.tokenizer import Tokenizer
 

@@ -12,7 +12,8 @@ from amber_jax.corpora.accounts import Tallies, Tally, tally
 from amber_jax.corpora.duplicates import duplicates_of
 from amber_jax.corpora.examples import example, first_lines, line_offsets
 from amber_jax.corpora.screening import Screening
-from amber_jax.corpora.units import BuildOptions, Part, StreamKey, Unit, process_unit
+from amber_jax.corpora.unit_rows import BuildOptions, Part, process_unit
+from amber_jax.corpora.units import StreamKey, Unit
 from amber_jax.corpora.work import read_record
 from amber_jax.files import new_file, write_json
 from amber_jax.tokenization import load_tokenizer

@@ -21,14 +21,8 @@ from amber_jax.corpora.sources import (
     source_pairs,
 )
 from amber_jax.corpora.text import is_packed, read_lines
-from amber_jax.corpora.units import (
-    BuildOptions,
-    StreamKey,
-    Unit,
-    cut_units,
-    sampled,
-    unit_number,
-)
+from amber_jax.corpora.unit_rows import BuildOptions
+from amber_jax.corpora.units import StreamKey, Unit, cut_units, sampled, unit_number
 from amber_jax.corpora.work import Share, WorkFolder, read_record
 from amber_jax.errors import UserError
 from amber_jax.files import write_bytes, write_json

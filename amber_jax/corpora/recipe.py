@@ -11,7 +11,7 @@ from amber_jax.corpora.cleaning.options import CLEANING_RANGES, Cleaning
 from amber_jax.corpora.records import FORMAT
 from amber_jax.corpora.sampling import ALPHA
 from amber_jax.corpora.sources import Source, source_files
-from amber_jax.corpora.units import BuildOptions
+from amber_jax.corpora.unit_rows import BuildOptions
 from amber_jax.errors import UserError
 from amber_jax.files import file_digest, fingerprint
 from amber_jax.ranges import problems, real, refuse, whole

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from amber_jax.corpora.filters import (
     pair_text_reason,
     sentence_hash,
 )
-from amber_jax.corpora.text import clean_line, clean_text
+from amber_jax.corpora.text import clean_line, clean_lines, clean_text
 from amber_jax.files import writing
 
 _SENTENCES, _SEQUENCES = "held_out.npy", "held_out_sequences.npy"
@@ -61,7 +61,17 @@ class Screen:
 
     def cell(self, raw: bytes, language: str) -> Cleaned:
         """Returns what `clean_line` does, normalized, or why the cell is left out."""
-        text, reason = clean_line(raw, max_bytes=self._max_bytes)
+        return self._judged(clean_line(raw, max_bytes=self._max_bytes), language)
+
+    def cells(self, raws: Sequence[bytes], language: str) -> list[Cleaned]:
+        """Returns `cell` of each line of a text."""
+        cleaned = clean_lines(raws, max_bytes=self._max_bytes)
+        if self._cleaning == Cleaning() and not self._held_out:
+            return cleaned
+        return [self._judged(cell, language) for cell in cleaned]
+
+    def _judged(self, cleaned: Cleaned, language: str) -> Cleaned:
+        text, reason = cleaned
         if text is None:
             return None, reason
         if form := self._cleaning.normalization:

@@ -10,7 +10,7 @@ import io
 import lzma
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +25,7 @@ _CHUNK_BYTES = 1 << 20
 
 _CONTROLS = re.compile("[\x01-\x1f\x7f-\x9f]")
 _BOM = "\ufeff"
+_REPLACED = "\ufffd"  # what is no UTF-8 is decoded as
 
 KEY = "key"  # the first column of a many-way file, if it is no language
 
@@ -147,6 +148,26 @@ def clean_line(raw: bytes, *, max_bytes: int) -> tuple[str | None, str | None]:
         return None, "not_utf8"
     text = clean_text(text)
     return (text, None) if text else (None, "empty")
+
+
+def clean_lines(
+    raws: Sequence[bytes], *, max_bytes: int
+) -> list[tuple[str | None, str | None]]:
+    """Returns `clean_line` of each line; those that are clean together cost little."""
+    joined = b"\n".join(raws)
+    if len(joined) <= min(max_bytes, LINE_CAP_BYTES):
+        text = joined.decode("utf-8", "replace")
+        if _REPLACED not in text and _all_clean(text):
+            return [(line, None) for line in text.split("\n")]
+    return [clean_line(raw, max_bytes=max_bytes) for raw in raws]
+
+
+def _all_clean(text: str) -> bool:
+    """Returns whether `clean_text` changes no line of a text, and none is empty."""
+    bounded_text = f"\n{text}\n"
+    return text.replace("\n", "").isprintable() and not any(
+        blanks in bounded_text for blanks in ("  ", " \n", "\n ", "\n\n")
+    )
 
 
 def clean_text(text: str) -> str:

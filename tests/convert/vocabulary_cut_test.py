@@ -15,7 +15,7 @@ from amber_jax.corpora.piece_counts import piece_counts
 from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.records import open_corpus, read_rows
 from amber_jax.corpora.sources import TextSource
-from amber_jax.corpora.units import BuildOptions
+from amber_jax.corpora.unit_rows import BuildOptions
 from amber_jax.errors import UserError
 from amber_jax.tokenization import load_tokenizer
 

@@ -9,7 +9,7 @@ import pytest
 from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.sources import ManyWaySource, TextSource
 from amber_jax.corpora.text import read_lines, read_many_way
-from amber_jax.corpora.units import BuildOptions
+from amber_jax.corpora.unit_rows import BuildOptions
 from amber_jax.tokenization import SpecialTokens
 
 OPTIONS = BuildOptions(

@@ -18,6 +18,23 @@ def test_sentences_are_held_out_whatever_their_case_width_and_spacing(variant):
     assert screen.cell(b"The cat sits.", "en") == ("The cat sits.", None)
 
 
+@pytest.mark.parametrize(
+    ("cleaning", "held_out"),
+    [
+        (Cleaning(), []),
+        (Cleaning(), ["The cat sat."]),
+        (Cleaning(min_characters=5), []),
+        (Cleaning(normalization="NFKC"), []),
+    ],
+)
+def test_cells_of_a_text_are_screened_as_each_alone(cleaning, held_out):
+    hashes = frozenset(map(sentence_hash, held_out))
+    screen = Screen(max_bytes=99, cleaning=cleaning, held_out=hashes)
+    raws = [b"The cat sat.", b"No.", "ﬁsh and chips".encode(), b" ", b"caf\xe9"]
+    for lines in (raws, raws[:3]):
+        assert screen.cells(lines, "en") == [screen.cell(raw, "en") for raw in lines]
+
+
 SCRIPTS = [
     # en       ru          reason
     ("Hello",  "Привет",   None),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from amber_jax.corpora.text import (
     LINE_CAP_BYTES,
     clean_line,
+    clean_lines,
     many_way_rows,
     read_lines,
     read_many_way,
@@ -42,6 +43,16 @@ LINES = [
 @pytest.mark.parametrize(("raw", "text", "reason"), LINES)
 def test_every_hostile_line_is_cleaned_or_named(raw, text, reason):
     assert clean_line(raw, max_bytes=100) == (text, reason)
+
+
+_CLEAN = st.text("ab \ufffd\u0915", min_size=1).map(str.encode)
+_ANY = st.sampled_from([raw for raw, _, _ in LINES])
+
+
+@given(st.lists(_CLEAN | _ANY, min_size=1, max_size=4))
+def test_lines_are_cleaned_together_as_each_alone(raws):
+    alone = [clean_line(raw, max_bytes=100) for raw in raws]
+    assert clean_lines(raws, max_bytes=100) == alone
 
 
 def test_lines_end_at_line_feeds_and_nowhere_else(tmp_path):

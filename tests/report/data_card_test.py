@@ -7,7 +7,7 @@ from quiet_build import silent
 from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.sources import TextSource, TsvSource
-from amber_jax.corpora.units import BuildOptions
+from amber_jax.corpora.unit_rows import BuildOptions
 from amber_jax.report.data_card import write_data_card
 
 OPTIONS = BuildOptions(
