@@ -87,6 +87,18 @@ def test_a_build_killed_twenty_times_makes_the_same_bytes(started, whole, tmp_pa
     assert contents(output) == whole
 
 
+def test_three_tasks_search_for_duplicates_in_two_rounds(started, tmp_path):
+    searched = "--config.cleaning.near_duplicates=0.8"
+    assert started(tmp_path / "whole", searched).wait() == 0
+    output = tmp_path / "c"
+    for _ in ("signed", "processed"):
+        for index in range(3):
+            task = started(output, searched, f"--task_index={index}", "--num_tasks=3")
+            assert task.wait() == 0
+        assert started(output, searched, "--merge", "--num_tasks=3").wait() == 0
+    assert contents(output) == contents(tmp_path / "whole")
+
+
 def test_three_tasks_and_a_merge_make_the_same_bytes(started, whole, tmp_path):
     output = tmp_path / "c"
     for index in range(3):
@@ -121,6 +133,20 @@ def test_beam_makes_the_same_bytes(started, whole, beam_python, tmp_path, option
     assert contents(output) == whole
 
 
+def test_a_runner_that_beam_has_not_is_one_sentence(started, beam_python, tmp_path):
+    process = started(
+        tmp_path / "c",
+        "--beam=--runner=NoSuchRunner",
+        python=beam_python,
+        stderr=subprocess.PIPE,
+    )
+    _, stderr = process.communicate()
+    assert process.returncode == 2
+    assert b"Traceback" not in stderr
+    last = stderr.splitlines()[-1]  # Beam itself may warn before
+    assert last.startswith(b"error: --beam=--runner=NoSuchRunner: Unexpected")
+
+
 def test_what_a_worker_of_beam_cannot_read_is_one_sentence(
     started, beam_python, tmp_path
 ):
@@ -136,5 +162,7 @@ def test_what_a_worker_of_beam_cannot_read_is_one_sentence(
     )
     _, stderr = process.communicate()
     assert process.returncode == 2
-    assert b"en.txt.gz: cannot be read to its end" in stderr
-    assert stderr.count(b"\n") == 1
+    assert b"Traceback" not in stderr
+    last = stderr.splitlines()[-1]  # Beam itself may warn before
+    assert b"en.txt.gz: cannot be read to its end" in last
+    assert last.endswith(b".zst file")

@@ -160,9 +160,24 @@ def input_facts(
     )
 
 
-def held_out_facts(path: Path, sentences: int) -> InputFacts:
+def held_out_facts(name: str, sentences: int) -> InputFacts:
     """Returns what a file of evaluation sentences gave."""
-    return InputFacts([path.name], "held out", [], lines=sentences, kept=sentences)
+    return InputFacts([name], "held out", [], lines=sentences, kept=sentences)
+
+
+def file_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """Returns what each file is called: its name, and as many folders as tell it apart.
+
+    wiki/fr.txt, books/fr.txt, de.txt    "wiki/fr.txt", "books/fr.txt", "de.txt"
+    """
+    names: dict[Path, str] = {}
+    alike, depth = {*paths}, 0
+    while alike:
+        depth += 1
+        names |= {path: "/".join(path.parts[-depth:]) for path in alike}
+        uses = Counter(names.values())
+        alike = {path for path in alike if uses[names[path]] > 1}
+    return names
 
 
 def write_inputs(directory: Path, inputs: Sequence[InputFacts]) -> None:

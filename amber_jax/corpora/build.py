@@ -12,11 +12,13 @@ import itertools
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from amber_jax.corpora.accounts import (
+    file_names,
     held_out_facts,
     write_inputs,
 )
@@ -30,7 +32,7 @@ from amber_jax.corpora.assembly import (
     with_rates,
     write_shards,
 )
-from amber_jax.corpora.cleaning.libraries import require_libraries
+from amber_jax.corpora.beam import beam_mapper
 from amber_jax.corpora.engine import (
     Build,
     Note,
@@ -44,32 +46,24 @@ from amber_jax.corpora.engine import (
 from amber_jax.corpora.forecast import forecast
 from amber_jax.corpora.licenses import license_of
 from amber_jax.corpora.processes import Report, mapper, reported
-from amber_jax.corpora.recipe import (
-    Recipe,
-    check_options,
-    check_sources,
-    recipe_fingerprint,
-)
+from amber_jax.corpora.recipe import Recipe, checked_recipe
 from amber_jax.corpora.records import (
     MANIFEST,
     open_corpus,
     read_manifest,
     write_manifest,
 )
+from amber_jax.corpora.sources import source_files
 from amber_jax.corpora.unit_rows import BuildOptions
 from amber_jax.corpora.units import StreamKey
 from amber_jax.corpora.work import (
-    TASK,
     Share,
-    check_task,
     open_work,
-    task_facts,
     task_folders,
 )
 from amber_jax.errors import UserError
-from amber_jax.files import PROGRESS, publish, unfinished, workplace, write_json
+from amber_jax.files import PROGRESS, publish, unfinished, workplace
 from amber_jax.storage import is_remote
-from amber_jax.tokenization import load_tokenizer
 from amber_jax.tokenization.tokenizer import Tokenizer
 
 
@@ -103,15 +97,13 @@ def build_corpus(
         UserError: an input cannot be used, a stream gets no text, a task is missing,
             or `output` holds something else.
     """
-    tokenizer, recipe_id = _checked(recipe, processes)
+    tokenizer, recipe_id = checked_recipe(recipe, processes)
     if finished := _finished(output, recipe_id):
         return finished, False
-    if tasks:
-        _check_shares(recipe)
     folders = task_folders(output, tasks, recipe_id)
     with (
         workplace(output, resumed=f"*{PROGRESS}") as place,
-        mapper(processes) as run,
+        nullcontext(beam_mapper(beam)) if beam else mapper(processes) as run,
     ):
         work = open_work(place, recipe_id, note, folders)
         build = begin_build(recipe, tokenizer, work, run, report, note)
@@ -121,14 +113,21 @@ def build_corpus(
             decide_duplicates(build, inputs)
         process_units(build, inputs, Share())
         parts, facts_of = collect(build, inputs)
+        files = itertools.chain.from_iterable(map(source_files, recipe.sources))
+        names = file_names([*files, *recipe.evaluation_files])
         facts_of = [
-            replace(facts, license=license_of(source.source, recipe.licenses))
+            replace(
+                facts,
+                files=[names[path] for path in source_files(source.source)],
+                license=license_of(source.source, recipe.licenses),
+            )
             for facts, source in zip(facts_of, inputs, strict=True)
         ]
         directory = work.directory / "corpus"
         streams = _write_streams(build, parts, directory)
         facts_of += [
-            held_out_facts(path, len(hashes)) for path, hashes in build.held_out.items()
+            held_out_facts(names[path], len(hashes))
+            for path, hashes in build.held_out.items()
         ]
         write_inputs(directory, facts_of)
         shutil.rmtree(directory / "tokenizer", ignore_errors=True)
@@ -137,71 +136,6 @@ def build_corpus(
         manifest = write_manifest(directory, facts)
         publish(directory, output)
     return manifest, True
-
-
-def process_share(
-    recipe: Recipe,
-    output: Path,
-    share: Share,
-    *,
-    processes: int,
-    report: Report,
-    note: Note = print,
-) -> tuple[Path, bool]:
-    """Processes one task's share of the units of a corpus.
-
-    `build_corpus` with `tasks=share.count` puts all shares together, on any machine
-    that sees their folders. A task that was killed goes on where it stopped.
-
-    Args:
-        recipe: as of `build_corpus`, as are all others.
-        output: of the corpus; the task's folder appears beside it.
-        share: which task of how many.
-        processes: workers.
-        report: called as work proceeds.
-        note: called with whether earlier work goes on.
-
-    Returns:
-        (folder, done): `done` is False if the task had finished already.
-
-    Raises:
-        UserError: as `build_corpus`.
-    """
-    tokenizer, recipe_id = _checked(recipe, processes)
-    _check_shares(recipe)
-    folder = share.folder(output)
-    if folder.exists():
-        check_task(folder, recipe_id)
-        return folder, False
-    with (
-        workplace(folder, resumed=f"*{PROGRESS}") as place,
-        mapper(processes) as run,
-    ):
-        work = open_work(place, recipe_id, note)
-        build = begin_build(recipe, tokenizer, work, run, report, note)
-        process_units(build, plan(build, share), share)
-        write_json(work.directory / TASK, task_facts(recipe_id))
-        publish(work.directory, folder)
-    return folder, True
-
-
-def _checked(recipe: Recipe, processes: int) -> tuple[Tokenizer, str]:
-    """Returns the tokenizer and the fingerprint of a recipe that can be built."""
-    check_options(recipe.options, processes)
-    check_sources(recipe.sources)
-    require_libraries(recipe.options.cleaning)
-    tokenizer = load_tokenizer(recipe.tokenizer)
-    check_options(recipe.options, processes, tokenizer.special.separators)
-    return tokenizer, recipe_fingerprint(recipe, tokenizer.fingerprint)
-
-
-def _check_shares(recipe: Recipe) -> None:
-    cleaning = recipe.options.cleaning
-    if cleaning.exact_duplicates or cleaning.near_duplicates:
-        raise UserError(
-            "cleaning.exact_duplicates and cleaning.near_duplicates compare all text, "
-            "of which a task reads its share; leave them out, or build without tasks"
-        )
 
 
 def _write_streams(build: Build, parts: Parts, corpus: Path) -> dict[StreamKey, Facts]:

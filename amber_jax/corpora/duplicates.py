@@ -92,22 +92,53 @@ def find_duplicates(
         mapper: runs the work; any number of processes decides the same.
         report: see `processes.reported`.
     """
-    cleaning = screening.cleaning
-    if not cleaning.exact_duplicates and not cleaning.near_duplicates:
-        return
+    if screening.cleaning.compares_texts:
+        sign_units(units, screening, directory, mapper=mapper, report=report)
+        compare_units(directory, screening.cleaning, mapper=mapper, report=report)
+
+
+def sign_units(
+    units: Sequence[Unit],
+    screening: Screening,
+    directory: Path,
+    *,
+    mapper: Mapper,
+    report: Report,
+) -> None:
+    """Leaves the keys of some units; arguments as `find_duplicates`."""
     make_folder(directory)
     jobs = [_SignJob(unit, screening, directory) for unit in units]
     _run("sign", sign_unit, jobs, mapper, report)
+
+
+def compare_units(
+    directory: Path, cleaning: Cleaning, *, mapper: Mapper, report: Report
+) -> None:
+    """Decides by the keys of all units; arguments as `find_duplicates`.
+
+    Args:
+        directory: holds what `sign_units` left of every unit of the corpus.
+        cleaning: what is a duplicate.
+        mapper: runs the work.
+        report: see `processes.reported`.
+    """
     counts: dict[str, dict[int, int]] = defaultdict(dict)
-    for job in jobs:
-        for stream, count in read_json(job.file, _ADVICE).items():
-            counts[stream][job.unit.number] = count
+    for record in directory.glob("*.json"):
+        for stream, count in read_json(record, _ADVICE).items():
+            counts[stream][int(record.stem)] = count
     decisions = [
         job
         for stream, of_units in sorted(counts.items())
         for job in _decide_jobs(directory / stream, of_units, cleaning)
     ]
     _run("compare", decide, decisions, mapper, report)
+
+
+def remove_keys(directory: Path) -> None:
+    """Removes all that `duplicates_of` does not read."""
+    for file in directory.glob("*/*.npy"):
+        if not file.name.startswith("decided-") and not file.stem.endswith("-own"):
+            file.unlink()
 
 
 def duplicates_of(unit: Unit, directory: Path) -> LeftOut:

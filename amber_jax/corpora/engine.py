@@ -44,6 +44,7 @@ class Build:
     tokenizer: Tokenizer
     held_out: dict[Path, frozenset[int]]  # of each file of evaluation sentences
     screening: Screening
+    duplicates: Path  # where it is decided what occurs again, if that is asked for
     run: Mapper
     report: Report
     note: Note
@@ -52,11 +53,6 @@ class Build:
     def options(self) -> BuildOptions:
         """Every number that shapes the corpus."""
         return self.recipe.options
-
-    @property
-    def duplicates(self) -> Path:
-        """Where it is decided what occurs again, if that is asked for."""
-        return self.work.directory / "duplicates"
 
     def job(self, unit: Unit, folder: str = "rows") -> UnitJob:
         """Returns what a worker needs to process a unit, or a sample of it."""
@@ -77,14 +73,28 @@ def begin_build(
     run: Mapper,
     report: Report,
     note: Note,
+    duplicates: Path | None = None,
 ) -> Build:
-    """Returns a build whose evaluation sentences stand in the work folder."""
+    """Returns a build whose evaluation sentences stand in the work folder.
+
+    Args:
+        recipe: what to build.
+        tokenizer: the recipe's.
+        work: the folder.
+        run: runs the work.
+        report: see `processes.reported`.
+        note: told what the user should know.
+        duplicates: the decisions on what occurs again; None: made in the work folder.
+    """
     held_out = {path: held_out_sentences([path]) for path in recipe.evaluation_files}
     cleaning = recipe.options.cleaning
     every = frozenset().union(*held_out.values())
     store_held_out(work.directory, every, recipe.evaluation_files, cleaning)
     screening = Screening(recipe.options.max_line_bytes, cleaning, work.directory)
-    return Build(recipe, work, tokenizer, held_out, screening, run, report, note)
+    duplicates = duplicates or work.directory / "duplicates"
+    return Build(
+        recipe, work, tokenizer, held_out, screening, duplicates, run, report, note
+    )
 
 
 def plan(build: Build, share: Share) -> list[Input]:

@@ -1,6 +1,7 @@
 """Work mapped over processes, results in order of the work."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -36,7 +37,7 @@ def mapper(processes: int) -> Iterator[Mapper]:
         processes, mp_context=context, initializer=_end_with, initargs=(receiver,)
     ) as pool:
         try:
-            yield pool.map
+            yield functools.partial(_mapped, pool)
         except BrokenProcessPool as error:
             raise UserError(
                 "a worker process was killed, most likely for memory; "
@@ -46,6 +47,16 @@ def mapper(processes: int) -> Iterator[Mapper]:
             sender.close()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _mapped(
+    pool: ProcessPoolExecutor, function: Callable[[Any], Any], work: Iterable[Any]
+) -> Iterator[Any]:
+    # Not the pool's own map: it cancels what is left when nobody waits for it any
+    # more, while the pool's thread tells the same futures that their workers are gone.
+    waiting = [pool.submit(function, piece) for piece in work][::-1]
+    while waiting:
+        yield waiting.pop().result()
 
 
 def _end_with(parent: Connection) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from amber_jax.corpora.cleaning.identification import IDENTIFICATION
+from amber_jax.corpora.cleaning.libraries import require_libraries
 from amber_jax.corpora.cleaning.options import CLEANING_RANGES, Cleaning
 from amber_jax.corpora.records import FORMAT
 from amber_jax.corpora.sampling import ALPHA
@@ -15,6 +16,8 @@ from amber_jax.corpora.unit_rows import BuildOptions
 from amber_jax.errors import UserError
 from amber_jax.files import file_digest, fingerprint
 from amber_jax.ranges import problems, real, refuse, whole
+from amber_jax.tokenization import load_tokenizer
+from amber_jax.tokenization.tokenizer import Tokenizer
 
 BUILD_RANGES = {
     "row_length": whole(5, 2**20),  # a token and three special ones, and another
@@ -68,6 +71,20 @@ def recipe_fingerprint(recipe: Recipe, tokenizer_fingerprint: str) -> str:
     if recipe.options.cleaning.language_threshold < 1:
         facts["identification"] = IDENTIFICATION
     return fingerprint(facts)
+
+
+def checked_recipe(recipe: Recipe, processes: int) -> tuple[Tokenizer, str]:
+    """Returns the tokenizer and the fingerprint of a recipe that can be built.
+
+    Raises:
+        UserError: it cannot, or a library that it needs is not installed.
+    """
+    check_options(recipe.options, processes)
+    check_sources(recipe.sources)
+    require_libraries(recipe.options.cleaning)
+    tokenizer = load_tokenizer(recipe.tokenizer)
+    check_options(recipe.options, processes, tokenizer.special.separators)
+    return tokenizer, recipe_fingerprint(recipe, tokenizer.fingerprint)
 
 
 def build_options(settings: Mapping[str, Any]) -> BuildOptions:

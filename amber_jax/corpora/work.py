@@ -21,6 +21,7 @@ from amber_jax.storage import local_copy
 
 FORMAT = 1  # of the records; those of another are of no use
 TASK = "task.json"  # what a task's folder is of
+PROCESSED, SIGNED = "task", "signed"  # what a task has done with its units
 FOLDERS = ("inputs", "sampled", "rows", "written")
 _ADVICE = "remove the folder and run the command again"
 
@@ -32,9 +33,9 @@ class Share:
     index: int = 0
     count: int = 1
 
-    def folder(self, output: Path) -> Path:
+    def folder(self, output: Path, work: str = PROCESSED) -> Path:
         """Returns where the task leaves its work, beside the corpus."""
-        name = f"{output.name}.task-{self.index:04d}-of-{self.count:04d}"
+        name = f"{output.name}.{work}-{self.index:04d}-of-{self.count:04d}"
         return output.with_name(name)
 
 
@@ -100,13 +101,15 @@ def open_work(
     return WorkFolder(directory, by_name)
 
 
-def task_folders(output: Path, count: int, recipe_id: str) -> list[Path]:
+def task_folders(
+    output: Path, count: int, recipe_id: str, work: str = PROCESSED
+) -> list[Path]:
     """Returns the folders of all `count` tasks of a corpus, on this machine.
 
     Raises:
         UserError: a task has not finished, or was of another recipe.
     """
-    folders = [Share(index, count).folder(output) for index in range(count)]
+    folders = [Share(index, count).folder(output, work) for index in range(count)]
     missing = [str(n) for n, path in enumerate(folders) if not (path / TASK).is_file()]
     if missing:
         raise UserError(

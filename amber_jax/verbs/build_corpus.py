@@ -4,6 +4,7 @@ amber build_corpus --config=corpus_sample.py --config.tokenizer=DIR --output=DIR
 
 A build that was killed goes on where it stopped. With --task_index and --num_tasks it
 processes one share of the text, as in an array of jobs; --merge puts them together.
+Where duplicates are searched for, tasks and --merge are called twice.
 """
 
 import os
@@ -74,8 +75,18 @@ def _build(recipe: "Recipe", output: Path, tasks: int) -> None:
 
     from amber_jax.corpora.accounts import read_inputs
     from amber_jax.corpora.build import build_corpus
+    from amber_jax.corpora.shares import compare_shares
     from amber_jax.corpora.summary import progress, summary
 
+    if tasks:
+        processes = _CONFIG.value.processes
+        with progress() as report:
+            decisions = compare_shares(
+                recipe, output, tasks, processes=processes, report=report
+            )
+        if decisions:
+            print(f"written: {decisions}; run all tasks again, then --merge again")
+            return
     with progress() as report:
         manifest, built = build_corpus(
             recipe,
@@ -103,7 +114,7 @@ def _write_card(corpus: Path) -> None:
 
 
 def _process(recipe: "Recipe", output: Path, task: int, tasks: int) -> None:
-    from amber_jax.corpora.build import process_share
+    from amber_jax.corpora.shares import process_share
     from amber_jax.corpora.summary import progress
     from amber_jax.corpora.work import Share
 

@@ -3,12 +3,13 @@
 import dataclasses
 import io
 import re
+from pathlib import Path
 
 import pytest
 from quiet_build import silent
 from rich.console import Console
 
-from amber_jax.corpora.accounts import read_inputs
+from amber_jax.corpora.accounts import file_names, read_inputs
 from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.records import open_corpus
 from amber_jax.corpora.sources import (
@@ -20,6 +21,13 @@ from amber_jax.corpora.sources import (
 )
 from amber_jax.corpora.summary import summary
 from amber_jax.errors import UserError
+
+
+def test_files_of_one_name_are_called_by_as_many_folders_as_it_takes():
+    paths = ["a/wiki/fr.txt", "a/books/fr.txt", "b/books/fr.txt", "a/wiki/de.txt"]
+    names = ["wiki/fr.txt", "a/books/fr.txt", "b/books/fr.txt", "de.txt"]
+    of_path = file_names(map(Path, paths))
+    assert [of_path[Path(path)] for path in paths] == names
 
 
 def test_a_build_tells_what_to_expect_before_it_tokenizes(recipe, tmp_path):

@@ -15,11 +15,12 @@ import tiny_run
 from quiet_build import silent
 
 from amber_jax import storage
-from amber_jax.corpora.build import build_corpus, process_share
+from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.dry_run import dry_run
 from amber_jax.corpora.folder import folder_sources
 from amber_jax.corpora.piece_counts import piece_counts
 from amber_jax.corpora.records import open_corpus, read_rows
+from amber_jax.corpora.shares import process_share
 from amber_jax.corpora.text import read_lines
 from amber_jax.corpora.work import Share
 from amber_jax.data.pipeline import BatchPlan, batch_at, batches

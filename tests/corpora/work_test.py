@@ -3,15 +3,17 @@
 import dataclasses
 import gzip
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 from quiet_build import silent
 
 from amber_jax.corpora import engine, parts
-from amber_jax.corpora.build import build_corpus, process_share
+from amber_jax.corpora.build import build_corpus
 from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.records import open_corpus
+from amber_jax.corpora.shares import compare_shares, process_share
 from amber_jax.corpora.sources import ManyWaySource, TextSource, TmxSource
 from amber_jax.corpora.work import Share
 from amber_jax.errors import UserError
@@ -105,19 +107,6 @@ def test_a_search_for_duplicates_that_is_cut_goes_on(recipe, tmp_path):
     assert contents(tmp_path / "c") == contents(tmp_path / "whole")
 
 
-def test_tasks_cannot_search_for_duplicates(recipe, tmp_path):
-    recipe = without_duplicates(recipe)
-    for build in (
-        lambda: tasks(recipe, tmp_path / "c", 2),
-        lambda: build_corpus(
-            recipe, tmp_path / "c", processes=1, report=silent, tasks=2
-        ),
-    ):
-        with pytest.raises(UserError, match="compare all text"):
-            build()
-    assert not [*tmp_path.glob("c*")]
-
-
 def test_only_the_unit_that_was_cut_is_processed_again(
     recipe, whole, tmp_path, processed, monkeypatch
 ):
@@ -189,6 +178,40 @@ def test_tasks_and_a_merge_make_the_same_bytes(
     assert len(processed) == units
     assert contents(output) == whole
     assert tasks(recipe, output, count) == [(folder, False) for folder, _ in folders]
+
+
+def test_tasks_search_for_duplicates_in_two_rounds(recipe, tmp_path):
+    recipe, output = without_duplicates(recipe), tmp_path / "c"
+    build_corpus(recipe, tmp_path / "whole", processes=1, report=silent)
+    quiet = {"processes": 1, "report": silent}
+    signed = tasks(recipe, output, 3)
+    assert [folder.name for folder, _ in signed] == [
+        f"c.signed-000{number}-of-0003" for number in range(3)
+    ]
+    assert tasks(recipe, output, 3) == [(folder, False) for folder, _ in signed]
+    assert compare_shares(recipe, output, 3, **quiet) == tmp_path / "c.duplicates"
+    assert compare_shares(recipe, output, 3, **quiet) is None
+    with pytest.raises(UserError, match="of 3 tasks 0, 1, 2 have not finished"):
+        build_corpus(recipe, output, tasks=3, **quiet)
+    assert all(done for _, done in tasks(recipe, output, 3))
+    build_corpus(recipe, output, tasks=3, **quiet)
+    assert contents(output) == contents(tmp_path / "whole")
+    for leftover in tmp_path.glob("c.*"):
+        shutil.rmtree(leftover)
+    assert compare_shares(recipe, output, 3, **quiet) is None  # the corpus is there
+
+
+def test_no_texts_are_compared_before_all_are_signed(recipe, tmp_path):
+    recipe, output = without_duplicates(recipe), tmp_path / "c"
+    quiet = {"processes": 1, "report": silent}
+    process_share(recipe, output, Share(1, 3), **quiet)
+    with pytest.raises(UserError, match="of 3 tasks 0, 2 have not finished"):
+        compare_shares(recipe, output, 3, **quiet)
+    tasks(recipe, output, 3)
+    compare_shares(recipe, output, 3, **quiet)
+    changed = dataclasses.replace(recipe, sources=recipe.sources[1:])
+    with pytest.raises(UserError, match="of other inputs, options or tokenizer"):
+        process_share(changed, output, Share(0, 3), **quiet)
 
 
 def test_a_merge_names_the_tasks_that_are_missing(recipe, tmp_path):

@@ -26,6 +26,11 @@ class Cleaning:
     exact_duplicates: bool = False
     near_duplicates: float = 0.0  # least resemblance; also leaves out exact ones
 
+    @property
+    def compares_texts(self) -> bool:
+        """Whether a text is left out for what stands elsewhere in the corpus."""
+        return self.exact_duplicates or self.near_duplicates > 0
+
 
 CLEANING_RANGES = {
     "normalization": Choice(("", "NFC", "NFKC")),

@@ -65,7 +65,7 @@ def project(x: Array, kernel: Array, turned: bool, wide: bool) -> Array:
 
 
 def _project_forward(
-    x: Array, kernel: Array, turned: bool, wide: bool
+    x: Array, kernel: Array, _: bool, wide: bool
 ) -> tuple[Array, tuple[Array, Array]]:
     sums = jnp.float32 if wide else None
     product = jnp.matmul(x, kernel, preferred_element_type=sums)
