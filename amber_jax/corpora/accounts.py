@@ -17,6 +17,7 @@ from amber_jax.errors import UserError
 from amber_jax.files import read_json, write_json
 
 INPUTS = "inputs.json"
+HELD_OUT = "held out"  # the kind of inputs whose sentences are kept out
 _MOST_CODES = 10  # language codes in a message
 
 
@@ -162,7 +163,7 @@ def input_facts(
 
 def held_out_facts(name: str, sentences: int) -> InputFacts:
     """Returns what a file of evaluation sentences gave."""
-    return InputFacts([name], "held out", [], lines=sentences, kept=sentences)
+    return InputFacts([name], HELD_OUT, [], lines=sentences, kept=sentences)
 
 
 def file_names(paths: Iterable[Path]) -> dict[Path, str]:

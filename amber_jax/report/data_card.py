@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from amber_jax.corpora.accounts import InputFacts, listed, read_inputs
+from amber_jax.corpora.accounts import HELD_OUT, InputFacts, listed, read_inputs
 from amber_jax.corpora.records import open_corpus, read_manifest
 from amber_jax.corpora.stream_measures import StreamMeasures, stream_measures
 from amber_jax.files import write_text
@@ -157,7 +157,7 @@ def _sources(inputs: Sequence[InputFacts]) -> Facts:
                 f"{source.lines:,}",
                 f"{source.kept:,}",
                 listed(source.rejects),
-                source.license or "not stated",
+                source.license or ("" if source.kind == HELD_OUT else "not stated"),
             )
             for source in inputs
         ],
