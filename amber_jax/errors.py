@@ -3,7 +3,8 @@
 import contextlib
 import difflib
 import errno
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 
 
 class UserError(Exception):
@@ -20,6 +21,14 @@ class UserError(Exception):
     passes = False
 
 
+class DiskFull(UserError):
+    """A write that a disk had no room for, or was not open to, in one sentence."""
+
+
+class WorkersLost(UserError):
+    """Workers that ended before their work; what they had done by then stays."""
+
+
 class StorageError(UserError, OSError):
     """Object storage that did not do what was asked, in one sentence.
 
@@ -32,9 +41,14 @@ class StorageError(UserError, OSError):
         super().__init__(errno.EIO, reason)
         self.errno, self.strerror, self.passes = errno.EIO, reason, passes
         self._sentence = f"{path} cannot be {action} ({reason}); {advice}"
+        self._arguments = str(path), action, reason, advice
 
     def __str__(self) -> str:
         return self._sentence
+
+    def __reduce__(self) -> tuple[Callable[..., "StorageError"], tuple[str, ...]]:
+        """As worker processes hand it over."""
+        return functools.partial(StorageError, passes=self.passes), self._arguments
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -19,11 +19,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from amber_jax.errors import StorageError, UserError
+from amber_jax.errors import DiskFull, StorageError, UserError, WorkersLost
 from amber_jax.storage import (
     PARTIAL,
     is_remote,
@@ -77,9 +77,8 @@ def writing(
     except StorageError:  # a sentence already
         raise
     except errors as error:
-        raise UserError(
-            f"{path} cannot be written ({failure(error)}); {advice}"
-        ) from error
+        kind = DiskFull if _lacks_room(error) else UserError
+        raise kind(f"{path} cannot be written ({failure(error)}); {advice}") from error
 
 
 @contextlib.contextmanager
@@ -100,15 +99,15 @@ def _lacks_room(error: BaseException | None) -> bool:
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Returns whether the same work may succeed later, told in our words or not.
+    """Returns whether the same work may succeed later.
 
     A full disk is emptied, a worker that was killed for memory starts again, and so
     does storage that did not answer.
     """
-    return any(
-        _lacks_room(cause) or isinstance(cause, BrokenExecutor | StorageError)
-        for cause in (error, error.__cause__)
-    )
+    # An error that libraries put another around; of workers the causes do not come.
+    errors = (error, error.__cause__)
+    passing = DiskFull | WorkersLost | StorageError
+    return any(_lacks_room(cause) or isinstance(cause, passing) for cause in errors)
 
 
 def partial_path(path: Path) -> Path:
@@ -126,6 +125,13 @@ def unfinished(folder: Path, name: str = "*") -> Iterator[Path]:
         name: under which; may have wildcards.
     """
     yield from folder.glob(f"{name}{PARTIAL}*")
+
+
+def is_whole(path: Path) -> bool:
+    """Returns whether something is there, and in object storage written to its end."""
+    if is_remote(path) and any(unfinished(path.parent, path.name)):
+        return False
+    return path.exists()
 
 
 @contextlib.contextmanager

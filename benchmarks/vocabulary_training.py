@@ -19,6 +19,7 @@ from absl import flags
 from amber_jax.commands import command_line
 from amber_jax.corpora.sources import TextSource
 from amber_jax.corpora.vocabulary import sample_text
+from amber_jax.errors import UserError
 from benchmarks import tables
 from benchmarks.wikitext import cpu_seconds
 
@@ -36,7 +37,14 @@ def define_flags() -> None:
 
 def main(_: Sequence[str]) -> None:
     wanted = flags.FLAGS
-    sizes = zip(map(int, wanted.sentences), map(int, wanted.pieces), strict=True)
+    sentences, pieces = ([*map(int, x)] for x in (wanted.sentences, wanted.pieces))
+    # Peak memory is told of the largest child so far.
+    if len(sentences) != len(pieces) or sentences != sorted(sentences):
+        raise UserError(
+            f"--sentences={sentences} and --pieces={pieces}; wanted as many of both, "
+            "the smallest sample first"
+        )
+    sizes = zip(sentences, pieces, strict=True)
     rows = [_measured(wanted.text, *size) for size in sizes]
     seconds = rows[-1]["seconds a million"] * LARGE_MILLIONS
     megabytes = rows[-1]["MB a million"] * LARGE_MILLIONS

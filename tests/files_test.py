@@ -1,6 +1,9 @@
 """What is written is whole or not there; what is read is a value or one sentence."""
 
+import copy
+import errno
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -10,7 +13,7 @@ from full_disk import full_disk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amber_jax.errors import UserError
+from amber_jax.errors import DiskFull, UserError
 from amber_jax.files import (
     PARTIAL,
     failure,
@@ -255,3 +258,16 @@ def test_a_json_file_that_is_missing_or_no_object_is_refused(tmp_path):
     write_json(tmp_path / "a.json", [1])
     with pytest.raises(UserError, match="not a JSON object; do this"):
         read_object(tmp_path / "a.json", "do this")
+
+
+def test_what_a_worker_had_no_room_for_leaves_what_is_done(tmp_path):
+    with pytest.raises(DiskFull) as error, writing(tmp_path / "c"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    of_worker = copy.copy(error.value)  # its cause stays there
+    with (
+        pytest.raises(DiskFull, match="No space left on device"),
+        workplace(tmp_path / "c", resumed="*.progress") as folder,
+    ):
+        (folder / "work.progress").mkdir()
+        raise of_worker
+    assert (tmp_path / "c.partial" / "work.progress").is_dir()

@@ -1,5 +1,7 @@
 """Files of object storage, as the seam gives them: whole, or one sentence."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -141,3 +143,10 @@ def test_an_object_is_written_only_over_the_version_that_was_seen(object_store):
     assert abs(path.seen().now - path.seen().info.updated) < 10
     path.remove_version(later)
     assert path.seen() is None
+
+
+def test_what_storage_refused_a_worker_comes_as_it_was():
+    error = StorageError("gs://b/c", "read", "no answer", "wait", passes=True)
+    of_worker = copy.copy(error)
+    assert str(of_worker) == str(error) == "gs://b/c cannot be read (no answer); wait"
+    assert (of_worker.passes, of_worker.strerror) == (True, "no answer")

@@ -46,7 +46,7 @@ Tallies = Mapping[StreamKey, Tally]
 class InputFacts:
     """What one input of a corpus gave."""
 
-    files: list[str]  # names without folders
+    files: list[str]  # as `file_names` calls them
     kind: str  # text, moses, tsv, manyway, tmx or held out
     streams: list[str]  # "fr" of running text, "en-fr" of pairs
     lines: int  # of each file, below a header; what was left out; held-out sentences

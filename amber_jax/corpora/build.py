@@ -12,7 +12,6 @@ import itertools
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,12 +31,13 @@ from amber_jax.corpora.assembly import (
     with_rates,
     write_shards,
 )
-from amber_jax.corpora.beam import beam_mapper
+from amber_jax.corpora.beam import any_mapper
 from amber_jax.corpora.engine import (
     Build,
     Note,
     Parts,
     begin_build,
+    check_processed,
     collect,
     decide_duplicates,
     plan,
@@ -45,7 +45,7 @@ from amber_jax.corpora.engine import (
 )
 from amber_jax.corpora.forecast import forecast
 from amber_jax.corpora.licenses import license_of
-from amber_jax.corpora.processes import Report, mapper, reported
+from amber_jax.corpora.processes import Report, reported
 from amber_jax.corpora.recipe import Recipe, checked_recipe
 from amber_jax.corpora.records import (
     MANIFEST,
@@ -62,8 +62,7 @@ from amber_jax.corpora.work import (
     task_folders,
 )
 from amber_jax.errors import UserError
-from amber_jax.files import PROGRESS, publish, unfinished, workplace
-from amber_jax.storage import is_remote
+from amber_jax.files import PROGRESS, is_whole, publish, workplace
 from amber_jax.tokenization.tokenizer import Tokenizer
 
 
@@ -101,9 +100,10 @@ def build_corpus(
     if finished := _finished(output, recipe_id):
         return finished, False
     folders = task_folders(output, tasks, recipe_id)
+    mapping = any_mapper(processes, beam)
     with (
         workplace(output, resumed=f"*{PROGRESS}") as place,
-        nullcontext(beam_mapper(beam)) if beam else mapper(processes) as run,
+        mapping as run,
     ):
         work = open_work(place, recipe_id, note, folders)
         build = begin_build(recipe, tokenizer, work, run, report, note)
@@ -111,7 +111,8 @@ def build_corpus(
         if not tasks:
             forecast(build, inputs)
             decide_duplicates(build, inputs)
-        process_units(build, inputs, Share())
+            process_units(build, inputs, Share())
+        check_processed(build, inputs)
         parts, facts_of = collect(build, inputs)
         files = itertools.chain.from_iterable(map(source_files, recipe.sources))
         names = file_names([*files, *recipe.evaluation_files])
@@ -178,10 +179,8 @@ def _write_streams(build: Build, parts: Parts, corpus: Path) -> dict[StreamKey, 
 
 def _finished(output: Path, recipe_id: str) -> dict[str, Any] | None:
     """Returns the manifest of a finished corpus of this recipe, if it is there."""
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return None
-    if is_remote(output) and any(unfinished(output.parent, output.name)):
-        return None  # its upload was cut off, and is done again
+    if not is_whole(output) or (output.is_dir() and not any(output.iterdir())):
+        return None  # an upload that was cut off is done again
     if not (output / MANIFEST).is_file():
         raise UserError(
             f"{output}: exists and is no corpus; choose another --output or remove it"

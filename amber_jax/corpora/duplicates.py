@@ -123,7 +123,7 @@ def compare_units(
         report: see `processes.reported`.
     """
     counts: dict[str, dict[int, int]] = defaultdict(dict)
-    for record in directory.glob("*.json"):
+    for record in directory.glob("[0-9]*.json"):
         for stream, count in read_json(record, _ADVICE).items():
             counts[stream][int(record.stem)] = count
     decisions = [
@@ -136,7 +136,7 @@ def compare_units(
 
 def remove_keys(directory: Path) -> None:
     """Removes all that `duplicates_of` does not read."""
-    for file in directory.glob("*/*.npy"):
+    for file in [*directory.glob("*.json"), *directory.glob("*/*.npy")]:
         if not file.name.startswith("decided-") and not file.stem.endswith("-own"):
             file.unlink()
 

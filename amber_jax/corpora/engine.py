@@ -28,7 +28,8 @@ from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.screening import Screening, store_held_out
 from amber_jax.corpora.unit_rows import BuildOptions, Part
 from amber_jax.corpora.units import StreamKey, Unit
-from amber_jax.corpora.work import Share, WorkFolder
+from amber_jax.corpora.work import DUPLICATES, Share, WorkFolder
+from amber_jax.errors import UserError
 from amber_jax.tokenization.tokenizer import Tokenizer
 
 Note = Callable[[str], None]
@@ -91,7 +92,7 @@ def begin_build(
     every = frozenset().union(*held_out.values())
     store_held_out(work.directory, every, recipe.evaluation_files, cleaning)
     screening = Screening(recipe.options.max_line_bytes, cleaning, work.directory)
-    duplicates = duplicates or work.directory / "duplicates"
+    duplicates = duplicates or work.directory / DUPLICATES
     return Build(
         recipe, work, tokenizer, held_out, screening, duplicates, run, report, note
     )
@@ -135,6 +136,18 @@ def process_units(build: Build, inputs: Sequence[Input], share: Share) -> None:
     for unit, _ in zip(units, results, strict=True):
         waiting.subtract(part.path for part in unit.slices)
         build.work.remove(part.path for part in unit.slices if not waiting[part.path])
+
+
+def check_processed(build: Build, inputs: Sequence[Input]) -> None:
+    """Raises a `UserError` if a unit of these inputs has no record."""
+    units = [unit.name for source in inputs for unit in source.units]
+    missing = [name for name in units if not build.work.record(f"rows/{name}")]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(units)} units of work have not been processed, as "
+            f"rows/{missing[0]}.json tells, which no task's folder holds; remove the "
+            "folders that are damaged and run these tasks again"
+        )
 
 
 def collect(

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Any
 
-from amber_jax.errors import UserError
+from amber_jax.errors import WorkersLost
 
 Report = Callable[[str, int, int], None]  # stage, bytes done, bytes in all
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
@@ -25,7 +25,7 @@ def mapper(processes: int) -> Iterator[Mapper]:
     Functions and work must be picklable: workers are spawned, never forked.
 
     Raises:
-        UserError: a worker was killed.
+        WorkersLost: a worker was killed.
     """
     processes = processes or os.cpu_count() or 1
     if processes == 1:
@@ -39,7 +39,7 @@ def mapper(processes: int) -> Iterator[Mapper]:
         try:
             yield functools.partial(_mapped, pool)
         except BrokenProcessPool as error:
-            raise UserError(
+            raise WorkersLost(
                 "a worker process was killed, most likely for memory; "
                 "run again with fewer processes or smaller unit_bytes"
             ) from error

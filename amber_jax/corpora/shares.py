@@ -5,24 +5,39 @@ and what occurs again is decided once for all (`compare_shares`); then they proc
 them. Each round leaves a folder for each task beside the corpus.
 """
 
+import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from amber_jax.corpora.beam import any_mapper
 from amber_jax.corpora.duplicates import compare_units, remove_keys, sign_units
 from amber_jax.corpora.engine import Build, Note, begin_build, plan, process_units
 from amber_jax.corpora.planning import own_units
 from amber_jax.corpora.processes import Report, mapper
 from amber_jax.corpora.recipe import Recipe, checked_recipe
+from amber_jax.corpora.records import MANIFEST
 from amber_jax.corpora.work import (
+    DUPLICATES,
+    PROCESSED,
     SIGNED,
     TASK,
     Share,
     check_task,
+    is_done,
     open_work,
     task_facts,
     task_folders,
 )
-from amber_jax.files import PROGRESS, publish, workplace, write_json
+from amber_jax.files import (
+    PROGRESS,
+    is_whole,
+    make_folder,
+    new_file,
+    publish,
+    workplace,
+    write_json,
+)
 from amber_jax.storage import local_copy
 
 
@@ -55,12 +70,14 @@ def process_share(
         UserError: as `build_corpus`.
     """
     tokenizer, recipe_id = checked_recipe(recipe, processes)
-    decisions = _decisions(recipe, output, recipe_id)
-    signs = recipe.options.cleaning.compares_texts and decisions is None
-    folder = share.folder(output, SIGNED) if signs else share.folder(output)
-    if folder.exists():
+    compares = recipe.options.cleaning.compares_texts
+    decided = compares and _is_decided(output, recipe_id)
+    signs = compares and not decided
+    folder = share.folder(output, SIGNED if signs else PROCESSED)
+    if is_done(folder):
         check_task(folder, recipe_id)
         return folder, False
+    decisions = local_copy(_decisions(output)) if decided else None
     with (
         workplace(folder, resumed=f"*{PROGRESS}") as place,
         mapper(processes) as run,
@@ -76,7 +93,14 @@ def process_share(
 
 
 def compare_shares(
-    recipe: Recipe, output: Path, tasks: int, *, processes: int, report: Report
+    recipe: Recipe,
+    output: Path,
+    tasks: int,
+    *,
+    processes: int,
+    report: Report,
+    note: Note = print,
+    beam: Sequence[str] = (),
 ) -> Path | None:
     """Decides what occurs again by what all tasks have signed.
 
@@ -86,6 +110,8 @@ def compare_shares(
         tasks: how many they are.
         processes: workers.
         report: called as work proceeds.
+        note: called with whether earlier work goes on.
+        beam: options of an Apache Beam pipeline that compares; none: processes.
 
     Returns:
         The folder of the decisions, which the tasks wait for; None if there is nothing
@@ -96,21 +122,17 @@ def compare_shares(
     """
     _, recipe_id = checked_recipe(recipe, processes)
     cleaning = recipe.options.cleaning
-    if not cleaning.compares_texts or output.exists():
+    if not cleaning.compares_texts or is_whole(output / MANIFEST):
         return None
-    if _decisions(recipe, output, recipe_id):
+    if _is_decided(output, recipe_id):
         return None
-    decisions = _decisions_folder(output)
+    decisions = _decisions(output)
     folders = task_folders(output, tasks, recipe_id, SIGNED)
-    with workplace(decisions) as place, mapper(processes) as run:
-        directory = place / "duplicates"
+    mapping = any_mapper(processes, beam)
+    with workplace(decisions, resumed=f"*{PROGRESS}") as place, mapping as run:
+        directory = open_work(place, recipe_id, note).directory / DUPLICATES
         for folder in folders:
-            shutil.copytree(
-                folder,
-                directory,
-                ignore=shutil.ignore_patterns(TASK),
-                dirs_exist_ok=True,
-            )
+            _gather(folder, directory)
         compare_units(directory, cleaning, mapper=run, report=report)
         remove_keys(directory)
         write_json(directory / TASK, task_facts(recipe_id))
@@ -130,14 +152,28 @@ def _process(build: Build, share: Share) -> Path:
     return build.work.directory
 
 
-def _decisions_folder(output: Path) -> Path:
-    return output.with_name(f"{output.name}.duplicates")
+def _decisions(output: Path) -> Path:
+    return output.with_name(f"{output.name}.{DUPLICATES}")
 
 
-def _decisions(recipe: Recipe, output: Path, recipe_id: str) -> Path | None:
-    """Returns the decisions, if texts are compared and they have been."""
-    folder = _decisions_folder(output)
-    if not recipe.options.cleaning.compares_texts or not (folder / TASK).is_file():
-        return None
-    check_task(folder, recipe_id)
-    return local_copy(folder)
+def _is_decided(output: Path, recipe_id: str) -> bool:
+    folder = _decisions(output)
+    if not is_done(folder):
+        return False
+    again = f"remove it and {output.name}.{SIGNED}-*, and run both rounds again"
+    check_task(folder, recipe_id, again)
+    return True
+
+
+def _gather(folder: Path, directory: Path) -> None:
+    """Brings a task's keys together with those of the others, as links if it can."""
+    for file in folder.rglob("*"):
+        target = directory / file.relative_to(folder)
+        if file.is_dir():
+            make_folder(target)
+        elif file.name != TASK and not target.exists():
+            try:
+                os.link(file, target)
+            except OSError:  # on another disk
+                with file.open("rb") as source, new_file(target) as copy:
+                    shutil.copyfileobj(source, copy)

@@ -16,13 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from amber_jax.errors import UserError
-from amber_jax.files import PROGRESS, fingerprint, make_folder, read_json, read_object
+from amber_jax.files import (
+    PROGRESS,
+    fingerprint,
+    is_whole,
+    make_folder,
+    read_json,
+    read_object,
+)
 from amber_jax.storage import local_copy
 
 FORMAT = 1  # of the records; those of another are of no use
 TASK = "task.json"  # what a task's folder is of
 PROCESSED, SIGNED = "task", "signed"  # what a task has done with its units
 FOLDERS = ("inputs", "sampled", "rows", "written")
+DUPLICATES = "duplicates"  # the folder of what occurs again, if that is asked for
 _ADVICE = "remove the folder and run the command again"
 
 
@@ -93,7 +101,11 @@ def open_work(
             shutil.rmtree(other)
     if directory.exists():
         units = sum(1 for _ in (directory / "rows").glob("*.json"))
-        note(f"going on where a build was cut: {units:,} units of work are done")
+        signed = sum(1 for _ in (directory / DUPLICATES).glob("*.json"))
+        note(
+            f"going on where a build was cut: {units:,} units of work are done"
+            + (f", {signed:,} are signed" if signed else "")
+        )
     for name in FOLDERS:
         make_folder(directory / name)
     records = (path for folder in finished for path in folder.glob("*/*.json"))
@@ -106,11 +118,17 @@ def task_folders(
 ) -> list[Path]:
     """Returns the folders of all `count` tasks of a corpus, on this machine.
 
+    Args:
+        output: of the corpus.
+        count: how many tasks there are.
+        recipe_id: fingerprint of the recipe.
+        work: what they have done, `PROCESSED` or `SIGNED`.
+
     Raises:
         UserError: a task has not finished, or was of another recipe.
     """
     folders = [Share(index, count).folder(output, work) for index in range(count)]
-    missing = [str(n) for n, path in enumerate(folders) if not (path / TASK).is_file()]
+    missing = [str(n) for n, path in enumerate(folders) if not is_done(path)]
     if missing:
         raise UserError(
             f"{output}: of {count} tasks {', '.join(missing)} have not finished; run "
@@ -121,13 +139,20 @@ def task_folders(
     return [local_copy(folder) for folder in folders]
 
 
-def check_task(folder: Path, recipe_id: str) -> None:
+def is_done(folder: Path) -> bool:
+    """Returns whether a task, or what puts tasks together, has left its folder."""
+    return is_whole(folder) and (folder / TASK).is_file()
+
+
+def check_task(
+    folder: Path, recipe_id: str, advice: str = "remove it and run that task again"
+) -> None:
     """Raises a `UserError` unless a task's folder is of this recipe."""
     facts = read_object(folder / TASK, _ADVICE)
     if facts != task_facts(recipe_id):
         raise UserError(
             f"{folder} is of other inputs, options or tokenizer, or of another "
-            "version; remove it and run that task again"
+            f"version; {advice}"
         )
 
 

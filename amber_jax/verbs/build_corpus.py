@@ -82,7 +82,12 @@ def _build(recipe: "Recipe", output: Path, tasks: int) -> None:
         processes = _CONFIG.value.processes
         with progress() as report:
             decisions = compare_shares(
-                recipe, output, tasks, processes=processes, report=report
+                recipe,
+                output,
+                tasks,
+                processes=processes,
+                report=report,
+                beam=_beam_options(),
             )
         if decisions:
             print(f"written: {decisions}; run all tasks again, then --merge again")
@@ -94,7 +99,7 @@ def _build(recipe: "Recipe", output: Path, tasks: int) -> None:
             processes=_CONFIG.value.processes,
             report=report,
             tasks=tasks,
-            beam=shlex.split(_BEAM.value),
+            beam=_beam_options(),
         )
     console = Console(width=_ANY_WIDTH, soft_wrap=True)
     left_files = _left_files(_CONFIG.value)
@@ -116,7 +121,7 @@ def _write_card(corpus: Path) -> None:
 def _process(recipe: "Recipe", output: Path, task: int, tasks: int) -> None:
     from amber_jax.corpora.shares import process_share
     from amber_jax.corpora.summary import progress
-    from amber_jax.corpora.work import Share
+    from amber_jax.corpora.work import SIGNED, Share
 
     with progress() as report:
         folder, done = process_share(
@@ -127,11 +132,27 @@ def _process(recipe: "Recipe", output: Path, task: int, tasks: int) -> None:
             report=report,
         )
     print(f"{'written' if done else 'kept, it is finished'}: {folder}")
+    if folder == Share(task, tasks).folder(output, SIGNED):
+        print(
+            f"its texts are signed; when those of all {tasks} tasks are, --merge "
+            "compares them, and then each task runs again"
+        )
+
+
+def _beam_options() -> list[str]:
+    try:
+        return shlex.split(_BEAM.value)
+    except ValueError as error:
+        raise UserError(
+            f"--beam={_BEAM.value}: {error}; quote its options as a shell wants them"
+        ) from error
 
 
 def _tasks() -> int:
     """Returns how many tasks share the work; 0: this process does all of it."""
     task, count = _TASK_INDEX.value, _NUM_TASKS.value
+    if _DRY_RUN.value and _BEAM.value:
+        raise UserError("--dry_run reads little text, here; leave --beam out")
     if task is None and not _MERGE.value:
         if count is not None:
             raise UserError(

@@ -1,6 +1,7 @@
 """Corpora of object storage: the bytes, rows and order of those of a local disk."""
 
 import dataclasses
+import functools
 import io
 import itertools
 import json
@@ -16,15 +17,17 @@ from quiet_build import silent
 
 from amber_jax import storage
 from amber_jax.corpora.build import build_corpus
+from amber_jax.corpora.cleaning.options import Cleaning
 from amber_jax.corpora.dry_run import dry_run
 from amber_jax.corpora.folder import folder_sources
 from amber_jax.corpora.piece_counts import piece_counts
 from amber_jax.corpora.records import open_corpus, read_rows
-from amber_jax.corpora.shares import process_share
+from amber_jax.corpora.shares import compare_shares, process_share
 from amber_jax.corpora.text import read_lines
 from amber_jax.corpora.work import Share
 from amber_jax.data.pipeline import BatchPlan, batch_at, batches
 from amber_jax.errors import StorageError, UserError
+from amber_jax.files import begin_remote
 
 
 def contents(folder):
@@ -111,6 +114,52 @@ def test_tasks_leave_their_shares_in_storage(recipe, object_store, tmp_path):
         process_share(recipe, output, Share(index, 2), processes=1, report=silent)
     build_corpus(recipe, output, processes=1, report=silent, tasks=2)
     assert object_store.folder("c") == contents(tmp_path / "c")
+
+
+def test_two_rounds_in_storage_go_on_after_refused_uploads(
+    recipe, object_store, tmp_path
+):
+    cleaning = Cleaning(near_duplicates=0.8)
+    options = dataclasses.replace(recipe.options, cleaning=cleaning)
+    sources = (*recipe.sources, *recipe.sources[:1])  # a copy of the first
+    recipe = dataclasses.replace(recipe, sources=sources, options=options)
+    manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
+    assert manifest["rejects"]["duplicate"] > 0
+    output = storage.location(object_store.path("c"))
+    quiet = {"processes": 1, "report": silent}
+    steps = [
+        ("signed-0000", functools.partial(process_share, share=Share(0, 2))),
+        ("signed-0001", functools.partial(process_share, share=Share(1, 2))),
+        ("duplicates", functools.partial(compare_shares, tasks=2)),
+        ("task-0000", functools.partial(process_share, share=Share(0, 2))),
+        ("task-0001", functools.partial(process_share, share=Share(1, 2))),
+    ]
+    for name, step in steps:
+        object_store.fail(status=403, method="write", name=f"c.{name}", skipped=2)
+        with pytest.raises(UserError, match="Forbidden"):
+            step(recipe, output, **quiet)
+        object_store.faults.clear()
+        step(recipe, output, **quiet)
+    build_corpus(recipe, output, tasks=2, **quiet)
+    assert object_store.folder("c") == contents(tmp_path / "c")
+
+
+def test_decisions_that_were_not_uploaded_to_their_end_are_made_again(
+    recipe, object_store
+):
+    cleaning = Cleaning(exact_duplicates=True)
+    options = dataclasses.replace(recipe.options, cleaning=cleaning)
+    recipe = dataclasses.replace(recipe, options=options)
+    output = storage.location(object_store.path("c"))
+    quiet = {"processes": 1, "report": silent}
+    process_share(recipe, output, Share(0, 1), **quiet)
+    decisions = compare_shares(recipe, output, 1, **quiet)
+    begin_remote(decisions)  # killed before the mark went
+    folder, done = process_share(recipe, output, Share(0, 1), **quiet)
+    assert (folder.name, done) == ("c.signed-0000-of-0001", False)
+    assert compare_shares(recipe, output, 1, **quiet) == decisions
+    assert process_share(recipe, output, Share(0, 1), **quiet)[1]
+    build_corpus(recipe, output, tasks=1, **quiet)
 
 
 def test_an_upload_that_is_refused_is_done_again(recipe, object_store, tmp_path):

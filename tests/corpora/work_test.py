@@ -1,6 +1,7 @@
 """Builds that were cut go on where they stopped, and tasks make the same bytes."""
 
 import dataclasses
+import functools
 import gzip
 import random
 import shutil
@@ -201,6 +202,39 @@ def test_tasks_search_for_duplicates_in_two_rounds(recipe, tmp_path):
     assert compare_shares(recipe, output, 3, **quiet) is None  # the corpus is there
 
 
+def test_both_rounds_go_on_where_they_were_cut(recipe, tmp_path):
+    recipe, output = without_duplicates(recipe), tmp_path / "c"
+    manifest, _ = build_corpus(recipe, tmp_path / "whole", processes=1, report=silent)
+    assert manifest["rejects"]["duplicate"] > 0
+    output.mkdir()  # as good as none
+    drawn, cuts = random.Random(0), 0
+
+    def until_done(step):
+        nonlocal cuts
+        while True:
+            try:
+                return step(processes=1, report=Cut(drawn.randint(2, 9)))
+            except KeyboardInterrupt:
+                cuts += 1
+
+    for _ in range(2):
+        for number in range(3):
+            share = Share(number, 3)
+            until_done(functools.partial(process_share, recipe, output, share))
+        until_done(functools.partial(compare_shares, recipe, output, 3))
+    until_done(functools.partial(build_corpus, recipe, output, tasks=3))
+    assert cuts > 10
+    assert contents(output) == contents(tmp_path / "whole")
+
+
+def test_a_merge_processes_nothing_that_a_task_has_lost(recipe, tmp_path):
+    folders = tasks(recipe, tmp_path / "c", 2)
+    (folders[1][0] / "rows").rename(tmp_path / "lost")
+    with pytest.raises(UserError, match=r"units of work have not been processed.*rows"):
+        build_corpus(recipe, tmp_path / "c", processes=1, report=silent, tasks=2)
+    assert not (tmp_path / "c").exists()
+
+
 def test_no_texts_are_compared_before_all_are_signed(recipe, tmp_path):
     recipe, output = without_duplicates(recipe), tmp_path / "c"
     quiet = {"processes": 1, "report": silent}
@@ -210,7 +244,7 @@ def test_no_texts_are_compared_before_all_are_signed(recipe, tmp_path):
     tasks(recipe, output, 3)
     compare_shares(recipe, output, 3, **quiet)
     changed = dataclasses.replace(recipe, sources=recipe.sources[1:])
-    with pytest.raises(UserError, match="of other inputs, options or tokenizer"):
+    with pytest.raises(UserError, match=r"remove it and c\.signed-\*, and run both"):
         process_share(changed, output, Share(0, 3), **quiet)
 
 
