@@ -117,9 +117,9 @@ def problems(value: Any, allowed: Any, name: str = "") -> Iterator[str]:
         yield f"{name} is {_shown(value)}, not {allowed}"
 
 
-def refuse(what: str, found: Iterable[str]) -> None:
+def refuse(what: str, mistakes: Iterable[str]) -> None:
     """Raises UserError with all problems of `what`, if there are any."""
-    if sentences := "; ".join(found):
+    if sentences := "; ".join(mistakes):
         raise UserError(f"{what}: {sentences}")
 
 

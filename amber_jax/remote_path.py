@@ -80,21 +80,21 @@ class RemotePath(PosixGPath):
     def stat(self) -> os.stat_result:
         """Returns kind, size and time of writing, as of a file of this machine."""
         with self._telling("read"):
-            found = self._system.info(str(self))
-        is_file = found["type"] == "file"
+            entry = self._system.info(str(self))
+        is_file = entry["type"] == "file"
         mode = stat.S_IFREG | 0o644 if is_file else stat.S_IFDIR | 0o755
-        info = _info(found)
+        info = _info(entry)
         when = int(info.updated)
         return os.stat_result((mode, 0, 0, 1, 0, 0, info.size, when, when, when))
 
     def objects_below(self) -> dict[str, ObjectInfo]:
         """Returns {name below this folder: info}, sorted; {"": info} of an object."""
         with self._telling("read"):
-            found = self._system.find(str(self), detail=True)
+            entries = self._system.find(str(self), detail=True)
         root = self._system._strip_protocol(str(self))
         return {
             key.removeprefix(root).lstrip("/"): _info(info)
-            for key, info in sorted(found.items())
+            for key, info in sorted(entries.items())
             if info["type"] == "file" and not key.endswith("/")
         }
 
@@ -231,8 +231,8 @@ class RemotePath(PosixGPath):
                 headers, content = self._system.call("GET", "b/{}/o/{}", bucket, name)
         except FileNotFoundError:
             return None
-        found = self._system._process_object(bucket, json.loads(content))
-        return Seen(_info(found), parsedate_to_datetime(headers["Date"]).timestamp())
+        entry = self._system._process_object(bucket, json.loads(content))
+        return Seen(_info(entry), parsedate_to_datetime(headers["Date"]).timestamp())
 
     def _bucket_and_name(self) -> tuple[str, str]:
         bucket, _, name = self._system._strip_protocol(str(self)).partition("/")
@@ -340,14 +340,14 @@ class _Ranges(io.RawIOBase):
         return len(content)
 
 
-def _info(found: dict[str, Any]) -> ObjectInfo:
+def _info(entry: dict[str, Any]) -> ObjectInfo:
     """Returns what a file system says of an object, each in words of its own."""
     names = ("generation", "ETag", "etag", "blob_id", "mtime")
-    version = next((str(found[name]) for name in names if found.get(name)), "")
-    when: Any = found.get("mtime") or found.get("LastModified")
+    version = next((str(entry[name]) for name in names if entry.get(name)), "")
+    when: Any = entry.get("mtime") or entry.get("LastModified")
     return ObjectInfo(
-        size=int(found.get("size") or 0),
+        size=int(entry.get("size") or 0),
         version=version,
-        crc32c=found.get("crc32c") or "",
+        crc32c=entry.get("crc32c") or "",
         updated=when.timestamp() if hasattr(when, "timestamp") else 0.0,
     )

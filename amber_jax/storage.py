@@ -188,12 +188,12 @@ def _fetch(path: "RemotePath", info: Any, target: Path) -> None:
     """Copies an object to disk; bytes that are not the object's are fetched anew."""
     for _ in range(_TRIES):
         path.get(target)
-        found = _difference(target, info)
-        if not found:
+        difference = _difference(target, info)
+        if not difference:
             return
     target.unlink()
     raise StorageError(
-        *(path, "read", f"{found}, {_TRIES} times"),
+        *(path, "read", f"{difference}, {_TRIES} times"),
         "start the command again; if it stays so, the object is being replaced",
         passes=True,
     )

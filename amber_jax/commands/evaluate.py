@@ -70,12 +70,12 @@ def evaluate(
 def _retrievals(config: ConfigDict, model: LoadedModel, output: Path) -> list[Result]:
     evaluations = [
         build_retrieval(
-            one,
+            retrieval,
             model.config,
             model.tokenizer,
             encoding_defaults(model.checkpoint.run),
         )
-        for one in config.retrievals
+        for retrieval in config.retrievals
     ]
     _check_probe(config.probe.language, evaluations[0])
     _check_predictions(evaluations)
@@ -102,7 +102,9 @@ def _check_probe(language: str, evaluation: RetrievalEvaluation) -> None:
 
 
 def _check_predictions(evaluations: Sequence[RetrievalEvaluation]) -> None:
-    writers = [one.name for one in evaluations if one.writes_predictions]
+    writers = [
+        evaluation.name for evaluation in evaluations if evaluation.writes_predictions
+    ]
     if len(writers) > 1:
         raise UserError(
             f"retrievals {', '.join(writers)} would all write the same predictions; "

@@ -175,8 +175,8 @@ def _data(facts: Facts) -> str:
     if not facts.data:
         return "What it was trained on is not recorded in the folder it came from."
     rows = [
-        [one.kind, one.languages, f"{one.pairs:,}", f"{one.tokens:,}"]
-        for one in facts.data
+        [stream.kind, stream.languages, f"{stream.pairs:,}", f"{stream.tokens:,}"]
+        for stream in facts.data
     ]
     return _table(["kind", "languages", "sentence pairs", "tokens"], rows)
 

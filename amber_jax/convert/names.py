@@ -85,23 +85,23 @@ def _layer() -> Iterator[Name]:
             f"{hf}.attention.self.{part}",
             f"{tf1}/attention/self/{part}",
         )
-    for one, shape, other in (
+    for module, shape, other in (
         ("attention/output", "DD", "attention.output"),
         ("intermediate", "DF", "intermediate"),
         ("output", "FD", "output"),
     ):
         yield from _dense(
-            f"{ours}/{one}",
+            f"{ours}/{module}",
             shape,
             f"{hf}.{other}.dense",
             f"{tf1}/{other.replace('.', '/')}/dense",
         )
-    for one, other in (
+    for module, other in (
         ("attention_norm", "attention.output"),
         ("output_norm", "output"),
     ):
         yield from _norm(
-            f"{ours}/{one}",
+            f"{ours}/{module}",
             f"{hf}.{other}.LayerNorm",
             f"{tf1}/{other.replace('.', '/')}/LayerNorm",
         )
@@ -298,13 +298,13 @@ def _problems(
         for name, shape in wanted.items()
         if name in tensors and tensors[name].shape != shape
     ]
-    for kind, found in (
+    for kind, names in (
         ("missing", missing),
         ("unexpected", unexpected),
         ("of another shape", wrong),
     ):
-        if found:
-            yield f"{len(found)} {kind}: {listed(found)}"
+        if names:
+            yield f"{len(names)} {kind}: {listed(names)}"
 
 
 def listed(names: Collection[str]) -> str:

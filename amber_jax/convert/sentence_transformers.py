@@ -216,24 +216,24 @@ def _modules(folder: Path) -> dict[str, Path]:
     """Returns {class: its folder}, in order."""
     path = folder / _MODULES
     entries = read_json(path)
-    found = {}
+    modules = {}
     try:
         for entry in entries:
             name = entry["type"].rsplit(".", 1)[-1]
             place = entry["path"].rstrip("/")
-            found[name] = inside(folder, place, origin=path) if place else folder
+            modules[name] = inside(folder, place, origin=path) if place else folder
     except (TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{path}: is not a list of modules; use an intact copy"
         ) from error
-    classes = list(found)
+    classes = list(modules)
     if not _is_known(classes) or len(classes) != len(entries):
         raise UserError(
             f"{path}: its modules are {', '.join(classes)}; only Transformer, Pooling, "
             "the WordWeights of an export of ours, a Dense that is BERT's pooler and "
             "Normalize can be converted"
         )
-    return found
+    return modules
 
 
 def _is_known(classes: Sequence[str]) -> bool:

@@ -90,10 +90,10 @@ def write(folder: Path, bert: Bert) -> None:
 def _require_bert(config: EncoderConfig) -> None:
     """Refuses what the format cannot say: what Google's program does not do."""
     for name, wanted in _OF_BERT.items():
-        found = getattr(config, name)
-        if found != wanted:
+        setting = getattr(config, name)
+        if setting != wanted:
             raise UserError(
-                f"the model's {name} is {found}, and tf1 folders are of BERTs, with "
+                f"the model's {name} is {setting}, and tf1 folders are of BERTs, with "
                 f"{name} {wanted}; convert it to hf or sentence-transformers"
             )
 
@@ -101,13 +101,13 @@ def _require_bert(config: EncoderConfig) -> None:
 def _find_checkpoint(folder: Path) -> Path:
     if (folder / (CHECKPOINT + _INDEX)).is_file():
         return folder / CHECKPOINT
-    found = sorted(folder.glob(f"*{_INDEX}"))
-    if len(found) != 1:
+    indexes = sorted(folder.glob(f"*{_INDEX}"))
+    if len(indexes) != 1:
         raise UserError(
-            f"{folder}: has {len(found)} TensorFlow checkpoints (*{_INDEX}) and none "
+            f"{folder}: has {len(indexes)} TensorFlow checkpoints (*{_INDEX}) and none "
             f"called {CHECKPOINT}; wanted that one, or one alone"
         )
-    return found[0].with_name(found[0].name.removesuffix(_INDEX))
+    return indexes[0].with_name(indexes[0].name.removesuffix(_INDEX))
 
 
 def _read_tensors(prefix: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:

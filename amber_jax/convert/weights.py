@@ -55,23 +55,23 @@ def as_float32(
         UserError: a tensor is not of floating point, or holds NaN or Inf.
     """
     cast = [n for n, array in tensors.items() if array.dtype in _WIDER]
-    found = {}
+    arrays = {}
     for name, array in tensors.items():
         if array.dtype != np.float32 and name not in cast:
             raise UserError(
                 f"{origin}: {name} is of type {array.dtype}; wanted floating-point "
                 "weights, not quantised ones"
             )
-        found[name] = np.asarray(array, np.float32)
-        if not np.isfinite(found[name]).all():
+        arrays[name] = np.asarray(array, np.float32)
+        if not np.isfinite(arrays[name]).all():
             raise UserError(
                 f"{origin}: {name} holds NaN or Inf; the weights are broken, use an "
                 "intact copy"
             )
     if not cast:
-        return found, ""
+        return arrays, ""
     types = ", ".join(sorted({str(tensors[name].dtype) for name in cast}))
-    return found, f"{len(cast)} arrays were cast to float32 from {types}"
+    return arrays, f"{len(cast)} arrays were cast to float32 from {types}"
 
 
 def write_weights(folder: Path, tensors: Tensors, *, max_shard_bytes: int) -> None:

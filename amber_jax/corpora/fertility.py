@@ -51,11 +51,11 @@ def fertility(
     }
 
 
-def write_fertility(directory: Path, found: Mapping[str, Fertility]) -> None:
+def write_fertility(directory: Path, fertilities: Mapping[str, Fertility]) -> None:
     """Writes the counts of each language beside a vocabulary."""
     write_json(
         directory / FERTILITY,
-        {language: asdict(counts) for language, counts in found.items()},
+        {language: asdict(counts) for language, counts in fertilities.items()},
     )
 
 

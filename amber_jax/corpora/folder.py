@@ -133,7 +133,7 @@ def folder_sources(folder: Path, languages: Collection[str] = ()) -> FolderConte
     pairs = tuple(_pairs(folder / "parallel", languages, left))
     prepared = tuple(_prepared(folder / "tfds", languages))
     sources: tuple[Source, ...] = (*texts, *pairs, *prepared)
-    unknown = set(languages) - {code for one in sources for code in _codes(one)}
+    unknown = set(languages) - {code for source in sources for code in _codes(source)}
     if unknown:
         raise UserError(
             f"{folder}: no file of {', '.join(sorted(unknown))}; "
@@ -271,8 +271,10 @@ def _many_way(path: Path, languages: Collection[str]) -> Iterator[ManyWaySource]
             f"{path}: its first line is {' '.join(columns)[:80]!r}; wanted language "
             f"codes, {PIVOT!r} among them, or a name like en-fr.tsv for two languages"
         )
-    others = [one for one in columns if one not in (KEY, PIVOT)]
-    chosen = tuple(one for one in others if not languages or one in languages)
+    others = [column for column in columns if column not in (KEY, PIVOT)]
+    chosen = tuple(
+        language for language in others if not languages or language in languages
+    )
     if chosen and (not languages or PIVOT in languages):
         yield ManyWaySource(path, PIVOT, chosen)
 

@@ -116,8 +116,8 @@ def check_options(options: BuildOptions, processes: int, separators: int = 1) ->
         separators: those between the sides of a pair.
     """
     numbers = {**dataclasses.asdict(options), "processes": processes}
-    found = list(problems(numbers, BUILD_RANGES))
-    refuse("config", found or _conflicts(options, 2 + separators))
+    out_of_range = list(problems(numbers, BUILD_RANGES))
+    refuse("config", out_of_range or _conflicts(options, 2 + separators))
 
 
 def _conflicts(options: BuildOptions, special: int) -> Iterator[str]:

@@ -220,8 +220,8 @@ def open_corpus(directory: Path, *, verify: bool, cache: bool = False) -> Corpus
         corpus = _copied(corpus, copies)
         shards = [(copies[path], *rest) for path, *rest in shards]
     if verify:
-        found = digests([path for path, _, _ in shards])
-        for (path, _, digest), own in zip(shards, found, strict=True):
+        computed = digests([path for path, _, _ in shards])
+        for (path, _, digest), own in zip(shards, computed, strict=True):
             _check_digest(path, own, digest)
     return corpus
 
@@ -319,17 +319,17 @@ def _sizes(directory: Path, files: Sequence[Path]) -> dict[Path, int]:
     return {path: path.stat().st_size for path in files if path.is_file()}
 
 
-def _check_size(path: Path, found: int | None, size: int) -> None:
-    if found != size:
-        state = "missing" if found is None else f"{found} bytes long"
+def _check_size(path: Path, actual: int | None, size: int) -> None:
+    if actual != size:
+        state = "missing" if actual is None else f"{actual} bytes long"
         raise UserError(
             f"{path}: {state}, but the manifest says {size} bytes; {_BUILD_AGAIN}"
         )
 
 
-def _check_digest(path: Path, found: str, digest: str) -> None:
-    if found != digest:
+def _check_digest(path: Path, actual: str, digest: str) -> None:
+    if actual != digest:
         raise UserError(
-            f"{path}: its sha256 is {found[:12]}..., but the manifest says "
+            f"{path}: its sha256 is {actual[:12]}..., but the manifest says "
             f"{digest[:12]}...; the shard is corrupt, {_BUILD_AGAIN}"
         )

@@ -75,8 +75,8 @@ def split_sentences(text: str, language: str) -> list[str]:
     if base in _UNMARKED:
         return [text]
     sentences, start = [], 0
-    for found in _END.finditer(text):
-        mark, end = found.span()
+    for match in _END.finditer(text):
+        mark, end = match.span()
         if text[mark] in _WIDE and text[end : end + 1] == '"':
             end += text.count('"', start, end) % 2  # it closes what was opened
         if end > start and _ends(text, mark, end, base):

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import google_crc32c
 import numpy as np
 
+from amber_jax.errors import StorageError
 from amber_jax.files import file_digest
-from amber_jax.storage import StorageError, is_remote, local_copy
+from amber_jax.storage import is_remote, local_copy
 
 _CRC_MASK_DELTA = 0xA282EAD8
 _CRC_BYTES = 4  # behind a row

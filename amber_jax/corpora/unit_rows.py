@@ -77,19 +77,19 @@ def process_unit(
     left_out: LeftOut,
 ) -> dict[StreamKey, Part]:
     """Returns the rows, leftovers and counts that a unit adds to each stream."""
-    found = _Found()
+    content = _UnitContent()
     lines = judged_lines(unit, screen, left_out)
     with _no_collector():
         while batch := list(itertools.islice(lines, _BATCH_LINES)):
             if unit.pairs:
-                _collect_pairs(batch, unit, options, tokenizer, found)
+                _collect_pairs(batch, unit, options, tokenizer, content)
             else:
-                _collect_text(batch, unit.columns[0], options, tokenizer, found)
+                _collect_text(batch, unit.columns[0], options, tokenizer, content)
         max_piece = (options.row_length - 2 - tokenizer.special.separators) // 2
-        for language, texts in found.texts.items():
-            found.pairs["mono", language] = text_pairs(texts, max_piece)
-        keys = sorted(found.inputs)
-        return {key: _part(key, found, options, tokenizer) for key in keys}
+        for language, texts in content.texts.items():
+            content.pairs["mono", language] = text_pairs(texts, max_piece)
+        keys = sorted(content.inputs)
+        return {key: _part(key, content, options, tokenizer) for key in keys}
 
 
 @contextlib.contextmanager
@@ -105,7 +105,7 @@ def _no_collector() -> Iterator[None]:
 
 
 @dataclass
-class _Found:
+class _UnitContent:
     """What has been read of a unit so far."""
 
     pairs: dict[StreamKey, list[Pair]] = field(
@@ -125,7 +125,7 @@ def _collect_text(
     language: str,
     options: BuildOptions,
     tokenizer: Tokenizer,
-    found: _Found,
+    content: _UnitContent,
 ) -> None:
     key = ("mono", language)
     texts = [[line[language][0]] if not reason else [] for line, (reason,) in batch]
@@ -139,12 +139,12 @@ def _collect_text(
             for of_line in texts
         ]
     encoded = iter(tokenizer.encode_batch([*itertools.chain(*texts)]))
-    found.inputs[key] += len(batch)
+    content.inputs[key] += len(batch)
     for of_line, (_, (reason,)) in zip(texts, batch, strict=True):
         ids = [*filter(None, itertools.islice(encoded, len(of_line)))]
         if not ids:
-            found.rejects[key][reason or "empty"] += 1
-        found.texts[language] += ids or [None]
+            content.rejects[key][reason or "empty"] += 1
+        content.texts[language] += ids or [None]
 
 
 def _collect_pairs(
@@ -152,33 +152,33 @@ def _collect_pairs(
     unit: Unit,
     options: BuildOptions,
     tokenizer: Tokenizer,
-    found: _Found,
+    content: _UnitContent,
 ) -> None:
     encoded = _encode_cells(batch, unit.pairs, tokenizer)
     separators, keys = tokenizer.special.separators, unit.keys
     for number, (_, reasons) in enumerate(batch):
         as_text: dict[str, TokenIds] = {}
         for pair, key, reason in zip(unit.pairs, keys, reasons, strict=True):
-            found.inputs[key] += 1
+            content.inputs[key] += 1
             src, tgt = (encoded.get((number, language), []) for language in pair)
             reason = reason or _token_reason(src, tgt, options, separators)
             if reason:
-                found.rejects[key][reason] += 1
+                content.rejects[key][reason] += 1
             else:
                 limit = options.max_side_tokens
-                found.pairs[key].append((src[:limit], tgt[:limit]))
+                content.pairs[key].append((src[:limit], tgt[:limit]))
                 as_text |= zip(pair, (src, tgt), strict=True)
         if options.parallel_as_text:
-            _collect_sides(as_text, unit.pairs, found)
+            _collect_sides(as_text, unit.pairs, content)
 
 
 def _collect_sides(
-    as_text: dict[str, TokenIds], pairs: Sequence[LanguagePair], found: _Found
+    as_text: dict[str, TokenIds], pairs: Sequence[LanguagePair], content: _UnitContent
 ) -> None:
     """Adds the sides of a line's kept pairs as text; a missing side ends a document."""
     for language in dict.fromkeys(itertools.chain(*pairs)):
-        found.texts[language].append(as_text.get(language))
-        found.inputs["mono", language] += language in as_text
+        content.texts[language].append(as_text.get(language))
+        content.inputs["mono", language] += language in as_text
 
 
 def _encode_cells(
@@ -213,15 +213,15 @@ def _token_reason(
 
 
 def _part(
-    key: StreamKey, found: _Found, options: BuildOptions, tokenizer: Tokenizer
+    key: StreamKey, content: _UnitContent, options: BuildOptions, tokenizer: Tokenizer
 ) -> Part:
     shape = {"row_length": options.row_length, "max_pairs": options.max_pairs}
     special = tokenizer.special
-    rows, left = pack(found.pairs[key], **shape, separators=special.separators)
+    rows, left = pack(content.pairs[key], **shape, separators=special.separators)
     left_rows = best_fit(left, **shape, separators=special.separators)
     return Part(
         rows=lay_out(rows, special, **shape),
         left=lay_out(left_rows, special, **shape),
-        inputs=found.inputs[key],
-        rejects=found.rejects[key],
+        inputs=content.inputs[key],
+        rejects=content.rejects[key],
     )

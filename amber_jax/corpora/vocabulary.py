@@ -141,7 +141,9 @@ def _count(
     named = [source.language for source in files]
     for path in tables:
         named += read_many_way(path)[0]
-    available = {one: 0 for one in named if not languages or one in languages}
+    available = {
+        language: 0 for language in named if not languages or language in languages
+    }
     rejects: collections.Counter[str] = collections.Counter()
     for language, text, reason in _read(files, tables):
         if language not in available:

@@ -78,13 +78,13 @@ def _tag_of(span: Span, words: Sequence[Word], language: str) -> str:
 
 def _ancestors(place: int, words: Sequence[Word]) -> set[int]:
     """Returns the places above one, the root among them; heads may form a circle."""
-    found: set[int] = set()
+    ancestors: set[int] = set()
     waiting = [place]
     while waiting:
-        new = set(_heads_of(waiting.pop(), words)) - found
-        found |= new
+        new = set(_heads_of(waiting.pop(), words)) - ancestors
+        ancestors |= new
         waiting += new
-    return found - {place}
+    return ancestors - {place}
 
 
 def _heads_of(place: int, words: Sequence[Word]) -> Iterator[int]:

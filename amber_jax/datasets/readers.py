@@ -36,10 +36,10 @@ def _part_of_speech(
     path: Path, *, language: str, syntactic_words: bool = False
 ) -> tuple[list[TaggedSentence], dict[str, int]]:
     if _plain_suffix(path) == ".conllu":
-        found, withheld = read_conllu(
+        sentences, withheld = read_conllu(
             path, language=language, syntactic_words=syntactic_words
         )
-        return found, {WITHHELD: withheld} if withheld else {}
+        return sentences, {WITHHELD: withheld} if withheld else {}
     return _tagged_lines(path, language=language, task="udpos", hint=_UDPOS_HINT)
 
 
@@ -153,12 +153,12 @@ def refuse_placeholders(examples: Sequence[Any], where: str) -> None:
         UserError: there is no label, or the same one everywhere, as in test sets that
             are published without labels.
     """
-    found = {label for example in examples for label in example.labels}
-    if not found:
+    labels = {label for example in examples for label in example.labels}
+    if not labels:
         raise UserError(f"{where} has no examples; wanted labeled ones")
-    if len(found) == 1:
+    if len(labels) == 1:
         raise UserError(
-            f"{where}: every label is {found.pop()!r}; these are placeholders, take "
+            f"{where}: every label is {labels.pop()!r}; these are placeholders, take "
             "the labels from the original data"
         )
 
@@ -175,8 +175,8 @@ def _is_compressed(path: Path) -> bool:
     return path.suffix in _COMPRESSED
 
 
-def _add(read: Read, path: Path, found: list, dropped: dict[str, int]) -> None:
-    read.examples.extend(found)
+def _add(read: Read, path: Path, examples: list, dropped: dict[str, int]) -> None:
+    read.examples.extend(examples)
     read.files.append(str(path))
     for reason, count in dropped.items():
         read.dropped[reason] = read.dropped.get(reason, 0) + count

@@ -104,7 +104,7 @@ def is_translated(pair: LabeledPair) -> bool:
 def _named_columns(fields: Sequence[str]) -> Layout | None:
     names = [field.strip().lower() for field in fields]
     places = [
-        next((names.index(one) for one in known if one in names), None)
+        next((names.index(name) for name in known if name in names), None)
         for known in (_FIRST, _SECOND, _LABEL)
     ]
     if None in places:
@@ -132,10 +132,10 @@ def _check_fields(
     )
 
 
-def _label_error(found: str, task: str, path: Path, number: int) -> UserError:
+def _label_error(label: str, task: str, path: Path, number: int) -> UserError:
     labels = ", ".join(TASKS[task].labels)
     return line_error(
         path,
         number,
-        f"has the label {excerpt(found)}; wanted one of {labels}",
+        f"has the label {excerpt(label)}; wanted one of {labels}",
     )

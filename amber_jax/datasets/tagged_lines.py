@@ -32,10 +32,10 @@ def read_tagged_lines(
     if not prefix or not all(word.startswith(prefix) for word in words):
         return sentences
     return [
-        one._replace(
-            words=tuple(word.removeprefix(prefix).strip() for word in one.words)
+        sentence._replace(
+            words=tuple(word.removeprefix(prefix).strip() for word in sentence.words)
         )
-        for one in sentences
+        for sentence in sentences
     ]
 
 
@@ -56,12 +56,12 @@ def _sentences(
 def _tagged_word(
     path: Path, number: int, line: str, tags: Collection[str], hint: str
 ) -> tuple[str, str]:
-    word, *found = line.split("\t")
-    if len(found) != 1 or found[0] not in tags:
+    word, *columns = line.split("\t")
+    if len(columns) != 1 or columns[0] not in tags:
         raise line_error(
             path,
             number,
             f"is {excerpt(line)}; wanted a word, a tab and one of {' '.join(tags)} "
             f"({hint})",
         )
-    return word, found[0]
+    return word, columns[0]

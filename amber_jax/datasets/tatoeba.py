@@ -132,17 +132,17 @@ def _refuse_empty(pairs: Pairs, path: Path, pivot: str) -> None:
 
 def _languages_in(directory: Path) -> dict[str, tuple[Path, Path]]:
     """Returns {language: (its file, the English file)}, by language."""
-    found = {}
+    files = {}
     for english in directory.glob("*-en.en"):  # XTREME's
         language = english.name.removesuffix("-en.en")
-        found[language] = english.with_name(f"{language}-en.{language}"), english
+        files[language] = english.with_name(f"{language}-en.{language}"), english
     for path in directory.glob("tatoeba.*-eng.*"):
         code = path.suffix.removeprefix(".")
         if code == "eng":
             continue
         language = ISO_639_1.get(code, code)
-        found[language] = path, path.with_suffix(".eng")
-    return dict(sorted(found.items()))
+        files[language] = path, path.with_suffix(".eng")
+    return dict(sorted(files.items()))
 
 
 def _read_pair(path: Path, english_path: Path) -> tuple[list[str], list[str]]:

@@ -157,21 +157,21 @@ def _load(source: str, language: str) -> tuple[Iterator[Example], Mapping[str, A
     with from_extra("train", f"{source} is read with TensorFlow Datasets"):
         import tensorflow_datasets as tfds
 
-    one = parse_source(source, language)
+    parts = parse_source(source, language)
     try:
         dataset, info = tfds.load(
-            one.name,
-            split=one.split,
-            data_dir=_local(one),
+            parts.name,
+            split=parts.split,
+            data_dir=_local(parts),
             # A mistyped folder must not become a download.
-            download=one.data_dir is None,
+            download=parts.data_dir is None,
             with_info=True,
         )
         features = dict(info.features.items())
     # Whatever TFDS, TensorFlow or the network raise: there is no common class.
     except Exception as error:
         raise UserError(
-            f"{source}: TFDS cannot give {one.name}, split {one.split} "
+            f"{source}: TFDS cannot give {parts.name}, split {parts.split} "
             f"({_first_line(error)}); correct the name, or the folder behind @"
         ) from error
     return _until_it_breaks(tfds.as_numpy(dataset), source), features
@@ -230,7 +230,7 @@ def _text(example: Example, name: str, source: str, number: int) -> str:
 
 
 def _texts(example: Example, name: str, source: str, number: int) -> list[str]:
-    return [_decoded(one) for one in _field(example, name, source, number)]
+    return [_decoded(text) for text in _field(example, name, source, number)]
 
 
 def _decoded(value: bytes | str) -> str:

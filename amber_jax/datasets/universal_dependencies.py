@@ -119,8 +119,8 @@ def _read_word(tree: Tree, line: str, path: Path, number: int) -> None:
         _check_tag(columns[3], path, number)
         heads = _heads(columns, path, number)
         tree.words.append(Word(columns[1], columns[3], heads))
-    elif found := _RANGE.fullmatch(columns[0]):
-        first, last = int(found[1]), int(found[2])
+    elif match := _RANGE.fullmatch(columns[0]):
+        first, last = int(match[1]), int(match[2])
         free = tree.spans[-1].last if tree.spans else 0
         if first != expected or last < first or first <= free:
             raise _id_error(columns[0], expected, path, number)
@@ -129,12 +129,12 @@ def _read_word(tree: Tree, line: str, path: Path, number: int) -> None:
         raise _id_error(columns[0], expected, path, number)
 
 
-def _id_error(found: str, expected: int, path: Path, number: int) -> Exception:
+def _id_error(word_id: str, expected: int, path: Path, number: int) -> Exception:
     return line_error(
         path,
         number,
-        f"has the id {excerpt(found)}; wanted {expected}, a range from {expected}, or "
-        "an empty node",
+        f"has the id {excerpt(word_id)}; wanted {expected}, a range from {expected}, "
+        "or an empty node",
     )
 
 
@@ -162,5 +162,5 @@ def _heads(columns: list[str], path: Path, number: int) -> tuple[int, ...]:
         return (int(head),)
     enhanced = (part.partition(":")[0] for part in deps.split("|"))
     # Heads that are empty nodes (8.1) are passed over like the nodes themselves.
-    numbers = (int(one) for one in enhanced if _NUMBER.fullmatch(one))
+    numbers = (int(node) for node in enhanced if _NUMBER.fullmatch(node))
     return (int(head), *numbers)

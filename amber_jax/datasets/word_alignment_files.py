@@ -93,12 +93,12 @@ def parse_links(text: str) -> tuple[Links, Links]:
     """
     sure, possible = set(), set()
     for item in text.split():
-        found = _LINK.fullmatch(item)
-        if not found:
+        match = _LINK.fullmatch(item)
+        if not match:
             raise ValueError(item)
-        link = int(found[1]), int(found[3])
+        link = int(match[1]), int(match[3])
         possible.add(link)
-        if found[2] == _SURE:
+        if match[2] == _SURE:
             sure.add(link)
     return frozenset(sure), frozenset(possible)
 
@@ -123,11 +123,11 @@ def _sides_of_one(path: Path) -> Iterator[Sides]:
 
 def _sides_of_two(src: Path, tgt: Path) -> Iterator[Sides]:
     lines = itertools.zip_longest(numbered_lines(src), numbered_lines(tgt))
-    for number, (one, other) in enumerate(lines, start=1):
-        if one is None or other is None:
-            short = src if one is None else tgt
+    for number, (src_line, tgt_line) in enumerate(lines, start=1):
+        if src_line is None or tgt_line is None:
+            short = src if src_line is None else tgt
             raise line_error(short, number, "is missing: the other text goes on")
-        yield one[1], other[1]
+        yield src_line[1], tgt_line[1]
 
 
 def _check_all(pairs: list[AlignedPair], path: Path, first_index: int) -> None:

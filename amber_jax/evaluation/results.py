@@ -137,8 +137,9 @@ class Retrieval(Result):
     def shares(self) -> Scores:
         """All scores, the mean of both directions included."""
         return {
-            language: one | {BOTH: sum(one.values()) / max(1, len(one))}
-            for language, one in self.scores.items()
+            language: by_direction
+            | {BOTH: sum(by_direction.values()) / max(1, len(by_direction))}
+            for language, by_direction in self.scores.items()
         }
 
     @property
@@ -288,15 +289,17 @@ def average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Returns the mean over the languages of every metric that all of them have."""
     first = next(iter(scores.values()))
     return {
-        metric: sum(one[metric] for one in scores.values()) / len(scores)
+        metric: sum(by_metric[metric] for by_metric in scores.values()) / len(scores)
         for metric in first
-        if all(metric in one for one in scores.values())
+        if all(metric in by_metric for by_metric in scores.values())
     }
 
 
 def write_results(path: Path, results: Sequence[Result]) -> None:
     """Writes a results.json, whole or not at all; raises as `files.new_file`."""
-    content = [dataclasses.asdict(one) | {"average": one.average} for one in results]
+    content = [
+        dataclasses.asdict(result) | {"average": result.average} for result in results
+    ]
     write_json(path, {"results": content})
 
 
@@ -310,7 +313,7 @@ def read_results(path: Path) -> list[Result]:
         results = parse_json(path.read_bytes())["results"]
         if not results:
             raise ValueError("it holds no results")
-        return [_read_result(one) for one in results]
+        return [_read_result(result) for result in results]
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}); --results takes a "

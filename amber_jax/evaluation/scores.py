@@ -32,13 +32,13 @@ def label_scores(
 
 
 def _f1(examples: Sequence[Any], predicted: Sequence[Sequence[str]]) -> float:
-    return chunk_f1([one.labels for one in examples], predicted)
+    return chunk_f1([example.labels for example in examples], predicted)
 
 
 def _accuracy(examples: Sequence[Any], predicted: Sequence[Sequence[str]]) -> float:
     return accuracy(
-        [label for one in examples for label in one.labels],
-        [label for one in predicted for label in one],
+        [label for example in examples for label in example.labels],
+        [label for labels in predicted for label in labels],
     )
 
 
@@ -48,8 +48,8 @@ def _translated(examples: Sequence[Any], predicted: Sequence[Sequence[str]]) -> 
     XTREME counts them.
     """
     both = zip(examples, predicted, strict=True)
-    kept = [(one, labels) for one, labels in both if is_translated(one)]
-    return _accuracy([one for one, _ in kept], [labels for _, labels in kept])
+    kept = [(example, labels) for example, labels in both if is_translated(example)]
+    return _accuracy([example for example, _ in kept], [labels for _, labels in kept])
 
 
 _METRICS: Mapping[str, Callable[[Sequence[Any], Sequence[Sequence[str]]], float]] = {
@@ -66,7 +66,9 @@ def accuracy(gold: Sequence[str], predicted: Sequence[str]) -> float:
         UserError: the two differ in length, or are empty.
     """
     _check_counts(len(gold), len(predicted), "labels")
-    hits = sum(one == other for one, other in zip(gold, predicted, strict=True))
+    hits = sum(
+        label == prediction for label, prediction in zip(gold, predicted, strict=True)
+    )
     return hits / len(gold)
 
 
@@ -96,17 +98,19 @@ def chunk_scores(
     later versions of seqeval give other values.
     """
     _check_counts(len(gold), len(predicted), "sentences")
-    for number, (one, other) in enumerate(zip(gold, predicted, strict=True), start=1):
-        if len(one) != len(other):
+    for number, (gold_tags, predicted_tags) in enumerate(
+        zip(gold, predicted, strict=True), start=1
+    ):
+        if len(gold_tags) != len(predicted_tags):
             raise UserError(
-                f"sentence {number} has {len(one)} gold tags and {len(other)} "
-                "predicted ones; wanted one for every word"
+                f"sentence {number} has {len(gold_tags)} gold tags and "
+                f"{len(predicted_tags)} predicted ones; wanted one for every word"
             )
     if not any(gold):
         raise UserError("there is no tag to score; give sentences with words")
-    wanted, found = set(chunks(gold)), set(chunks(predicted))
-    hits = len(wanted & found)
-    precision = hits / len(found) if found else 0.0
+    wanted, predicted_chunks = set(chunks(gold)), set(chunks(predicted))
+    hits = len(wanted & predicted_chunks)
+    precision = hits / len(predicted_chunks) if predicted_chunks else 0.0
     recall = hits / len(wanted) if wanted else 0.0
     f1 = _harmonic_mean(precision, recall)
     return {"precision": precision, "recall": recall, "f1": f1}

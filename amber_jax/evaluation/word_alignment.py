@@ -87,7 +87,7 @@ def _dev_aer(
         for layer, links in enumerate(by_layer):
             aer = alignment_scores(pairs, links)["aer"]
             layers.setdefault(layer, []).append(aer)
-    return {layer: statistics.fmean(found) for layer, found in layers.items()}
+    return {layer: statistics.fmean(rates) for layer, rates in layers.items()}
 
 
 def _read_gold(

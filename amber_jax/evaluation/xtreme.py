@@ -51,7 +51,9 @@ def write_predictions(
         if answer.split() != [answer]:
             raise ValueError(f"{answer!r} is no answer of {task.name}")
     border = "\n" if task.kind == TAGS else ""
-    text = "".join("".join(f"{answer}\n" for answer in one) + border for one in lines)
+    text = "".join(
+        "".join(f"{answer}\n" for answer in sentence) + border for sentence in lines
+    )
     make_folder(path.parent)
     write_text(path, text)
     return path
@@ -149,12 +151,14 @@ def _score_task(
     }
     metrics = next(iter(scored.values()))
     table = {
-        metric: {language: one[metric] for language, one in scored.items()}
+        metric: {
+            language: of_language[metric] for language, of_language in scored.items()
+        }
         for metric in metrics
     }
     return {
-        metric: {**one, "average": sum(one.values()) / len(one)}
-        for metric, one in table.items()
+        metric: {**by_language, "average": sum(by_language.values()) / len(by_language)}
+        for metric, by_language in table.items()
     }
 
 

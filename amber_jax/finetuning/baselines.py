@@ -18,7 +18,7 @@ def frequent_tags(train: Sequence[TaggedSentence]) -> dict[str, Any]:
             tags_of.setdefault(word, Counter())[tag] += 1
     return {
         "tags": {word: tags.most_common(1)[0][0] for word, tags in tags_of.items()},
-        "new_words": _most_frequent(tag for one in train for tag in one.tags),
+        "new_words": _most_frequent(tag for sentence in train for tag in sentence.tags),
     }
 
 
@@ -35,13 +35,17 @@ def baselines(
         counted: as the task's head has learned it from training examples.
         test: the examples.
     """
-    most_frequent = _most_frequent(label for one in test for label in one.labels)
-    majority = {"majority": [[most_frequent] * len(one.labels) for one in test]}
+    most_frequent = _most_frequent(
+        label for example in test for label in example.labels
+    )
+    majority = {"majority": [[most_frequent] * len(example.labels) for example in test]}
     if not counted:
         return majority
     tags, new = counted["tags"], counted["new_words"]
     return majority | {
-        "frequent_tag": [[tags.get(word, new) for word in one.words] for one in test],
+        "frequent_tag": [
+            [tags.get(word, new) for word in example.words] for example in test
+        ],
     }
 
 

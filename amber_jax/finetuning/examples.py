@@ -52,7 +52,7 @@ def read_examples(config: ConfigDict) -> Examples:
 
     training = read(config.train)
     is_translated = READERS[config.task].is_translated
-    usable = [one for one in training.examples if is_translated(one)]
+    usable = [example for example in training.examples if is_translated(example)]
     train = usable[: config.max_train_examples or None]
     first_only = len(train) if len(train) < len(usable) else 0
     if config.dev:
@@ -66,8 +66,8 @@ def read_examples(config: ConfigDict) -> Examples:
             f"{len(dev)} to choose by; wanted at least one of each"
         )
     dropped: dict[str, int] = {}
-    for one in reads:
-        for reason, count in one.dropped.items():
+    for split in reads:
+        for reason, count in split.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
     untranslated = len(training.examples) - len(usable)
     if untranslated:

@@ -48,11 +48,11 @@ def labeling_objective(model: LabelingModel, *, train_from_layer: int = 0) -> Ob
     def terms(
         params: Params, batch: Batch, key: Array, *, train: bool
     ) -> dict[str, WeightedSum]:
-        one = batch["labeled"]
+        labeled = batch["labeled"]
         params = without_gradient_below(params, train_from_layer)
-        seeds = row_seeds(key, one["row_ids"]) if train else None
-        logits = _logits(model, params, one, seeds)
-        weights, labels = one["label_weights"], one["labels"]
+        seeds = row_seeds(key, labeled["row_ids"]) if train else None
+        logits = _logits(model, params, labeled, seeds)
+        weights, labels = labeled["label_weights"], labeled["labels"]
         losses = cross_entropy(logits, labels) * weights
         hits = (logits.argmax(-1) == labels) * weights
         return {

@@ -254,9 +254,9 @@ def first_state(setup: Setup, seed: int) -> TrainState:
     return build_in_place(build, setup.backend, jax.tree.map(np.asarray, params))
 
 
-def _restore(setup: Setup, found: checkpoints.Checkpoint) -> TrainState:
+def _restore(setup: Setup, checkpoint: checkpoints.Checkpoint) -> TrainState:
     """Returns a checkpoint's state as `first_state` returns that of step 0."""
-    state = checkpoints.restore_state(found, setup.abstract_state)
+    state = checkpoints.restore_state(checkpoint, setup.abstract_state)
     memory = build_in_place(setup.word_rows.narrow, setup.backend, state.opt_state)
     return state._replace(opt_state=memory)
 

@@ -67,8 +67,12 @@ class Labeler:
     ) -> list[list[str]]:
         """Returns what `predict` does, of examples that were encoded before."""
         predicted = predict_labels(self.predictor, params, encoded, self.shape)
-        labels = (self.task.labels[number] for one in predicted for number in one)
-        return [list(itertools.islice(labels, len(one.labels))) for one in examples]
+        labels = (
+            self.task.labels[number] for numbers in predicted for number in numbers
+        )
+        return [
+            list(itertools.islice(labels, len(example.labels))) for example in examples
+        ]
 
 
 def build_model(task: Task, encoder: EncoderConfig) -> LabelingModel:
@@ -116,15 +120,15 @@ def score_model(
         language: _test_language(labeler, params, read, counted)
         for language, read in tests.items()
     }
-    for language, one in tested.items():
-        answers = one.pop("predicted")
+    for language, outcome in tested.items():
+        answers = outcome.pop("predicted")
         if task.kind != TAGS:
             answers = [label for (label,) in answers]
         write = functools.partial(xtreme.write_predictions, output / PREDICTIONS, task)
         done_by_first(functools.partial(write, language, answers))
 
     def by_language(key: str) -> dict[str, Any]:
-        return {language: one[key] for language, one in tested.items()}
+        return {language: outcome[key] for language, outcome in tested.items()}
 
     return FineTuned(
         task=task.name,
@@ -140,7 +144,9 @@ def score_model(
         baseline_accuracy=by_language("baseline_accuracy"),
         untranslated=by_language("untranslated"),
         left_out=by_language("left_out"),
-        collapsed=tuple(name for name, one in tested.items() if one["collapsed"]),
+        collapsed=tuple(
+            name for name, outcome in tested.items() if outcome["collapsed"]
+        ),
         train=read_as(
             Training,
             {"first_only": run["config"]["max_train_examples"]} | run["train"],
@@ -171,10 +177,12 @@ def _test_language(
         "predicted": predicted,
         "scores": label_scores(task, examples, predicted),
         "examples": len(examples),
-        "untranslated": sum(not is_translated(one) for one in examples),
+        "untranslated": sum(not is_translated(example) for example in examples),
         "left_out": read.dropped,
         "baselines": {n: score[task.metric] for n, score in knowing_little.items()},
-        "baseline_accuracy": {n: one["accuracy"] for n, one in knowing_little.items()},
+        "baseline_accuracy": {
+            n: score["accuracy"] for n, score in knowing_little.items()
+        },
         "collapsed": is_constant(predicted),
     }
 
@@ -201,10 +209,12 @@ def evaluate_task(
     task = TASKS[config.task]
     if config.untrained:
         raise UserError("untrained is for amber finetune; here a model is tested")
-    found = [checkpoint / name for name in decided_by_first(lambda: _best(checkpoint))]
+    folders = [
+        checkpoint / name for name in decided_by_first(lambda: _best(checkpoint))
+    ]
     models = [
         load_model(path, kernels=config.kernels, dtype=config.dtype or None, note=note)
-        for path in found or [settled(checkpoint, note)]
+        for path in folders or [settled(checkpoint, note)]
     ]
     for model in models:
         _check_task(model, config.task)
@@ -221,8 +231,8 @@ def _best(checkpoint: Path) -> list[str]:
     """Returns the `best` folders of a fine-tuning, below `checkpoint`."""
     of_seeds = sorted(checkpoint.glob(f"seed-*/{BEST}"))
     places = [*of_seeds, checkpoint / BEST, checkpoint]
-    found = [path for path in places if path.name == BEST and path.is_dir()]
-    return [str(path.relative_to(checkpoint)) for path in found]
+    folders = [path for path in places if path.name == BEST and path.is_dir()]
+    return [str(path.relative_to(checkpoint)) for path in folders]
 
 
 def _evaluate_one(
@@ -244,9 +254,9 @@ def _evaluate_one(
 
 def _check_task(model: LoadedModel, wanted: str) -> None:
     run = model.checkpoint.run
-    found = run["task"]["name"] if "selection" in run else None
-    if found != wanted:
-        what = f"fine-tuned on {found}" if found else "not the best of a fine-tuning"
+    task = run["task"]["name"] if "selection" in run else None
+    if task != wanted:
+        what = f"fine-tuned on {task}" if task else "not the best of a fine-tuning"
         raise UserError(
             f"checkpoint {model.checkpoint.path} is {what}; "
             f"wanted a workdir of amber finetune --config={wanted}.py"
@@ -273,7 +283,7 @@ def read_language(config: ConfigDict, pattern: str, language: str) -> Read:
 
 def commonest_share(predicted: Sequence[Sequence[str]]) -> float:
     """Returns which share of all predictions is the most frequent label."""
-    counts = collections.Counter(label for one in predicted for label in one)
+    counts = collections.Counter(label for labels in predicted for label in labels)
     return max(counts.values()) / counts.total()
 
 

@@ -114,18 +114,18 @@ def ask_compiler(
         arguments = run.abstract_state, run.abstract_batch(stage), _key(run)
         lowered = run.compile(stage).lower(*arguments)
         try:
-            found: Any = lowered.compile().memory_analysis()
+            memory: Any = lowered.compile().memory_analysis()
         except jax.errors.JaxRuntimeError as error:
             reason = str(error).split("\n")[0]
             note(f"stage {stage.name}: the TPU's compiler refuses it: {reason}")
             continue
-        arguments_and_more = found.argument_size_in_bytes + found.temp_size_in_bytes
+        arguments_and_more = memory.argument_size_in_bytes + memory.temp_size_in_bytes
         note(
             f"stage {stage.name}: the TPU's compiler wants "
             f"{_gb(arguments_and_more)} of a device, at most "
-            f"{_gb(found.peak_memory_in_bytes)} in use at once: "
-            f"{_gb(found.argument_size_in_bytes)} of arguments and "
-            f"{_gb(found.temp_size_in_bytes)} of temporaries"
+            f"{_gb(memory.peak_memory_in_bytes)} in use at once: "
+            f"{_gb(memory.argument_size_in_bytes)} of arguments and "
+            f"{_gb(memory.temp_size_in_bytes)} of temporaries"
         )
 
 

@@ -106,9 +106,9 @@ def pretrain(
     lead_note(describe(run))
     origin = _Origin({}, {})
 
-    def check(found: Checkpoint) -> None:
-        _check_same(run, found)
-        origin.take(run, found.run, functools.partial(stored_pooler, found))
+    def check(checkpoint: Checkpoint) -> None:
+        _check_same(run, checkpoint)
+        origin.take(run, checkpoint.run, functools.partial(stored_pooler, checkpoint))
 
     def new_state() -> TrainState:
         initial = parameters_to_begin_with(run, lead_note)
@@ -136,21 +136,23 @@ def pretrain(
     return state
 
 
-def _check_same(run: Run, found: Checkpoint) -> None:
-    """Raises UserError unless `found` is of this run, or of its first steps."""
+def _check_same(run: Run, checkpoint: Checkpoint) -> None:
+    """Raises UserError unless `checkpoint` is of this run, or of its first steps."""
     lists = {
         "stages": [settings.as_json(settings.stage(""))],
         "evaluations": [settings.as_json(settings.retrieval(""))],
     }
     defaults = settings.as_json(settings.pretraining()) | lists
     before, now = (
-        with_defaults(migrated(found.run["config"]), defaults),
+        with_defaults(migrated(checkpoint.run["config"]), defaults),
         settings.as_json(run.config),
     )
-    check_dropout(found, max(run.encoder.hidden_dropout, run.encoder.attention_dropout))
-    free = free_settings(before["stages"], now["stages"], found.step)
+    check_dropout(
+        checkpoint, max(run.encoder.hidden_dropout, run.encoder.attention_dropout)
+    )
+    free = free_settings(before["stages"], now["stages"], checkpoint.step)
     check_same_run(
-        found,
+        checkpoint,
         before,
         now,
         free_to_change=[*_FREE_TO_CHANGE, *free],
@@ -175,8 +177,8 @@ def _run_stages(
 ) -> TrainState:
     encoding = encoding_defaults(origin.run)
     evaluations = [
-        _evaluation(build_retrieval(one, run.encoder, run.tokenizer, encoding))
-        for one in run.config.evaluations
+        _evaluation(build_retrieval(evaluation, run.encoder, run.tokenizer, encoding))
+        for evaluation in run.config.evaluations
     ]
     of_sentences = sentences_as_before(run.config, origin.run)
     pooler = jax.tree.map(np.asarray, origin.beside)

@@ -196,13 +196,16 @@ def _language_caption(table: Table) -> str:
 
 def _gap_page(scores: Scores) -> Page:
     gaps = {tables[0].title: score_panels.gaps(tables[0]) for _, tables in scores}
-    shown = {title: one for title, one in gaps.items() if one}
+    shown = {title: of_table for title, of_table in gaps.items() if of_table}
     most = max(map(len, shown.values()), default=0)
     return Page(
         "English and the others",
         "How far what was learned in English carries: the score in English, the mean "
         "of the other languages, and the points between them.",
-        [(title, score_panels.draw_gaps, one) for title, one in shown.items()],
+        [
+            (title, score_panels.draw_gaps, of_table)
+            for title, of_table in shown.items()
+        ],
         columns=1,
         size=(7.4, 1.3 + 0.42 * most),
     )
@@ -227,7 +230,7 @@ def _retrieval_page(runs: Sequence[Run], scores: Scores) -> Page:
     for record in (record for run in runs for record in run.evaluations):
         records.setdefault(record["evaluation"], []).append(record)
     levels = {name: _levels(scores, name, of_name) for name, of_name in records.items()}
-    styles = {level.line_style for one in levels.values() for level in one}
+    styles = {level.line_style for of_name in levels.values() for level in of_name}
     still = {":": "dotted: chance", "--": "dashed: without training"}
     lines = "".join(f"; {text}" for style, text in still.items() if style in styles)
     return Page(
@@ -246,7 +249,7 @@ def _retrieval_page(runs: Sequence[Run], scores: Scores) -> Page:
 
 def _levels(scores: Scores, name: str, records: Sequence[dict]) -> list[panels.Level]:
     """Returns what does not train, where it is over the languages of the records."""
-    averaged = {key.split("/")[0] for one in records for key in one if "/" in key}
+    averaged = {key.split("/")[0] for record in records for key in record if "/" in key}
     tables = [
         (evaluation, tables[0])
         for evaluation, tables in scores
@@ -342,8 +345,8 @@ def _probe_pages(probe: Probe) -> dict[str, Page]:
             "Sentence vectors on their two principal components: one color and star "
             "per meaning, one marker per language.",
             [
-                (title, panels.draw_vectors, one, probe.meaning, probe.language)
-                for title, one in vectors.items()
+                (title, panels.draw_vectors, matrix, probe.meaning, probe.language)
+                for title, matrix in vectors.items()
             ],
         ),
     }

@@ -29,7 +29,7 @@ class Entry:
     @property
     def marked_label(self) -> str:
         """The label, with a mark if the training set was another or was cut."""
-        other = any(one.training_remarks for one in self.results)
+        other = any(result.training_remarks for result in self.results)
         return f"{self.label} {MARK}" if other else self.label
 
     @property
@@ -89,7 +89,7 @@ def group_results(results: Sequence[Result]) -> list[EvaluationSet]:
     another number of examples: among 300 candidates is not among 1,000.
     """
     groups: list[list[Result]] = []
-    for result in sorted(results, key=lambda one: list(TASKS).index(one.task)):
+    for result in sorted(results, key=lambda result: list(TASKS).index(result.task)):
         alike = (group for group in groups if _same_examples(group, result))
         group = next(alike, None)
         if group is None:
@@ -122,7 +122,7 @@ def _title(result: Result) -> str:
 
 def _evaluation_set(results: Sequence[Result], title: str) -> EvaluationSet:
     first = results[0]
-    sizes = {name: size for one in results for name, size in one.sizes.items()}
+    sizes = {name: size for result in results for name, size in result.sizes.items()}
     return EvaluationSet(
         task=first.task,
         name=first.name,
@@ -167,24 +167,28 @@ def _is_new_seed(entry: Entry, result: Result) -> bool:
         (first.label, first.settings) == (result.label, result.settings)
         and first.scores.keys() == result.scores.keys()
         and first.training_set == result.training_set
-        and result.seed not in {None, *(one.seed for one in entry.results)}
+        and result.seed not in {None, *(earlier.seed for earlier in entry.results)}
     )
 
 
 def _with_distinct_labels(entries: Sequence[Entry]) -> list[Entry]:
     """Returns the entries, those of equal labels told apart by their settings."""
-    told = [_told_apart(entry, entries) for entry in entries]
+    labels = [_told_apart(entry, entries) for entry in entries]
     return [
         replace(entry, label=label)
-        for entry, label in zip(entries, distinct(told), strict=True)
+        for entry, label in zip(entries, distinct(labels), strict=True)
     ]
 
 
 def _told_apart(entry: Entry, entries: Sequence[Entry]) -> str:
-    namesakes = [one.results[0] for one in entries if one.label == entry.label]
+    namesakes = [other.results[0] for other in entries if other.label == entry.label]
     differing = []
     for name, value in entry.results[0].settings.items():
-        others = {one.settings[name] for one in namesakes if name in one.settings}
+        others = {
+            namesake.settings[name]
+            for namesake in namesakes
+            if name in namesake.settings
+        }
         if len(others) > 1:
             is_word = value[:1].isalpha() and " " not in value
             differing.append(value if is_word else f"{name} {value}")
@@ -194,12 +198,12 @@ def _told_apart(entry: Entry, entries: Sequence[Entry]) -> str:
 def distinct(labels: Sequence[str]) -> list[str]:
     """Returns the labels, the second of two equal ones with " (2)", and so on."""
     taken: Counter[str] = Counter()
-    told = []
+    unique = []
     for label in labels:
         free = label
         while free in taken:
             taken[label] += 1
             free = f"{label} ({taken[label]})"
         taken[free] += 1
-        told.append(free)
-    return told
+        unique.append(free)
+    return unique

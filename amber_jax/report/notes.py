@@ -35,23 +35,23 @@ def explanation(
         metric: of its headline.
         alike: the languages that stand beside published numbers.
     """
-    found = {
+    names = {
         name
         for entry in evaluation.entries
         for result in entry.results
         for name in result.baseline_shares().get(metric, ())
     }
     meanings = TASKS[evaluation.task].meanings
-    told = [
+    texts = [
         _BASELINES.get(f"{name} {metric}", text)
         for name, text in _BASELINES.items()
-        if name in found
+        if name in names
     ]
     return [
         *([meanings[metric]] if metric in meanings else []),
         _sizes(evaluation),
         *_odd_rows(evaluation),
-        *([f"Baselines: {'; '.join(told)}."] if told else []),
+        *([f"Baselines: {'; '.join(texts)}."] if texts else []),
         *(PUBLISHED[evaluation.task].caveats if alike else ()),
     ]
 
@@ -63,17 +63,17 @@ def _sizes(evaluation: EvaluationSet) -> str:
         by_size.setdefault(evaluation.sizes[language], []).append(language)
     if len(by_size) == 1:
         return f"{what} in each language: {next(iter(by_size)):,}."
-    told = (f"{size:,} ({', '.join(names)})" for size, names in by_size.items())
-    return f"{what}: {', '.join(told)}."
+    sizes = (f"{size:,} ({', '.join(names)})" for size, names in by_size.items())
+    return f"{what}: {', '.join(sizes)}."
 
 
 def _odd_rows(evaluation: EvaluationSet) -> Iterable[str]:
     counts = evaluation.untranslated
     if counts:
-        told = ", ".join(f"{name} {counts[name]:,}" for name in sorted(counts))
+        by_language = ", ".join(f"{name} {counts[name]:,}" for name in sorted(counts))
         yield (
             "Pairs without translation (NS) are counted as XTREME counts them: "
-            f"{told}; ‘without NS’ is the average that leaves them out."
+            f"{by_language}; ‘without NS’ is the average that leaves them out."
         )
     left_out = dict.fromkeys(
         f"{language}: {count:,} {reason}"
@@ -133,7 +133,7 @@ def _sets(
 def _spread(entries: Iterable[Entry]) -> Iterable[str]:
     repeated = [entry for entry in entries if len(entry.results) > 1]
     if repeated:
-        counts = ", ".join(f"{one.label} {len(one.results)}" for one in repeated)
+        counts = ", ".join(f"{entry.label} {len(entry.results)}" for entry in repeated)
         yield f"±: sample standard deviation over fine-tuning seeds ({counts})."
 
 
@@ -165,8 +165,8 @@ def _other_tests(evaluation: EvaluationSet) -> Iterable[str]:
         sizes = evaluation.sizes[language], official
         by_size.setdefault(sizes, []).append(language)
     if by_size:
-        told = (
+        tests = (
             f"{', '.join(names)} ({size:,} instead of {official:,})"
             for (size, official), names in by_size.items()
         )
-        yield f"{OTHER_TEST} not the benchmark's own test set: {'; '.join(told)}."
+        yield f"{OTHER_TEST} not the benchmark's own test set: {'; '.join(tests)}."

@@ -87,17 +87,17 @@ def _draw_bars(
     width: float,
     style: dict[str, str],
 ) -> None:
-    found = _cells(row, places)
+    cells = _cells(row, places)
     axes.bar(
-        [x + offset for x, _ in found],
-        [cell.share for _, cell in found],
+        [x + offset for x, _ in cells],
+        [cell.share for _, cell in cells],
         width * 0.92,
         label=drawable(row.full_label),
         edgecolor="white",
         linewidth=0,
         **style,
     )
-    spread = [(x + offset, cell) for x, cell in found if cell.spread is not None]
+    spread = [(x + offset, cell) for x, cell in cells if cell.spread is not None]
     if spread:
         axes.errorbar(
             [x for x, _ in spread],
@@ -111,21 +111,21 @@ def _draw_bars(
 
 
 def _draw_levels(axes: Axes, row: Row, places: Sequence[int], style: dict) -> None:
-    found = _cells(row, places)
+    cells = _cells(row, places)
     axes.hlines(
-        [cell.share for _, cell in found],
-        [x - 0.45 for x, _ in found],
-        [x + 0.45 for x, _ in found],
+        [cell.share for _, cell in cells],
+        [x - 0.45 for x, _ in cells],
+        [x + 0.45 for x, _ in cells],
         label=drawable(row.full_label),
         **style,
     )
 
 
 def _draw_diamonds(axes: Axes, row: Row, places: Sequence[int]) -> None:
-    found = _cells(row, places)
+    cells = _cells(row, places)
     axes.plot(
-        [x for x, _ in found],
-        [cell.share for _, cell in found],
+        [x for x, _ in cells],
+        [cell.share for _, cell in cells],
         linestyle="",
         marker="D",
         ms=5.5,
@@ -161,23 +161,25 @@ def gaps(table: Table) -> list[Gap]:
         table.columns[i].label: i for i in places if table.columns[i].label in wanted
     }
     rows = [row for row in table.rows if row.kind == MEASURED]
-    found = []
+    model_gaps = []
     for row in (*rows, *published_amber(table)):
         cells = {name: row.cells[place] for name, place in by_language.items()}
         if None not in cells.values():
             english = cells.pop(ENGLISH).share
             others = fmean(cell.share for cell in cells.values())
-            found.append(Gap(row.full_label, english, others, row.kind == MEASURED))
-    return found
+            model_gaps.append(
+                Gap(row.full_label, english, others, row.kind == MEASURED)
+            )
+    return model_gaps
 
 
 def _is_average(column: Column) -> bool:
     return column.languages != {column.label}
 
 
-def draw_gaps(axes: Axes, found: Sequence[Gap]) -> None:
+def draw_gaps(axes: Axes, model_gaps: Sequence[Gap]) -> None:
     """Draws each model's score in English and in the others, and what lies between."""
-    for place, gap in enumerate(found):
+    for place, gap in enumerate(model_gaps):
         color = PALETTE[place % len(PALETTE)] if gap.is_measured else INK
         axes.plot([gap.others, gap.english], [place] * 2, color=color, alpha=0.45, lw=3)
         axes.plot(gap.english, place, "o", color=color, ms=8)
@@ -190,8 +192,8 @@ def draw_gaps(axes: Axes, found: Sequence[Gap]) -> None:
             ha="center",
             fontsize=9,
         )
-    axes.set_yticks(range(len(found)), [drawable(gap.label) for gap in found])
-    axes.set_ylim(len(found) - 0.4, -0.6)
+    axes.set_yticks(range(len(model_gaps)), [drawable(gap.label) for gap in model_gaps])
+    axes.set_ylim(len(model_gaps) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter(percent_ticks())
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))

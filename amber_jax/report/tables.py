@@ -220,7 +220,9 @@ def _columns(
         for language in evaluation.languages
     ]
     sets = _averaged_sets(evaluation, alike)
-    columns += [Column(label, view.metric, one) for label, one in sets.items()]
+    columns += [
+        Column(label, view.metric, languages) for label, languages in sets.items()
+    ]
     if sets:
         label, shared = next(iter(sets.items()))
         suffix = label.removeprefix("average")
@@ -243,11 +245,11 @@ def _averaged_sets(
     shared = evaluation.shared_languages
     doubtful = PUBLISHED[evaluation.task].doubtful if alike else frozenset()
     labels: dict[str, frozenset[str]] = {}
-    for one in (shared, shared & alike, (shared & alike) - doubtful):
-        least = 1 if one == shared else 2
-        if len(one) >= least and one not in labels.values():
-            is_all = one == frozenset(evaluation.languages)
-            labels["average" if is_all else f"average of {len(one)}"] = one
+    for languages in (shared, shared & alike, (shared & alike) - doubtful):
+        least = 1 if languages == shared else 2
+        if len(languages) >= least and languages not in labels.values():
+            is_all = languages == frozenset(evaluation.languages)
+            labels["average" if is_all else f"average of {len(languages)}"] = languages
     return labels
 
 
@@ -259,7 +261,7 @@ def _word(metric: str, pivot: str) -> str:
 def _baselines(evaluation: EvaluationSet, view: View) -> list[_Source]:
     """Returns a row for each baseline, and one more where models disagree on it."""
     rows: list[tuple[str, _Shares]] = []
-    for result in (one for entry in evaluation.entries for one in entry.results):
+    for result in (result for entry in evaluation.entries for result in entry.results):
         baselines = result.baseline_shares()
         by_metric = {
             metric: baselines[metric]
@@ -273,8 +275,8 @@ def _baselines(evaluation: EvaluationSet, view: View) -> list[_Source]:
             if row is None:
                 rows.append((name, shares))
             else:
-                for metric, one in shares.items():
-                    row.setdefault(metric, {}).update(one)
+                for metric, by_language in shares.items():
+                    row.setdefault(metric, {}).update(by_language)
     labels = distinct([name.replace("_", " ") for name, _ in rows])
     return [
         _Source(label, BASELINE, {m: _one_seed(of) for m, of in shares.items()})
@@ -282,13 +284,13 @@ def _baselines(evaluation: EvaluationSet, view: View) -> list[_Source]:
     ]
 
 
-def _agree(one: _Shares, other: _Shares) -> bool:
+def _agree(known: _Shares, other: _Shares) -> bool:
     return all(
-        one[metric][language] == share
+        known[metric][language] == share
         for metric, shares in other.items()
-        if metric in one
+        if metric in known
         for language, share in shares.items()
-        if language in one[metric]
+        if language in known[metric]
     )
 
 
@@ -302,7 +304,9 @@ def _measured(entry: Entry) -> _Source:
     metrics = [
         metric
         for metric in next(iter(languages.values()))
-        if all(metric in one for shares in by_seed for one in shares.values())
+        if all(
+            metric in by_metric for shares in by_seed for by_metric in shares.values()
+        )
     ]
     return _Source(
         label=entry.marked_label,

@@ -49,8 +49,10 @@ def _sources(evaluation: EvaluationSet) -> Iterator[str]:
             yield f"{entry.marked_label}: {', '.join(facts)}."
             if result.layer_curve:
                 curve = result.layer_curve.items()
-                told = ", ".join(f"{layer} {100 * share:.1f}" for layer, share in curve)
-                yield f"{entry.marked_label}, both directions by layer: {told}."
+                shares = ", ".join(
+                    f"{layer} {100 * share:.1f}" for layer, share in curve
+                )
+                yield f"{entry.marked_label}, both directions by layer: {shares}."
 
 
 def _print(console: Console, table: Table, under: Sequence[str]) -> None:

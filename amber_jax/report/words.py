@@ -61,7 +61,9 @@ def _words(pieces: Sequence[str]) -> tuple[list[str], np.ndarray]:
 
 
 def _is_unspaced(piece: str) -> bool:
-    return any(unicodedata.name(one, "").startswith(_UNSPACED) for one in piece)
+    return any(
+        unicodedata.name(character, "").startswith(_UNSPACED) for character in piece
+    )
 
 
 def _mean(members: np.ndarray) -> np.ndarray:

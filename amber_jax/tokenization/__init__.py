@@ -59,10 +59,10 @@ def save_once(tokenizer: Tokenizer, directory: Path) -> None:
 
 
 def _require_same(tokenizer: Tokenizer, directory: Path) -> None:
-    found = load_tokenizer(directory).fingerprint
-    if found != tokenizer.fingerprint:
+    fingerprint = load_tokenizer(directory).fingerprint
+    if fingerprint != tokenizer.fingerprint:
         raise UserError(
-            f"{directory}: holds another tokenizer (fingerprint {found[:12]}, "
+            f"{directory}: holds another tokenizer (fingerprint {fingerprint[:12]}, "
             f"this one is {tokenizer.fingerprint[:12]}); give a new folder"
         )
 

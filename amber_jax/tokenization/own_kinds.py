@@ -185,12 +185,12 @@ def _check_post_processor(path: Path, content: Any) -> None:
     kind = content.get("type") if isinstance(content, Mapping) else content
     if kind == "BertProcessing":
         cls, sep = (entries_of(content.get(name))[:1] for name in ("cls", "sep"))
-        found = {"single": [*cls, "A", *sep]}
+        templates = {"single": [*cls, "A", *sep]}
     elif kind == "TemplateProcessing":
-        found = {name: _template(content.get(name)) for name in _TEMPLATES}
+        templates = {name: _template(content.get(name)) for name in _TEMPLATES}
     else:
         _refuse(path, "post_processor", kind, "TemplateProcessing")
-    for name, tokens in found.items():
+    for name, tokens in templates.items():
         if tokens != _TEMPLATES[name]:
             _refuse(path, f"post_processor.{name}", tokens, _TEMPLATES[name])
 

@@ -222,8 +222,12 @@ def _special_tokens(
     processor: sentencepiece.SentencePieceProcessor, origin: str
 ) -> SpecialTokens:
     ids = [processor.piece_to_id(piece) for piece in SPECIAL_PIECES]
-    found = [processor.id_to_piece(i) for i in ids]
-    missing = [p for p, f in zip(SPECIAL_PIECES, found, strict=True) if p != f]
+    pieces = [processor.id_to_piece(i) for i in ids]
+    missing = [
+        wanted
+        for wanted, piece in zip(SPECIAL_PIECES, pieces, strict=True)
+        if wanted != piece
+    ]
     if missing:
         raise UserError(
             f"{origin}: has no piece {', '.join(missing)}; wanted BERT's five "

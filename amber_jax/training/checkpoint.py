@@ -371,9 +371,9 @@ def find_checkpoint(path: Path, note: Note = print) -> Checkpoint:
         run = _read_run(path)
         return Checkpoint(path, int(run["step"]), run)
     for directory in (path / CHECKPOINTS, path):
-        found = newest_checkpoint(directory, note) if directory.is_dir() else None
-        if found is not None:
-            return found
+        newest = newest_checkpoint(directory, note) if directory.is_dir() else None
+        if newest is not None:
+            return newest
     raise UserError(
         f"no complete checkpoint in {path}; wanted a run's workdir or one of the "
         "numbered folders in its checkpoints/"
@@ -434,16 +434,16 @@ def abstract_params(checkpoint: Checkpoint) -> dict[str, Any]:
 def check_parameters(checkpoint: Checkpoint, abstract: Any) -> None:
     """Raises UserError naming the first wanted parameter that is absent or differs."""
     wanted = parameter_shapes(abstract)
-    found = {
+    stored = {
         name: shape
         for name, shape in checkpoint.run["parameters"].items()
         if name.split("/")[0] in abstract
     }
-    for name in sorted(found.keys() | wanted.keys()):
-        if found.get(name) != wanted.get(name):
+    for name in sorted(stored.keys() | wanted.keys()):
+        if stored.get(name) != wanted.get(name):
             raise UserError(
                 f"checkpoint {checkpoint.path} does not fit this model: parameter "
-                f"{name} is {found.get(name, 'absent')} there and "
+                f"{name} is {stored.get(name, 'absent')} there and "
                 f"{wanted.get(name, 'absent')} here; use the checkpoint's own config"
             )
 

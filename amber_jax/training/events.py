@@ -66,7 +66,7 @@ class EventRules:
             self._stage = record.get("stage")
             self._losses.clear()
             self._spiking = False
-        found = {
+        findings = {
             LOSS_SPIKE: self._loss_spike(record.get("loss")),
             SKIPPED: self._skips(record.get("skipped_steps")),
             STRAGGLER: self._straggling(record),
@@ -74,7 +74,7 @@ class EventRules:
         step, stage = int(record["step"]), str(self._stage)
         return [
             event(name, step, stage, *finding)
-            for name, finding in found.items()
+            for name, finding in findings.items()
             if finding is not None
         ]
 

@@ -184,10 +184,10 @@ class _Lease:
 def _holder(path: Path) -> dict[str, Any]:
     """Returns what the process that holds a lease says of itself; {} if nothing."""
     try:
-        found = parse_json(path.read_bytes())
+        holder = parse_json(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return holder if isinstance(holder, dict) else {}
 
 
 def _name(holder: dict[str, Any]) -> str:

@@ -72,8 +72,8 @@ class RunLog:
         self._write(record)
         if self._lead:
             self._console.train(record)
-        for one in self._rules.of(record):
-            self._event(one)
+        for event_record in self._rules.of(record):
+            self._event(event_record)
 
     def pause(self, stage: str, pause: Pause) -> None:
         """Writes that no step is finished; in other processes, says so on stderr."""
@@ -87,7 +87,11 @@ class RunLog:
     ) -> None:
         """Runs the evaluations and writes a record of each that has none yet."""
         step = int(state.step)
-        due = [one for one in evaluations if (step, one.name) not in self.evaluated]
+        due = [
+            evaluation
+            for evaluation in evaluations
+            if (step, evaluation.name) not in self.evaluated
+        ]
         if not due:
             return
         params = on_one_device(state.params)

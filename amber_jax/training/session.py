@@ -176,8 +176,8 @@ def _newest(
             return None
         return {"step": newest.step, "run": dict(newest.run)}
 
-    found = decided_by_first(look)
-    if found is None:
+    record = decided_by_first(look)
+    if record is None:
         return None
-    path = workdir / CHECKPOINTS / str(found["step"])
-    return Checkpoint(path, found["step"], found["run"])
+    path = workdir / CHECKPOINTS / str(record["step"])
+    return Checkpoint(path, record["step"], record["run"])

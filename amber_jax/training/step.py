@@ -132,8 +132,8 @@ def _part_by_part(
         pulls = jax.tree.map(lambda x, d: (x * d).sum(), embeddings, direction)
         return loss + sum(jax.tree.leaves(pulls)), means
 
-    def one_part(one: tuple[Batch, Any]) -> tuple[Any, Metrics]:
-        return jax.grad(pull, has_aux=True)(params, *one)
+    def one_part(part_and_direction: tuple[Batch, Any]) -> tuple[Any, Metrics]:
+        return jax.grad(pull, has_aux=True)(params, *part_and_direction)
 
     grads, means = _sum_over_parts(one_part, (parts, directions))
     return means | joint_means, grads

@@ -96,11 +96,11 @@ class _MLflow:
         self._mlflow = mlflow
         mlflow.set_experiment(_PROJECT)
         # Its names are its own: the run is the one that carries ours.
-        found = mlflow.search_runs(
+        runs = mlflow.search_runs(
             filter_string=f"tags.amber_run = '{run}'", output_format="list"
         )
-        if found:
-            mlflow.start_run(run_id=found[0].info.run_id)
+        if runs:
+            mlflow.start_run(run_id=runs[0].info.run_id)
             return
         mlflow.start_run(run_name=workdir.name, tags={"amber_run": run})
         mlflow.log_dict(dict(config), "config.json")

@@ -114,32 +114,33 @@ def versions() -> dict[str, str]:
     }
 
 
-def check_dropout(found: Checkpoint, rate: float) -> None:
+def check_dropout(checkpoint: Checkpoint, rate: float) -> None:
     """Raises UserError if a run with dropout began when it was drawn in another way.
 
     Args:
-        found: a checkpoint of the workdir.
+        checkpoint: a checkpoint of the workdir.
         rate: the greatest probability of the run's dropouts.
     """
-    if rate and found.run.get("dropout") != DROPOUT:
+    if rate and checkpoint.run.get("dropout") != DROPOUT:
         raise UserError(
-            f"{found.path} is of a run that began with a version that drew dropout in "
-            "another way; finish it with that version, or use another --workdir"
+            f"{checkpoint.path} is of a run that began with a version that drew "
+            "dropout in another way; finish it with that version, or use another "
+            "--workdir"
         )
 
 
 def check_same_run(
-    found: Checkpoint,
+    checkpoint: Checkpoint,
     before: Mapping[str, Any],
     now: Mapping[str, Any],
     *,
     free_to_change: Iterable[str],
     fingerprints: Mapping[str, str],
 ) -> None:
-    """Raises UserError if `found` belongs to a run of another config or other data.
+    """Raises UserError if `checkpoint` is of a run of another config or other data.
 
     Args:
-        found: a checkpoint of the workdir.
+        checkpoint: a checkpoint of the workdir.
         before: the config of its run, as `with_defaults` gives it.
         now: the config now, as JSON.
         free_to_change: settings that change nothing of what is done already, each with
@@ -157,13 +158,14 @@ def check_same_run(
     changed += [
         f"the {key.removesuffix('_fingerprint')} is another one"
         for key, value in fingerprints.items()
-        if found.run.get(key) != value
+        if checkpoint.run.get(key) != value
     ]
     if changed:
         of_stages = any(_is_within(name, "stages") for name, *_ in differences)
         raise UserError(
-            f"{found.path} belongs to a run with another config: {'; '.join(changed)}; "
-            "use another --workdir, or the config that the run began with"
+            f"{checkpoint.path} belongs to a run with another config: "
+            f"{'; '.join(changed)}; use another --workdir, or the config that the run "
+            "began with"
             + ("; to train longer, add a stage to stages" if of_stages else "")
         )
 
@@ -228,11 +230,11 @@ def _rates(stage: Mapping[str, Any], steps: int) -> np.ndarray:
 def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
     """Returns (dotted name, before, now) of every leaf that differs."""
     if isinstance(before, dict) and isinstance(now, dict):
-        found = []
+        differences = []
         for key in sorted(before.keys() | now.keys()):
             inner = f"{name}.{key}" if name else key
-            found += _differences(before.get(key), now.get(key), inner)
-        return found
+            differences += _differences(before.get(key), now.get(key), inner)
+        return differences
     if isinstance(before, list) and isinstance(now, list):
         groups = any(isinstance(item, dict) for item in (*before, *now))
         if groups or len(before) == len(now):

@@ -48,18 +48,18 @@ def main(_: list[str]) -> None:
         character_coverage=config.character_coverage,
         byte_fallback=config.byte_fallback,
     )
-    found = fertility(tokenizer, sample.probes)
+    fertilities = fertility(tokenizer, sample.probes)
     save_once(tokenizer, location(_OUTPUT.value))
-    write_fertility(location(_OUTPUT.value), found)
-    _print_sample(sample, found)
+    write_fertility(location(_OUTPUT.value), fertilities)
+    _print_sample(sample, fertilities)
     print(f"vocabulary   {tokenizer.vocab_size} pieces")
     print(f"fingerprint  {tokenizer.fingerprint}")
     print(f"written to   {_OUTPUT.value}")
 
 
-def _print_sample(sample: "Sample", found: "dict[str, Fertility]") -> None:
+def _print_sample(sample: "Sample", fertilities: "dict[str, Fertility]") -> None:
     for language, count in sample.available.items():
-        of_language = found[language]
+        of_language = fertilities[language]
         print(
             f"{language:12} {sample.drawn[language]} of {count} sentences, "
             f"{of_language.tokens_a_word:.2f} tokens a word, "

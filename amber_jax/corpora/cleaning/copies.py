@@ -65,7 +65,7 @@ def later_similar(keys: np.ndarray, similar: Similar) -> np.ndarray:
         place = np.where(is_first, np.arange(len(members)), 0)
         firsts = members[np.maximum.accumulate(place)][~is_first]
         others = members[~is_first]
-        found = similar(firsts, others)
-        later[others[found]] = True
-        members = others[~found]
+        is_similar = similar(firsts, others)
+        later[others[is_similar]] = True
+        members = others[~is_similar]
     return later

@@ -56,8 +56,8 @@ class Identification:
         own = label(language)
         if own not in JUDGED:
             return False
-        found, probability = self.most_probable(text)
-        return found != own and probability > threshold
+        predicted, probability = self.most_probable(text)
+        return predicted != own and probability > threshold
 
 
 @functools.cache

@@ -45,9 +45,9 @@ class Overlap:
         """Returns whether a text holds one of the sequences."""
         if not len(self._hashes):
             return False
-        found = _hashes(text, self._count)
-        places = np.searchsorted(self._hashes, found)
-        return bool((self._hashes.take(places, mode="clip") == found).any())
+        hashes = _hashes(text, self._count)
+        places = np.searchsorted(self._hashes, hashes)
+        return bool((self._hashes.take(places, mode="clip") == hashes).any())
 
 
 def sequence_hashes(texts: Iterable[str], count: int) -> np.ndarray:

@@ -57,9 +57,9 @@ def read_pages(path: Path, facts: Conversion) -> Iterator[Row]:
         namespace = record.get("namespace") or 0
         if isinstance(namespace, dict):
             namespace = namespace.get("identifier", 0)
-        found = [] if namespace else _paragraphs(record)
-        if found:
-            yield from ((paragraph,) for paragraph in found)
+        lines = [] if namespace else _paragraphs(record)
+        if lines:
+            yield from ((paragraph,) for paragraph in lines)
             yield ("",)
         else:
             facts.left_out["other_namespace" if namespace else "no_running_text"] += 1

@@ -141,10 +141,10 @@ class _Documents:
             ElementTree.ParseError: it is broken.
         """
         name = self._members[document.removesuffix(".gz")]
-        found: dict[str, str] = {}
+        sentences: dict[str, str] = {}
         for element in _elements(self._archive.chunks(name), "s"):
-            found[element.get("id", "")] = clean_text("".join(element.itertext()))
-        return found
+            sentences[element.get("id", "")] = clean_text("".join(element.itertext()))
+        return sentences
 
 
 def _group(element: ElementTree.Element, src: _Documents, tgt: _Documents) -> _Group:

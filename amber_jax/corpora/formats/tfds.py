@@ -153,7 +153,7 @@ def example_text(example: Example, feature: str) -> str | None:
 def example_translations(example: Example) -> dict[str, str]:
     """Returns the texts of an example by language, wherever in it they stand."""
     nested = (value for value in example.values() if isinstance(value, Mapping))
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for translations in (example, *nested):
         items = translations.items()
         if {"language", "translation"} <= translations.keys():
@@ -163,5 +163,5 @@ def example_translations(example: Example) -> dict[str, str]:
         for language, text in items:
             if isinstance(text, bytes):
                 code = language.decode() if isinstance(language, bytes) else language
-                found.setdefault(code, text.decode("utf-8", "replace"))
-    return found
+                texts.setdefault(code, text.decode("utf-8", "replace"))
+    return texts

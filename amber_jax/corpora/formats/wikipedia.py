@@ -115,11 +115,11 @@ def dump_spans(path: Path) -> list[Span | None]:
 
 
 def _article(text: str, hidden: frozenset[str], facts: Conversion) -> Iterator[Row]:
-    found = paragraphs(text, hidden)
-    if not found:
+    lines = paragraphs(text, hidden)
+    if not lines:
         facts.left_out["no_running_text"] += 1
         return
-    yield from ((paragraph,) for paragraph in found)
+    yield from ((paragraph,) for paragraph in lines)
     yield ("",)
 
 

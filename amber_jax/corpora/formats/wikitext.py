@@ -90,8 +90,8 @@ def paragraphs(wikitext: str, hidden: Collection[str] = HIDDEN) -> list[str]:
         text = _TAG.sub("", text)
     if "__" in text:
         text = _SWITCH.sub(_without_switch, text)
-    found = (_tidied(paragraph) for paragraph in _joined_lines(text))
-    return [paragraph for paragraph in found if _LETTER.search(paragraph)]
+    tidied = (_tidied(paragraph) for paragraph in _joined_lines(text))
+    return [paragraph for paragraph in tidied if _LETTER.search(paragraph)]
 
 
 def _without_elements(text: str) -> str:
