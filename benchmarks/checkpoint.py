@@ -63,23 +63,23 @@ def measured(state: TrainState, folder: Path, *, rounds: int) -> list[tables.Row
     for number in range(rounds + 1):  # the first warms up
         state = state._replace(step=state.step + 1)
         jax.block_until_ready(state)
-        found = {
+        timings = {
             "save, blocked": stopwatch.once(lambda state=state: writer.save(state, {})),
             "save, then on disk": stopwatch.once(writer.wait),
             "verify": stopwatch.once(lambda: newest_checkpoint(folder)),
         }
         saved = newest_checkpoint(folder)
-        found["restore"] = stopwatch.once(
+        timings["restore"] = stopwatch.once(
             lambda saved=saved: jax.block_until_ready(restore_state(saved, abstract))
         )
-        for name, one in found.items() if number else ():
-            seconds.setdefault(name, []).append(one)
+        for name, timing in timings.items() if number else ():
+            seconds.setdefault(name, []).append(timing)
     stored = sum(file.stat().st_size for file in saved.path.rglob("*"))
     writer.close()
     mb = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) / 1e6
     walls = {
-        name: statistics.median(one.wall for one in found)
-        for name, found in seconds.items()
+        name: statistics.median(timing.wall for timing in timings)
+        for name, timings in seconds.items()
     }
     walls["save, all of it"] = walls["save, blocked"] + walls["save, then on disk"]
     return [

@@ -117,7 +117,7 @@ def rows_of(
 
 
 def _median(rounds: list[Round]) -> float:
-    return statistics.median(one.cpu for one in rounds[1:])
+    return statistics.median(timed.cpu for timed in rounds[1:])
 
 
 def define_flags() -> None:

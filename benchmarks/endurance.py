@@ -127,7 +127,7 @@ def _trained(workdir: Path, before: int) -> list[dict[str, Any]]:
 def _measured(workdir: Path, before: int) -> dict[str, Any]:
     """What the records after a step say of the process that wrote them."""
     records = _trained(workdir, before)
-    found: dict[str, Any] = {
+    measures: dict[str, Any] = {
         "to step": max((r["step"] for r in records), default=before)
     }
     for name, (key, unit) in _MEASURES.items():
@@ -135,13 +135,13 @@ def _measured(workdir: Path, before: int) -> dict[str, Any]:
         settled = values[int(_SETTLED * len(values)) :]
         half = len(settled) // 2
         few = len(values) < _FEW
-        found[name] = statistics.median(settled) if settled else 0.0
-        found[f"{name} grows"] = (
+        measures[name] = statistics.median(settled) if settled else 0.0
+        measures[f"{name} grows"] = (
             1.0
             if few
             else statistics.median(settled[half:]) / statistics.median(settled[:half])
         )
-    return found
+    return measures
 
 
 def missing(records: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -49,7 +49,8 @@ def measured(
     """Returns the tables: the time of a step, and how far the parameters are apart."""
     setups = {ALL: dataclasses.replace(setup, untouched_decay=None), TOUCHED: setup}
     ways = {
-        name: Training(one, setup.config.seeds[0], note) for name, one in setups.items()
+        name: Training(variant, setup.config.seeds[0], note)
+        for name, variant in setups.items()
     }
     seconds = stopwatch.interleaved(
         {name: way.update for name, way in ways.items()}, rounds=rounds
@@ -58,11 +59,11 @@ def measured(
         {
             "rows of the word embeddings": name,
             "count": ways[name].num_rows,
-            "CPU s": one.cpu,
-            "s": one.wall,
-            "of the CPU s of all": one.cpu / seconds[ALL].cpu,
+            "CPU s": median.cpu,
+            "s": median.wall,
+            "of the CPU s of all": median.cpu / seconds[ALL].cpu,
         }
-        for name, one in seconds.items()
+        for name, median in seconds.items()
     ]
     every, few = (
         [np.asarray(leaf) for leaf in jax.tree.leaves(ways[name].state.params)]

@@ -71,7 +71,7 @@ def _difference(length: int, directed: bool, width: int) -> dict[str, Any]:
     heads, grad = (x.astype(jnp.float32) for x in (given.heads, given.grad))
     with jax.default_matmul_precision("highest"):
         exact = run(given._replace(heads=heads, grad=grad), form="written")
-    found = {
+    errors = {
         form: [
             round(float(jnp.linalg.norm(x - y) / jnp.linalg.norm(y)), 5)
             for x, y in zip(run(given, form=form), exact, strict=True)
@@ -79,7 +79,7 @@ def _difference(length: int, directed: bool, width: int) -> dict[str, Any]:
         for form in ("written", "triton")
     }
     case = {"equality_of_rows": length, "directed": directed, "width": width}
-    return case | found
+    return case | errors
 
 
 def cuts(

@@ -37,8 +37,8 @@ def same_bits(prepared: own_step.Prepared) -> bool:
         )
         writer.save(state, {})
         writer.close()
-        found = checkpoint.find_checkpoint(Path(folder))
-        resumed = checkpoint.restore_state(found, abstract)
+        saved = checkpoint.find_checkpoint(Path(folder))
+        resumed = checkpoint.restore_state(saved, abstract)
     whole, parts = (
         jax.device_get(half(begun, batches[_STEPS:])) for begun in (state, resumed)
     )

@@ -92,17 +92,17 @@ def works() -> dict[str, Program]:
 def changes(device: Any) -> dict[str, Program]:
     """Returns the first work with something exchanged, by what that is."""
     first = next(iter(works().values())).run
-    found = {"no dropout": Program(dataclasses.replace(first, dropout=0.0))}
+    programs = {"no dropout": Program(dataclasses.replace(first, dropout=0.0))}
     suited = dataclasses.asdict(suited_to(device))
     for field in ("attention", "heads", "layers"):
         plain = {"layers": "loop"}.get(field, FORMS[field][0])
         if plain != suited[field]:
-            found[f"{field} {plain}"] = _with(first, f"{field}={plain}")
+            programs[f"{field} {plain}"] = _with(first, f"{field}={plain}")
     if device.platform == "gpu":
-        found["products tried in Triton"] = Program(
+        programs["products tried in Triton"] = Program(
             first, {"xla_gpu_enable_triton_gemm": True}
         )
-    return found
+    return programs
 
 
 def _with(run: own_step.Settings, form: str) -> Program:
@@ -148,8 +148,8 @@ class Compiler:
     def start(self, programs: Mapping[str, Program]) -> dict[str, Any]:
         """Returns futures of `Compiled`, by name."""
         return {
-            name: self._pool.submit(self._compile, one)
-            for name, one in programs.items()
+            name: self._pool.submit(self._compile, program)
+            for name, program in programs.items()
         }
 
     def _compile(self, program: Program) -> Compiled:
@@ -168,7 +168,7 @@ def measure(step: Compiled, rate: float) -> dict[str, Any]:
     """Returns what a line tells of a step; `rate` is the chip's FLOP/s."""
     run, prepared = step.program.run, step.prepared
     state = jax.tree.map(lambda x: x.copy(), prepared.state)
-    batches = [prepared.put_batch(one) for one in prepared.batches]
+    batches = [prepared.put_batch(host_batch) for host_batch in prepared.batches]
     for batch in batches[: run.warmup]:
         state, metrics = prepared.step(state, batch, prepared.key)
     float(metrics["loss"])
@@ -177,8 +177,8 @@ def measure(step: Compiled, rate: float) -> dict[str, Any]:
         state, metrics = prepared.step(state, batch, prepared.key)
     loss = float(metrics["loss"])
     seconds = (time.perf_counter() - begin) / run.steps
-    spans = [one["span_lengths"] for b in prepared.batches for one in b.values()]
-    tokens = statistics.mean(int(one.sum()) for one in spans[run.warmup :])
+    spans = [inputs["span_lengths"] for b in prepared.batches for inputs in b.values()]
+    tokens = statistics.mean(int(lengths.sum()) for lengths in spans[run.warmup :])
     needed = statistics.mean(own_step.needed_flops(run, s) for s in spans[run.warmup :])
     memory = prepared.step.memory_analysis()
     return {
@@ -201,21 +201,23 @@ def show_kernels(name: str, prepared: own_step.Prepared) -> None:
         _, metrics = prepared.step(state, batch, prepared.key)
         float(metrics["loss"])
 
-    found = kernel_times.traced(once)
+    kernels = kernel_times.traced(once)
     parts = kernel_times.parts(prepared.step.as_text())
-    total = sum(kernel.seconds for kernel in found)
-    runs = sum(kernel.runs for kernel in found)
+    total = sum(kernel.seconds for kernel in kernels)
+    runs = sum(kernel.runs for kernel in kernels)
     say(kernels_of=name, ms=round(1e3 * total, 2), runs=runs)
-    for kind, ms in kernel_times.by_class(found, parts).items():
+    for kind, ms in kernel_times.by_class(kernels, parts).items():
         print(f"  {ms:9.3f} ms          {kind}")
-    for row in kernel_times.longest(found, parts, _LONGEST):
+    for row in kernel_times.longest(kernels, parts, _LONGEST):
         shown = f"{row['ms']:9.3f} ms x {row['runs']:4d}   {row['part']:14s}"
         print(f"  {shown} {row['kernel']}", flush=True)
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    return found | {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS}
+    versions = {"python": platform.python_version()}
+    return versions | {
+        name: importlib.metadata.version(name) for name in _DISTRIBUTIONS
+    }
 
 
 def compiled_ones(compiled: Mapping[str, Any]) -> Any:
@@ -266,7 +268,9 @@ def main(_: list[str]) -> None:
         if name == gpu_resume.NAME:
             say(resumed_has_the_same_bits=gpu_resume.same_bits(step.prepared))
     if "blocks" in wanted:
-        shapes = [(one.rows, one.row_length, one.lengths) for one in _WORKS.values()]
+        shapes = [
+            (work.rows, work.row_length, work.lengths) for work in _WORKS.values()
+        ]
         shapes = [(1, 32, "full")] if on_cpu else shapes
         for line in gpu_attention.cuts(device, shapes):
             say(**line)

@@ -58,12 +58,12 @@ def feeding(
     }
     seconds = stopwatch.interleaved(ways, rounds=rounds)
     restarts = stopwatch.interleaved(late, rounds=rounds)
-    found = []
+    table = []
     for name, plan in plans.items():
         ((kind, rows_of_batch),) = plan.rows.items()
         served = list(batches(plan, start=0, stop=steps[name]))
         real = sum(int(batch[kind]["span_lengths"].sum()) for batch in served)
-        found.append(
+        table.append(
             {
                 "batches": name,
                 "streams": len(corpus.streams[kind]),
@@ -75,7 +75,7 @@ def feeding(
                 "the same from there": "yes" if restarts_alike(plan) else "NO",
             }
         )
-    return found
+    return table
 
 
 def restarts_alike(plan: BatchPlan, *, steps: int = 4) -> bool:
@@ -83,16 +83,16 @@ def restarts_alike(plan: BatchPlan, *, steps: int = 4) -> bool:
     whole = list(batches(plan, start=LATE - 2, stop=LATE + steps))[2:]
     late = list(batches(plan, start=LATE, stop=LATE + steps))
     return all(
-        np.array_equal(one[kind][field], other[kind][field])
-        for one, other in zip(whole, late, strict=True)
-        for kind in one
-        for field in one[kind]
+        np.array_equal(batch[kind][field], other[kind][field])
+        for batch, other in zip(whole, late, strict=True)
+        for kind in batch
+        for field in batch[kind]
     )
 
 
 def packing(corpus: Corpus, *, rounds: int) -> list[tables.Row]:
     """Returns how full the rows are, and how fast pairs are packed into such rows."""
-    found = []
+    table = []
     shape = {"row_length": corpus.row_length, "max_pairs": corpus.max_pairs}
     for kind, streams in corpus.streams.items():
         if not streams:
@@ -105,7 +105,7 @@ def packing(corpus: Corpus, *, rounds: int) -> list[tables.Row]:
         stored = sum(f.stat().st_size for s in streams.values() for f in s.files)
         pairs = [pair for part in by_stream for pair in part]
         longest = max(sum(spans(pair, corpus.separators)) for pair in pairs)
-        found.append(
+        table.append(
             {
                 "kind": kind,
                 "pairs": len(pairs),
@@ -116,7 +116,7 @@ def packing(corpus: Corpus, *, rounds: int) -> list[tables.Row]:
                 "M pairs packed/CPU-s": len(pairs) / seconds.cpu / 1e6,
             }
         )
-    return found
+    return table
 
 
 def _pairs(corpus: Corpus, kind: str, name: str) -> list[Pair]:

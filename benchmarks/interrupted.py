@@ -74,11 +74,11 @@ def saved_arrays(workdir: Path) -> dict[str, bytes]:
     """Returns every array of the last checkpoint, by name."""
     import orbax.checkpoint as ocp
 
-    found = find_checkpoint(workdir, note=lambda _: None)
+    checkpoint = find_checkpoint(workdir, note=lambda _: None)
     arrays = {}
     for part in ("params", "training"):
         with ocp.StandardCheckpointer() as reader:
-            tree = reader.restore(found.path.resolve() / part)
+            tree = reader.restore(checkpoint.path.resolve() / part)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             arrays[part + jax.tree_util.keystr(path)] = np.asarray(leaf).tobytes()
     return arrays
@@ -130,7 +130,7 @@ def works(folder: Path) -> dict[str, Work]:
             Path.is_dir,
         ),
     )
-    return {one.name: one for one in listed}
+    return {work.name: work for work in listed}
 
 
 def _files(output: Path) -> Digests:

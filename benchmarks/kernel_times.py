@@ -68,8 +68,8 @@ def kernels(planes: Iterable[Any]) -> list[Kernel]:
                     continue
                 key = (event.name, instruction or "")
                 seconds.setdefault(key, []).append(event.duration_ns / 1e9)
-    found = [Kernel(*key, sum(spans), len(spans)) for key, spans in seconds.items()]
-    return sorted(found, key=lambda kernel: -kernel.seconds)
+    totals = [Kernel(*key, sum(spans), len(spans)) for key, spans in seconds.items()]
+    return sorted(totals, key=lambda kernel: -kernel.seconds)
 
 
 def parts(text: str) -> dict[str, str]:
@@ -92,12 +92,12 @@ def by_class(
     Products, fused attention and copies are classes of their own, each by part of the
     step; what is left of a part is what XLA made of its element-wise work.
     """
-    found: dict[str, float] = {}
+    milliseconds: dict[str, float] = {}
     for kernel in traced_kernels:
         part = part_of.get(kernel.instruction, "other")
         name = f"{part}: {_kind(kernel)}"
-        found[name] = found.get(name, 0.0) + 1e3 * kernel.seconds
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+        milliseconds[name] = milliseconds.get(name, 0.0) + 1e3 * kernel.seconds
+    return dict(sorted(milliseconds.items(), key=lambda item: -item[1]))
 
 
 def _kind(kernel: Kernel) -> str:

@@ -85,7 +85,7 @@ def plan(kills: int, seed: int) -> list[tuple[str, str]]:
 def _undisturbed(folder: Path) -> dict[str, tuple[Work, Digests, float]]:
     """Returns every work, its result and the seconds that it takes, from its start."""
     interrupted.sample_corpus(folder)
-    found = {}
+    works = {}
     for name, work in interrupted.works(folder).items():
         output = folder / interrupted.output_of(name)
         work.finish(output)
@@ -95,8 +95,8 @@ def _undisturbed(folder: Path) -> dict[str, tuple[Work, Digests, float]]:
             work.finish(_fresh(folder / "again") / output.name)
             measured.write_text(f"{time.monotonic() - begin}\n", "utf-8")
             shutil.rmtree(folder / "again")
-        found[name] = work, work.digests(output), float(measured.read_text("utf-8"))
-    return found
+        works[name] = work, work.digests(output), float(measured.read_text("utf-8"))
+    return works
 
 
 def _fresh(folder: Path) -> Path:
@@ -185,7 +185,7 @@ def main(_: list[str]) -> None:
     log = folder / "kills.jsonl"
     lines = log.read_text("utf-8").splitlines() if log.exists() else []
     done = [json.loads(line) for line in lines]
-    over = collections.Counter((one["work"], one["point"]) for one in done)
+    over = collections.Counter((kill["work"], kill["point"]) for kill in done)
     waiting = collections.defaultdict(list)
     for name, point in plan(flags.FLAGS.kills, flags.FLAGS.seed):
         if over[name, point]:
@@ -194,16 +194,18 @@ def main(_: list[str]) -> None:
             waiting[name].append(point)
     for name, (work, wanted, seconds) in prepared.items():
         points = waiting[name]
-        for killed, found in _rounds(work, points, folder, seconds, flags.FLAGS.seed):
-            names = wanted.keys() | found.keys()
-            lost = sorted(n for n in names if wanted.get(n) != found.get(n))
+        for killed, digests in _rounds(work, points, folder, seconds, flags.FLAGS.seed):
+            names = wanted.keys() | digests.keys()
+            lost = sorted(n for n in names if wanted.get(n) != digests.get(n))
             with log.open("a", encoding="utf-8") as file:
-                for one in killed:
-                    done.append({**one, "lost": lost})
+                for kill in killed:
+                    done.append({**kill, "lost": lost})
                     file.write(json.dumps(done[-1]) + "\n")
-                    print(f"kill {len(done)}: {name} {one['point']}: {lost or 'equal'}")
+                    print(
+                        f"kill {len(done)}: {name} {kill['point']}: {lost or 'equal'}"
+                    )
     tables.show({"Kills": _table(done)}, None)
-    if any(one["lost"] for one in done):
+    if any(kill["lost"] for kill in done):
         raise UserError(f"something was lost: {log} says what")
 
 
@@ -219,9 +221,9 @@ def _table(done: Sequence[Mapping[str, Any]]) -> list[tables.Row]:
                         "killed": point,
                         "count": len(of_point),
                         "steps done again, at most": max(
-                            one["steps done again"] for one in of_point
+                            kill["steps done again"] for kill in of_point
                         ),
-                        "lost": sum(bool(one["lost"]) for one in of_point),
+                        "lost": sum(bool(kill["lost"]) for kill in of_point),
                     }
                 )
     return rows

@@ -50,10 +50,10 @@ def judge(
 
     Surely is what the corpus builder wants before it leaves a sentence out.
     """
-    found = [identification.most_probable(text) for text in sentences]
+    predictions = [identification.most_probable(text) for text in sentences]
     own = label(language)
-    right = sum(code == own for code, _ in found)
-    wrong = sum(code != own and sure > LOWEST_THRESHOLD for code, sure in found)
+    right = sum(code == own for code, _ in predictions)
+    wrong = sum(code != own and sure > LOWEST_THRESHOLD for code, sure in predictions)
     return right / len(sentences), wrong / len(sentences)
 
 

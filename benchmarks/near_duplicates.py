@@ -50,12 +50,12 @@ def left_out(lines: Sequence[str], threshold: float, folder: Path) -> set[int]:
         mapper=map,
         report=lambda *_: None,
     )
-    found, before = set(), 0
+    duplicates, before = set(), 0
     for unit in units:
         for reasons in duplicates_of(unit, folder / "duplicates").values():
-            found |= {before + number for number in reasons}
+            duplicates |= {before + number for number in reasons}
         before += sum(1 for _ in read_slice(unit.slices[0]))
-    return found
+    return duplicates
 
 
 def main(_: Sequence[str]) -> None:
@@ -67,7 +67,7 @@ def main(_: Sequence[str]) -> None:
     copies = [_changed(lines[number], draw) for number in chosen]
     with tempfile.TemporaryDirectory() as folder:
         begin = time.process_time()
-        found = left_out([*lines, *copies], wanted.threshold, Path(folder))
+        duplicates = left_out([*lines, *copies], wanted.threshold, Path(folder))
         seconds = time.process_time() - begin
     alike = [
         resemblance(lines[number], copy)
@@ -76,12 +76,12 @@ def main(_: Sequence[str]) -> None:
     rows = []
     for low, high in itertools.pairwise(_BOUNDS):
         of_range = [i for i, share in enumerate(alike) if low <= share < high]
-        hits = sum(len(lines) + i in found for i in of_range)
+        hits = sum(len(lines) + i in duplicates for i in of_range)
         share = f"{hits / len(of_range):.1%}" if of_range else "-"
         row = {"in common": f"{low} to {high}", "copies": len(of_range), "found": share}
         rows.append(row)
     tables.show({f"near_duplicates={wanted.threshold}": rows}, wanted.json)
-    others = sum(number < len(lines) for number in found)
+    others = sum(number < len(lines) for number in duplicates)
     count = len(lines) + len(copies)
     print(f"\n{others:,} of the {len(lines):,} lines themselves are left out")
     print(f"{count / seconds:,.0f} lines a second of one core")

@@ -40,11 +40,11 @@ def read(text: str) -> Program:
     scopes: dict[str, str] = {}
     computation = ""
     for line in text.splitlines():
-        if found := _COMPUTATION.match(line):
-            computation = found[1]
-        if not (found := _LINE.match(line)):
+        if match := _COMPUTATION.match(line):
+            computation = match[1]
+        if not (match := _LINE.match(line)):
             continue
-        name, kind, operation, rest = found.groups()
+        name, kind, operation, rest = match.groups()
         dims = _SHAPE.search(kind)
         shapes[name] = [int(n) for n in dims[1].split(",") if n] if dims else []
         if operation not in _AROUND_OTHERS:
@@ -71,8 +71,8 @@ def _dot_flops(shapes: Mapping[str, list[int]], name: str, rest: str) -> float:
 
 
 def _scope(rest: str) -> str:
-    found = re.search(r'op_name="([^"]*)"', rest)
-    path = found[1] if found else ""
+    match = re.search(r'op_name="([^"]*)"', rest)
+    path = match[1] if match else ""
     if "/update" in path:
         return "update"
     return "head" if "/masked_lm" in path or "mlm_head" in path else "encoder"

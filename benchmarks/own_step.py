@@ -147,12 +147,12 @@ def measure(run: Settings) -> dict[str, Any]:
         return float(metrics["loss"])
 
     spans = [kind["span_lengths"] for batch in batches for kind in batch.values()]
-    tokens = [int(one.sum()) for one in spans]
+    tokens = [int(lengths.sum()) for lengths in spans]
     measured = timing.measure(
         update,
         warmup=run.warmup,
         tokens=tokens,
-        flops=[needed_flops(run, one) for one in spans],
+        flops=[needed_flops(run, lengths) for lengths in spans],
         idle=run.wait_idle,
     )
     return {

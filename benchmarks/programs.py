@@ -38,42 +38,45 @@ class Comparison:
     folder: Path  # for what tuning needs
 
 
-def build(one: Comparison) -> list[Program]:
+def build(comparison: Comparison) -> list[Program]:
     """Returns the programs of a comparison, the reference first.
 
     Raises:
         UserError: something that they need is not there.
     """
-    if one.work == "losses":
-        return _losses(one)
-    _check_peers(one)
-    return _full(one) if one.work == "full" else _pairs(one)
+    if comparison.work == "losses":
+        return _losses(comparison)
+    _check_peers(comparison)
+    return _full(comparison) if comparison.work == "full" else _pairs(comparison)
 
 
-def _losses(one: Comparison) -> list[Program]:
+def _losses(comparison: Comparison) -> list[Program]:
     pairs = ("--lengths=pairs",)
     return [
-        _ours(one, "masked_lm alone", *pairs),
-        _ours(one, "all three losses", *pairs, f"--losses={_ALL_LOSSES}"),
+        _ours(comparison, "masked_lm alone", *pairs),
+        _ours(comparison, "all three losses", *pairs, f"--losses={_ALL_LOSSES}"),
     ]
 
 
-def _full(one: Comparison) -> list[Program]:
-    programs = [_ours(one, OURS), _huggingface(one, "huggingface, as shipped")]
-    if one.device == "gpu":
-        compiled = _huggingface(one, "huggingface, compiled", COMPILED)
+def _full(comparison: Comparison) -> list[Program]:
+    programs = [
+        _ours(comparison, OURS),
+        _huggingface(comparison, "huggingface, as shipped"),
+    ]
+    if comparison.device == "gpu":
+        compiled = _huggingface(comparison, "huggingface, compiled", COMPILED)
         tuned_flags = (TUNED_HEAD, COMPILED)
         return [
             *programs,
-            *([compiled] if one.with_tuned else []),
-            *_tuned_huggingface(one, "huggingface, tuned", *tuned_flags),
+            *([compiled] if comparison.with_tuned else []),
+            *_tuned_huggingface(comparison, "huggingface, tuned", *tuned_flags),
         ]
-    programs += _tuned_huggingface(one, "huggingface, tuned", TUNED_HEAD)
-    if one.google_bert:
-        shipped = _google_bert(one)
+    programs += _tuned_huggingface(comparison, "huggingface, tuned", TUNED_HEAD)
+    if comparison.google_bert:
+        shipped = _google_bert(comparison)
         programs.append(shipped)
-        if one.with_tuned:
-            settings = tuned.allocator_settings(one.allocator)
+        if comparison.with_tuned:
+            settings = tuned.allocator_settings(comparison.allocator)
             name = f"{shipped.name}, tuned"
             programs.append(
                 dataclasses.replace(shipped, name=name, environment=settings)
@@ -81,72 +84,82 @@ def _full(one: Comparison) -> list[Program]:
     return programs
 
 
-def _pairs(one: Comparison) -> list[Program]:
+def _pairs(comparison: Comparison) -> list[Program]:
     pairs = "--lengths=pairs"
     return [
-        _ours(one, OURS, pairs),
-        _ours(one, _ALONE, pairs, "--nopacked"),
-        _huggingface(one, _PADDED, pairs, "--pad=row"),
-        _huggingface(one, _LONGEST, pairs, "--pad=longest"),
+        _ours(comparison, OURS, pairs),
+        _ours(comparison, _ALONE, pairs, "--nopacked"),
+        _huggingface(comparison, _PADDED, pairs, "--pad=row"),
+        _huggingface(comparison, _LONGEST, pairs, "--pad=longest"),
         *_tuned_huggingface(
-            one, f"{_LONGEST}, tuned", pairs, "--pad=longest", TUNED_HEAD
+            comparison, f"{_LONGEST}, tuned", pairs, "--pad=longest", TUNED_HEAD
         ),
     ]
 
 
-def _rows(one: Comparison) -> str:
-    length = one.row_length or (_PAIR_ROW if one.work == "pairs" else 0)
+def _rows(comparison: Comparison) -> str:
+    length = comparison.row_length or (_PAIR_ROW if comparison.work == "pairs" else 0)
     return f"--row_length={length}"
 
 
-def _ours(one: Comparison, name: str, *flags: str) -> Program:
-    dtype = ("--dtype=bfloat16",) if one.device == "gpu" else ()
+def _ours(comparison: Comparison, name: str, *flags: str) -> Program:
+    dtype = ("--dtype=bfloat16",) if comparison.device == "gpu" else ()
     module = ("-m", "benchmarks.training_step")
     # A device that is not there is an error then, and there is one of it.
-    platform = "cuda" if one.device == "gpu" else "cpu"
+    platform = "cuda" if comparison.device == "gpu" else "cpu"
     return Program(
         name,
-        (sys.executable, *module, *one.shared, _rows(one), *dtype, *flags),
+        (
+            sys.executable,
+            *module,
+            *comparison.shared,
+            _rows(comparison),
+            *dtype,
+            *flags,
+        ),
         environment={"JAX_PLATFORMS": platform, "CUDA_VISIBLE_DEVICES": "0"},
     )
 
 
-def _huggingface(one: Comparison, name: str, *flags: str) -> Program:
-    gpu = ON_GPU if one.device == "gpu" else ()
-    start = (one.peer_python, *HUGGINGFACE)
-    return Program(name, (*start, *one.shared, _rows(one), *gpu, *flags))
+def _huggingface(comparison: Comparison, name: str, *flags: str) -> Program:
+    gpu = ON_GPU if comparison.device == "gpu" else ()
+    start = (comparison.peer_python, *HUGGINGFACE)
+    return Program(name, (*start, *comparison.shared, _rows(comparison), *gpu, *flags))
 
 
-def _tuned_huggingface(one: Comparison, name: str, *flags: str) -> list[Program]:
-    if not one.with_tuned:
+def _tuned_huggingface(comparison: Comparison, name: str, *flags: str) -> list[Program]:
+    if not comparison.with_tuned:
         return []
-    program = _huggingface(one, name, *flags)
-    if one.device == "gpu":
+    program = _huggingface(comparison, name, *flags)
+    if comparison.device == "gpu":
         return [program]
-    settings = tuned.mkl_settings(one.folder, one.allocator)
+    settings = tuned.mkl_settings(comparison.folder, comparison.allocator)
     return [dataclasses.replace(program, environment=settings)]
 
 
-def _google_bert(one: Comparison) -> Program:
-    module = ("-m", "benchmarks.peers.google_bert", f"--root={one.google_bert}")
+def _google_bert(comparison: Comparison) -> Program:
+    module = ("-m", "benchmarks.peers.google_bert", f"--root={comparison.google_bert}")
     return Program(
-        "google-research/bert", (one.peer_python, *module, *one.shared, _rows(one))
+        "google-research/bert",
+        (comparison.peer_python, *module, *comparison.shared, _rows(comparison)),
     )
 
 
-def _check_peers(one: Comparison) -> None:
-    if not Path(one.peer_python).is_file():
+def _check_peers(comparison: Comparison) -> None:
+    python, google_bert = comparison.peer_python, comparison.google_bert
+    if not Path(python).is_file():
         raise UserError(
-            f"--peer_python is {one.peer_python or 'not set'}, no interpreter; give it "
+            f"--peer_python is {python or 'not set'}, no interpreter; give it "
             "the python of an environment that `pip install .[bench]` was run in"
         )
-    if one.google_bert and not (Path(one.google_bert) / "run_pretraining.py").is_file():
+    if google_bert and not (Path(google_bert) / "run_pretraining.py").is_file():
         raise UserError(
-            f"--google_bert is {one.google_bert!r}, which has no run_pretraining.py; "
+            f"--google_bert is {google_bert!r}, which has no run_pretraining.py; "
             "give it a checkout of github.com/google-research/bert"
         )
-    if one.google_bert and (one.work, one.device) != ("full", "cpu"):
+    work, device = comparison.work, comparison.device
+    if google_bert and (work, device) != ("full", "cpu"):
         raise UserError(
-            f"--google_bert is set with --work={one.work} on a {one.device}, where it "
+            f"--google_bert is set with --work={work} on a {device}, where it "
             "is not compared; leave it out"
         )

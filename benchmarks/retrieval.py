@@ -37,28 +37,28 @@ def with_numpy(src: Vectors, tgt: Vectors, k: int) -> Nearest:
     """Returns the neighbors from all scores at once."""
     scores = src @ tgt.T
     k = min(k, scores.shape[1])
-    found = np.argpartition(scores, -k, axis=1)[:, -k:]
-    best = np.take_along_axis(scores, found, axis=1)
+    candidates = np.argpartition(scores, -k, axis=1)[:, -k:]
+    best = np.take_along_axis(scores, candidates, axis=1)
     order = np.argsort(-best, axis=1)
     return Nearest(
         np.take_along_axis(best, order, axis=1),
-        np.take_along_axis(found, order, axis=1).astype(np.int32),
+        np.take_along_axis(candidates, order, axis=1).astype(np.int32),
     )
 
 
 def ways(block_size: int) -> dict[str, Way]:
     """Returns the searches to compare, those with most memory last."""
     striped = suited_to(jax.devices()[0]).scores == "striped"
-    found = {
+    searches = {
         f"amber_jax, {jax.default_backend()}": lambda src, tgt, k: top_k(
             src, tgt, k, similarity="dot", block_size=block_size, striped=striped
         )
     }
     if importlib.util.find_spec("faiss"):
-        found["faiss Flat, cpu"] = lambda src, tgt, k: top_k(
+        searches["faiss Flat, cpu"] = lambda src, tgt, k: top_k(
             src, tgt, k, similarity="dot", index="Flat"
         )
-    return {**found, "matmul, argpartition, cpu": with_numpy}
+    return {**searches, "matmul, argpartition, cpu": with_numpy}
 
 
 def compare(
@@ -89,12 +89,12 @@ def compare(
             "GFLOP/CPU-s": 2 * pairs * src.shape[1] / seconds[name].cpu / 1e9,
             "peak MB": memory[name],
             "the same neighbors, %": 100
-            * float((ours.indices == found.indices).mean()),
-            "greatest difference": float(np.abs(ours.scores - found.scores).max()),
+            * float((ours.indices == answer.indices).mean()),
+            "greatest difference": float(np.abs(ours.scores - answer.scores).max()),
             "hours, 1 M x 1 M, extrapolated": seconds[name].wall
             * (_MILLION / len(src) * _MILLION / len(tgt) / 3600),
         }
-        for name, found in answers.items()
+        for name, answer in answers.items()
     ]
 
 

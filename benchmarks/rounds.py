@@ -49,7 +49,9 @@ def run(
         environment: of all of them; each adds its own.
         log: gets every result as a line of JSON, at once.
     """
-    results: dict[str, list[dict[str, Any]]] = {one.name: [] for one in programs}
+    results: dict[str, list[dict[str, Any]]] = {
+        program.name: [] for program in programs
+    }
     for number in range(rounds):
         for program in programs:
             print(f"round {number + 1}: {program.name}", file=sys.stderr, flush=True)
@@ -94,23 +96,25 @@ def table(results: Results, reference: str) -> str:
     """
     facts = {name: _facts(every) for name, every in results.items()}
     for key in _RATES:
-        rates = {name: one[key] for name, one in facts.items() if key in one}
+        rates = {
+            name: medians[key] for name, medians in facts.items() if key in medians
+        }
         for name in rates:
             if reference in rates:
                 facts[name][_ratio(key)] = rates[reference] / rates[name]
     shown = [
         (key, heading.format(reference=reference), form)
         for key, heading, form in _COLUMNS
-        if any(key in one for one in facts.values())
+        if any(key in medians for medians in facts.values())
     ]
     return tables.table(
         [
             {"program": name}
             | {
-                heading: form.format(one[key]) if key in one else "-"
+                heading: form.format(medians[key]) if key in medians else "-"
                 for key, heading, form in shown
             }
-            for name, one in facts.items()
+            for name, medians in facts.items()
         ]
     )
 
@@ -120,7 +124,7 @@ def _facts(every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if not every:
         return {}
     facts: dict[str, Any] = {
-        key: statistics.median(one[key] for one in every)
+        key: statistics.median(result[key] for result in every)
         for key, value in every[0].items()
         if isinstance(value, int | float)
     }

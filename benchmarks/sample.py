@@ -82,13 +82,13 @@ def sentences(count: int) -> list[str]:
     with lzma.open(_PARALLEL, "rt", encoding="utf-8", newline="") as file:
         written = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     spoken = {language: read_aloud(language) for language in LANGUAGES}
-    found = []
+    texts = []
     for number, row in enumerate(written):
         for language in LANGUAGES:
-            found += [
+            texts += [
                 text for text in (row[language], spoken[language][number]) if text
             ]
-    return [found[i % len(found)] for i in range(count)]
+    return [texts[i % len(texts)] for i in range(count)]
 
 
 def corpus(folder: Path) -> Path:

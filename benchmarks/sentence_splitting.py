@@ -31,11 +31,11 @@ def ends(sentences: Sequence[str]) -> set[int]:
 
     The end of the text itself does not count.
     """
-    total, found = 0, set()
+    total, positions = 0, set()
     for sentence in sentences[:-1]:
         total += len("".join(sentence.split()))
-        found.add(total)
-    return found
+        positions.add(total)
+    return positions
 
 
 def is_sentence(cell: str) -> bool:
@@ -60,20 +60,20 @@ def main(_: Sequence[str]) -> None:
         begin = time.process_time()
         split = [split_sentences(text, language) for text in joined]
         seconds = time.process_time() - begin
-        right = found = real = 0
+        right = num_predicted = real = 0
         for sentences, paragraph in zip(split, paragraphs, strict=True):
             predicted, gold = ends(sentences), ends(paragraph)
             right += len(predicted & gold)
-            found += len(predicted)
+            num_predicted += len(predicted)
             real += len(gold)
         size = sum(len(text.encode("utf-8")) for text in joined)
         lines.append(
             {
                 "language": language,
                 "sentences": len(texts),
-                "precision": f"{right / max(1, found):.3f}",
+                "precision": f"{right / max(1, num_predicted):.3f}",
                 "recall": f"{right / real:.3f}",
-                "F1": f"{2 * right / (found + real):.3f}",
+                "F1": f"{2 * right / (num_predicted + real):.3f}",
                 "MB/s": size / 1e6 / seconds,
             }
         )

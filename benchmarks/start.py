@@ -85,17 +85,19 @@ def in_turns(size: str, folder: Path, *, rounds: int) -> list[tables.Row]:
     """Returns a row each for cold and warm starts; `folder`/0 is left warm."""
     starts: dict[str, list[Start]] = {"cold": [], "warm": []}
     for number in range(rounds):
-        for found in starts.values():
-            found.append(first_step(size, folder / str(number)))
+        for measured in starts.values():
+            measured.append(first_step(size, folder / str(number)))
     return [
         {
             "compilation cache": name,
-            "first step, s": statistics.median(one.wall for one in found),
-            "fastest, s": min(one.wall for one in found),
-            "slowest, s": max(one.wall for one in found),
-            "CPU-s, with one more step": statistics.median(one.cpu for one in found),
+            "first step, s": statistics.median(start.wall for start in measured),
+            "fastest, s": min(start.wall for start in measured),
+            "slowest, s": max(start.wall for start in measured),
+            "CPU-s, with one more step": statistics.median(
+                start.cpu for start in measured
+            ),
         }
-        for name, found in starts.items()
+        for name, measured in starts.items()
     ]
 
 
@@ -103,7 +105,7 @@ def spent(size: str, cache: Path) -> list[tables.Row]:
     """Returns where a start from a warm cache spends its time, one row a part."""
     imports = first_step(size, cache, python=("-X", "importtime")).log
     with_log, _, log = first_step(size, cache, environment={"JAX_LOG_COMPILES": "1"})
-    parts = {f"import {name}": found for name, found in imported(imports).items()}
+    parts = {f"import {name}": seconds for name, seconds in imported(imports).items()}
     compiled = {
         name: sum(map(float, pattern.findall(log))) for name, pattern in _PHASES.items()
     }
@@ -113,8 +115,8 @@ def spent(size: str, cache: Path) -> list[tables.Row]:
         - sum(compiled.values())
     }
     return [
-        {"part": name, "seconds": found}
-        for name, found in {**parts, **compiled, **rest, "all": with_log}.items()
+        {"part": name, "seconds": seconds}
+        for name, seconds in {**parts, **compiled, **rest, "all": with_log}.items()
     ]
 
 

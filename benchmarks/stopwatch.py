@@ -23,8 +23,8 @@ def interleaved(
         for name, work in ways.items():
             timed[name].append(once(work))
     return {
-        name: Seconds(*map(statistics.median, zip(*found[1:], strict=True)))
-        for name, found in timed.items()
+        name: Seconds(*map(statistics.median, zip(*times[1:], strict=True)))
+        for name, times in timed.items()
     }
 
 

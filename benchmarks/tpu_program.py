@@ -67,10 +67,10 @@ def main(_: list[str]) -> None:
             config.kernels.layers = layers
             run = stand_in.prepare(config, rows, described.devices)
             for stage in _chosen(run.stages, wanted.stages):
-                found = {"by arithmetic": [roofline(described, run, stage)]}
+                stage_tables = {"by arithmetic": [roofline(described, run, stage)]}
                 if wanted.compile:
-                    found |= compiled(described, run, stage, wanted.save)
-                for title, lines in found.items():
+                    stage_tables |= compiled(described, run, stage, wanted.save)
+                for title, lines in stage_tables.items():
                     shown.setdefault(title, []).extend(lines[: wanted.lines])
     tables.show({title: lines for title, lines in shown.items() if lines}, wanted.json)
 
@@ -219,8 +219,8 @@ def _between(program: compiled_text.Program, described: Slice) -> float:
     A sum is sent twice, once to be added up and once to be told; the rest once.
     """
     sent = sum(
-        one.bytes * (2 if kind == "all-reduce" else 1)
-        for (kind, _), one in compiled_text.collectives(program).items()
+        collective.bytes * (2 if kind == "all-reduce" else 1)
+        for (kind, _), collective in compiled_text.collectives(program).items()
     )
     count = len(described.devices)
     return sent * (count - 1) / count / described.device.interconnect
@@ -231,9 +231,9 @@ def _details(program: compiled_text.Program, which: dict[str, str]) -> Tables:
     every = list(copies.values())
     fetched = compiled_text.prefetches(program)
     moves = {
-        "copies in the program": sum(one.lines for one in every),
-        "in a step": sum(one.times for one in every),
-        "GB": round(sum(one.bytes for one in every) / 1e9, 2),
+        "copies in the program": sum(copy.lines for copy in every),
+        "in a step": sum(copy.times for copy in every),
+        "GB": round(sum(copy.bytes for copy in every) / 1e9, 2),
         "prefetches in a step": fetched.times,
         "GB of them": round(fetched.bytes / 1e9, 2),
         "kernels in a step": sum(compiled_text.kernels(program).values()),
@@ -241,22 +241,34 @@ def _details(program: compiled_text.Program, which: dict[str, str]) -> Tables:
     return {
         "the longest": [
             which
-            | {"kind": one.kind, "array": one.array, "from": _short(one.origin)}
-            | {"in a step": one.times, "Mcycles": round(one.cycles / 1e6, 2)}
-            for one in compiled_text.longest(program)
+            | {
+                "kind": instruction.kind,
+                "array": instruction.array,
+                "from": _short(instruction.origin),
+            }
+            | {
+                "in a step": instruction.times,
+                "Mcycles": round(instruction.cycles / 1e6, 2),
+            }
+            for instruction in compiled_text.longest(program)
         ],
         "moved within a device": [which | moves],
         "between devices": [
             which
-            | {"what": kind, "of": dtype, "lines": one.lines, "in a step": one.times}
-            | {"MB": round(one.bytes / 1e6, 1)}
-            for (kind, dtype), one in compiled_text.collectives(program).items()
+            | {
+                "what": kind,
+                "of": dtype,
+                "lines": collective.lines,
+                "in a step": collective.times,
+            }
+            | {"MB": round(collective.bytes / 1e6, 1)}
+            for (kind, dtype), collective in compiled_text.collectives(program).items()
         ],
         "the largest copies": [
             which
-            | {"array": array, "from": _short(origin), "in a step": one.times}
-            | {"MB": round(one.bytes / 1e6)}
-            for (array, origin), one in copies.items()
+            | {"array": array, "from": _short(origin), "in a step": copy.times}
+            | {"MB": round(copy.bytes / 1e6)}
+            for (array, origin), copy in copies.items()
         ],
         "the largest paddings": [
             which

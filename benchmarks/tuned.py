@@ -44,9 +44,9 @@ def find_allocator() -> Path | None:
     folders = [Path(name) for name in (*listed, *_LIBRARY_FOLDERS) if name]
     for pattern in _ALLOCATORS:
         for folder in folders:
-            found = sorted([*folder.glob(pattern), *folder.glob(f"*/{pattern}")])
-            if found:
-                return found[0]
+            libraries = sorted([*folder.glob(pattern), *folder.glob(f"*/{pattern}")])
+            if libraries:
+                return libraries[0]
     return None
 
 

@@ -48,14 +48,14 @@ def cpu_seconds(command: list[str], output: Path) -> tuple[float, float]:
     return spent, after.ru_maxrss / 1024
 
 
-def kept(found: Text, ours: Text, known: Text) -> dict[str, float | int]:
+def kept(extracted: Text, ours: Text, known: Text) -> dict[str, float | int]:
     """Returns how much a program kept, and how that agrees with ours and the known.
 
     Shares of words are of all words that the one or the other has.
     """
-    words, our_words, known_words = map(_words, (found, ours, known))
+    words, our_words, known_words = map(_words, (extracted, ours, known))
     row: dict[str, float | int] = {
-        "paragraphs": found.total(),
+        "paragraphs": extracted.total(),
         "words": words.total(),
         "ours of its words": (words & our_words).total() / words.total(),
         "its of our words": (words & our_words).total() / our_words.total(),
@@ -63,7 +63,7 @@ def kept(found: Text, ours: Text, known: Text) -> dict[str, float | int]:
     if not known:
         return row
     return row | {
-        "exact paragraphs": (found & known).total() / known.total(),
+        "exact paragraphs": (extracted & known).total() / known.total(),
         "word precision": (words & known_words).total() / words.total(),
         "word recall": (words & known_words).total() / known_words.total(),
     }
@@ -85,8 +85,8 @@ def compare(dump: Path, peer_python: str | None) -> list[tables.Row]:
         for name, command in programs.items():
             answer = Path(folder) / "answer"
             seconds, memory = cpu_seconds(command, answer)
-            found = Text((_json_paragraphs if rows else _line_paragraphs)(answer))
-            ours = ours or found
+            extracted = Text((_json_paragraphs if rows else _line_paragraphs)(answer))
+            ours = ours or extracted
             speed = megabytes / seconds
             rows.append(
                 {
@@ -94,7 +94,7 @@ def compare(dump: Path, peer_python: str | None) -> list[tables.Row]:
                     "MB/s": speed,
                     "of ours": speed / rows[0]["MB/s"] if rows else 1.0,
                     "MB of memory": memory,
-                    **kept(found, ours, known),
+                    **kept(extracted, ours, known),
                 }
             )
     return rows

@@ -26,9 +26,9 @@ def get_config(variant: str = "plain") -> ConfigDict:
     retrievals = []
     for centered in (False, True) if variant == "centered" else (False,):
         for name, path in PATHS.items():
-            one = settings.retrieval(name)
-            one.path = str(SAMPLE / path)
-            one.center = centered
-            retrievals.append(one)
+            retrieval = settings.retrieval(name)
+            retrieval.path = str(SAMPLE / path)
+            retrieval.center = centered
+            retrievals.append(retrieval)
     config.retrievals = tuple(retrievals)
     return config

@@ -39,7 +39,10 @@ def _texts(source: Source) -> list[tuple[str, str] | TextSource]:
 def get_config(text: str = "") -> ConfigDict:
     folder, languages = named_folder(text)
     sources: tuple[Source, ...] = (
-        *(TextSource(one, SAMPLE / "mono" / f"{one}.txt.xz") for one in LANGUAGES),
+        *(
+            TextSource(language, SAMPLE / "mono" / f"{language}.txt.xz")
+            for language in LANGUAGES
+        ),
         ManyWaySource(SAMPLE / "parallel_train.tsv.xz"),
     )
     if text:
@@ -47,10 +50,10 @@ def get_config(text: str = "") -> ConfigDict:
 
     config = ConfigDict()
     # Text of one language: (language, path) of one sentence a line, or a source.
-    config.files = tuple(text for one in sources for text in _texts(one))
+    config.files = tuple(text for source in sources for text in _texts(source))
     # Tables with a column for each language.
     config.many_way = tuple(
-        str(one.path) for one in sources if isinstance(one, ManyWaySource)
+        str(source.path) for source in sources if isinstance(source, ManyWaySource)
     )
     config.languages = languages  # taken from these; empty: all
     config.vocab_size = 8000

@@ -252,8 +252,8 @@ def test_each_library_stays_behind_its_fence(package):
 def test_text_is_prepared_without_jax():
     for room in ("tokenization", "corpora"):
         for path in (PACKAGE / room).rglob("*.py"):
-            found = {module.split(".")[0] for module in imports_of(path)}
-            assert not found & {"jax", "flax", "tensorflow"}, path
+            libraries = {module.split(".")[0] for module in imports_of(path)}
+            assert not libraries & {"jax", "flax", "tensorflow"}, path
 
 
 def test_only_reductions_talk_to_other_devices():
@@ -286,14 +286,14 @@ OWN_PATHS = {
 
 def test_what_a_user_names_may_lie_in_object_storage():
     """It becomes a path by `storage.location`, in verbs and configs above all."""
-    found = set()
+    own_paths = set()
     for path in (*MODULES, *COMMANDS):
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call) and node.args:
                 names = [ast.unparse(part) for part in (node.func, *node.args)]
                 if "Path" in names and "__file__" not in names:
-                    found.add(name_of(path))
-    assert found == OWN_PATHS
+                    own_paths.add(name_of(path))
+    assert own_paths == OWN_PATHS
 
 
 def test_nothing_below_the_wiring_asks_the_machine():

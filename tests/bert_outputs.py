@@ -28,13 +28,13 @@ def _apply(config, params, batch):
         mask,
         readout=lambda states: states,
     )
-    found = {"hidden_states": output.readouts}
+    outputs = {"hidden_states": output.readouts}
     if "pooler" in params:
         first = output.hidden_states[:, 0] @ params["pooler"]["kernel"]
-        found["pooler_output"] = jnp.tanh(first + params["pooler"]["bias"][None])
+        outputs["pooler_output"] = jnp.tanh(first + params["pooler"]["bias"][None])
     if "mlm_head" in params:
         parts = {part: params[part] for part in ("encoder", "mlm_head")}
-        _, found["mlm_logits"] = PretrainingModel(config).apply(
+        _, outputs["mlm_logits"] = PretrainingModel(config).apply(
             {"params": parts},
             tokens,
             batch["token_type_ids"],
@@ -42,7 +42,7 @@ def _apply(config, params, batch):
             mask,
             places,
         )
-    return found
+    return outputs
 
 
 def bert_outputs(config, params, batch):
@@ -55,17 +55,17 @@ def bert_outputs(config, params, batch):
     return jax.tree.map(np.asarray, _apply(config, params, rows))
 
 
-def farthest(found, expected, batch):
+def farthest(outputs, expected, batch):
     """Returns {output: its greatest difference}, of real tokens.
 
     What the reference gives for padding depends on the rest of the row.
     """
     real = np.asarray(batch["attention_mask"]) > 0
-    differences = {name: np.abs(found[name] - expected[name]) for name in found}
+    differences = {name: np.abs(outputs[name] - expected[name]) for name in outputs}
     places = {"hidden_states": (slice(None), real), "mlm_logits": (real,)}
     return {
-        name: one[places[name]].max() if name in places else one.max()
-        for name, one in differences.items()
+        name: difference[places[name]].max() if name in places else difference.max()
+        for name, difference in differences.items()
     }
 
 

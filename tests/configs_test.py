@@ -324,14 +324,17 @@ def test_the_corpus_and_the_vocabulary_of_a_folder_read_the_same_text(
     table.write_text("key\ten\tfr\tsw\n", encoding="utf-8")
     corpus = load("corpus_folder").get_config(f"{tmp_path}{languages}")
     vocabulary = load("tokenizer").get_config(f"{tmp_path}{languages}")
-    texts = [one for one in corpus.sources if isinstance(one, TextSource)]
-    moses = [(one, str(tmp_path / f"parallel/x.en-fr.{one}")) for one in ("en", "fr")]
-    mono = [(one.language, str(one.path)) for one in texts]
+    texts = [source for source in corpus.sources if isinstance(source, TextSource)]
+    moses = [
+        (language, str(tmp_path / f"parallel/x.en-fr.{language}"))
+        for language in ("en", "fr")
+    ]
+    mono = [(source.language, str(source.path)) for source in texts]
     assert vocabulary.files == (*mono, *moses)
     assert vocabulary.many_way == (str(table),)
     assert vocabulary.languages == (("en", "fr") if languages else ())
     assert len(texts) == (1 if languages else 2)
-    (many,) = (one for one in corpus.sources if isinstance(one, ManyWaySource))
+    (many,) = (source for source in corpus.sources if isinstance(source, ManyWaySource))
     assert many.languages == (("fr",) if languages else ("fr", "sw"))
     assert corpus.evaluation_files == (tmp_path / "held_out" / "test.tsv",)
 
@@ -384,7 +387,9 @@ def test_the_corpus_of_the_paper_takes_its_lists_and_names_what_is_missing(tmp_p
         (tmp_path / name).touch()
     config = paper.get_config(f"{tmp_path}:en,ar,bg")
     assert sorted(source.path.name for source in config.sources) == [
-        *sorted((*corpora[:3], *(dump.format(one) for one in ("ar", "bg", "en")))),
+        *sorted(
+            (*corpora[:3], *(dump.format(language) for language in ("ar", "bg", "en")))
+        ),
     ]
     assert {*config} == {*load("corpus_folder").get_config(str(tmp_path))}
     left = [path.name for path in config.left_files]

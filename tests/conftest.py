@@ -240,8 +240,8 @@ def numpy_bert(encoder_config, params):
         x = x + tables["position"]["embedding"][np.asarray(position_ids)]
         states, attention = [_norm(x, tables["norm"])], []
         for n in range(encoder_config.num_layers):
-            one = jax.tree.map(lambda p, n=n: p[n], stacked)
-            x, probs = _layer(states[-1], mask, one, encoder_config.num_heads)
+            layer = jax.tree.map(lambda p, n=n: p[n], stacked)
+            x, probs = _layer(states[-1], mask, layer, encoder_config.num_heads)
             states.append(x)
             attention.append(probs)
         return np.stack(states), np.stack(attention)

@@ -11,8 +11,8 @@ def mined_pairs(src, tgt, margin, neighbors, threshold=None):
     )
     cosine = src @ tgt.T
     means = [
-        np.sort(one, axis=1)[:, ::-1][:, :neighbors].mean(1)
-        for one in (cosine, cosine.T)
+        np.sort(cosines, axis=1)[:, ::-1][:, :neighbors].mean(1)
+        for cosines in (cosine, cosine.T)
     ]
     mean = (means[0][:, None] + means[1][None]) / 2
     score = {"ratio": cosine / mean, "distance": cosine - mean, "absolute": cosine}

@@ -255,7 +255,7 @@ class _Request(BaseHTTPRequestHandler):
             elif key.lower() not in (*_HOP, "date"):
                 self.send_header(key, value)
         if skew:
-            content = _TIMES.sub(lambda found: _later(found, skew), content)
+            content = _TIMES.sub(lambda match: _later(match, skew), content)
         if status in _EMPTY:
             content = b""
         else:
@@ -284,11 +284,11 @@ class _Request(BaseHTTPRequestHandler):
 
 def _target(path: str, query: dict[str, str], body: bytes) -> tuple[str, str]:
     """Returns bucket and name of the object that a request is about."""
-    found = _OBJECT.match(path)
-    if not found:  # /BUCKET/NAME
+    match = _OBJECT.match(path)
+    if not match:  # /BUCKET/NAME
         bucket, _, name = path.lstrip("/").partition("/")
         return urllib.parse.unquote(bucket), urllib.parse.unquote(name)
-    bucket, name, action = found.groups()
+    bucket, name, action = match.groups()
     if action and (copy := _COPY.search(path)):
         bucket, name = copy.groups()
     name = urllib.parse.unquote(name) if name else query.get("name", "")
@@ -302,10 +302,10 @@ def _error(status: int) -> bytes:
     return json.dumps({"error": error}).encode()
 
 
-def _later(found: re.Match, seconds: float) -> bytes:
-    stamp = datetime.fromisoformat(found[2].decode()) + timedelta(seconds=seconds)
+def _later(match: re.Match, seconds: float) -> bytes:
+    stamp = datetime.fromisoformat(match[2].decode()) + timedelta(seconds=seconds)
     text = stamp.isoformat().replace("+00:00", "Z")
-    return b'"%s":"%s"' % (found[1], text.encode())
+    return b'"%s":"%s"' % (match[1], text.encode())
 
 
 def _later_header(value: str, seconds: float) -> str:

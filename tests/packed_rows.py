@@ -73,7 +73,7 @@ def with_filled_padding(batch):
         real = rows.layout(kind["span_lengths"], LENGTH).pair_ids > 0
         return kind | {"token_ids": np.where(real, kind["token_ids"], JUNK)}
 
-    return {kind: fill(one) for kind, one in batch.items()}
+    return {kind: fill(rows_of_kind) for kind, rows_of_kind in batch.items()}
 
 
 def places_of_texts(spans):

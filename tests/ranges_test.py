@@ -56,8 +56,8 @@ def test_settings_in_their_ranges_have_no_problem():
     ],
 )
 def test_each_setting_outside_is_named(change, name):
-    found = list(problems({**GOOD, **change}, TABLE))
-    assert found[-1].startswith(f"{name} is ")
+    sentences = list(problems({**GOOD, **change}, TABLE))
+    assert sentences[-1].startswith(f"{name} is ")
 
 
 def test_a_refusal_tells_all_problems_and_nothing_is_refused_without_one():

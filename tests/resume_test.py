@@ -67,9 +67,9 @@ def saved_state(workdir):
 
 def assert_same_run(workdir, wanted):
     assert records(workdir) == records(wanted)
-    found, expected = saved_state(workdir), saved_state(wanted)
-    assert found.keys() == expected.keys()
-    assert [name for name in found if found[name] != expected[name]] == []
+    state, expected = saved_state(workdir), saved_state(wanted)
+    assert state.keys() == expected.keys()
+    assert [name for name in state if state[name] != expected[name]] == []
 
 
 @contextlib.contextmanager

@@ -43,8 +43,10 @@ def documents(rows):
 
 def readme_counts():
     text = (SAMPLE / "README.md").read_text(encoding="utf-8")
-    found = re.findall(r"^\| `(\S+)` \| ([\d,]+) \| ([\d,]+) \|$", text, re.M)
-    return {name: tuple(int(n.replace(",", "")) for n in pair) for name, *pair in found}
+    counts = re.findall(r"^\| `(\S+)` \| ([\d,]+) \| ([\d,]+) \|$", text, re.M)
+    return {
+        name: tuple(int(n.replace(",", "")) for n in pair) for name, *pair in counts
+    }
 
 
 @pytest.fixture(scope="module")

@@ -132,11 +132,11 @@ def random_rows(
 
 def retrieval(table: Path) -> ConfigDict:
     """Returns an evaluation on the sentence pairs of a many-way table."""
-    one = settings.retrieval("toy")
-    one.path = str(table)
-    one.max_length = 16
-    one.batch_size = 8
-    return one
+    toy = settings.retrieval("toy")
+    toy.path = str(table)
+    toy.max_length = 16
+    toy.batch_size = 8
+    return toy
 
 
 def get_config(variant: str = "sa") -> ConfigDict:
@@ -151,10 +151,10 @@ def get_config(variant: str = "sa") -> ConfigDict:
     first.monolingual_pairs = 16
     second.monolingual_pairs = 0
     second.translation_pairs = 16
-    for one in (first, second):
-        one.num_steps = 3
-        one.warmup_steps = 1
-        one.peak_learning_rate = 1e-2
+    for stage in (first, second):
+        stage.num_steps = 3
+        stage.warmup_steps = 1
+        stage.peak_learning_rate = 1e-2
     config.stages = (first, settings.as_variant(second, variant))
     config.log_every = 1
     config.save_every = 1

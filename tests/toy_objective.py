@@ -14,10 +14,10 @@ def terms(params, batch, key, *, train):
     rows = batch["pair"]
     guess = (rows["x"] * params["kernel"][None]).sum(-1) + params["bias"]
     square = (guess - rows["y"]) ** 2 * rows["weight"]
-    one = jnp.float32(1.0)
+    weight = jnp.float32(1.0)
     return {
         "error": WeightedSum(square.sum(), rows["weight"].sum()),
-        "draw": WeightedSum(jax.random.uniform(key), one),
+        "draw": WeightedSum(jax.random.uniform(key), weight),
     }
 
 

@@ -35,14 +35,14 @@ def test_one_call_measures_the_sections_of_a_gpu_that_are_asked_for():
     )
     assert done.returncode == 0, done.stderr
     lines = [json.loads(x) for x in done.stdout.splitlines() if x.startswith("{")]
-    found = {next(iter(line)): line for line in lines}
-    assert {"device", "matrix_tflops", "work", "kernels_of", "change"} <= set(found)
+    by_kind = {next(iter(line)): line for line in lines}
+    assert {"device", "matrix_tflops", "work", "kernels_of", "change"} <= set(by_kind)
     assert sum("work" in line for line in lines) == 3
-    assert found["work"]["mfu"] >= 0 and found["work"]["tokens_per_s"] > 0
-    assert found["kernels_of"]["runs"] > 0
-    kernel, written = (found["equality_of_rows"][x] for x in ("triton", "written"))
+    assert by_kind["work"]["mfu"] >= 0 and by_kind["work"]["tokens_per_s"] > 0
+    assert by_kind["kernels_of"]["runs"] > 0
+    kernel, written = (by_kind["equality_of_rows"][x] for x in ("triton", "written"))
     assert max(kernel) <= max(written) < 0.01
-    assert found["resumed_has_the_same_bits"]["resumed_has_the_same_bits"]
+    assert by_kind["resumed_has_the_same_bits"]["resumed_has_the_same_bits"]
     changes = {line["change"] for line in lines if "change" in line}
     assert {"no dropout", gpu_resume.NAME} < changes
     blocks = [line for line in lines if "blocks" in line]
@@ -65,12 +65,12 @@ def test_the_command_tells_the_steps_arithmetic(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-500:]
     ((_, rows),) = json.loads(path.read_text()).items()
-    (found,) = (row["GFLOP"] for row in rows if row["what"] == "all")
+    (gflop,) = (row["GFLOP"] for row in rows if row["what"] == "all")
     run = operations.settings("tiny")
     spans = np.array([[[run.size.row_length, 0]]] * run.size.rows)
     config = own_step.encoder_config(run)
     needed = flops.masked_lm(
         config, spans, row_length=run.size.row_length, masking_rate=MASKING_RATE
     )
-    assert found == pytest.approx(needed / 1e9, rel=0.15)  # filler slots are computed
-    assert found > 0.99 * needed / 1e9
+    assert gflop == pytest.approx(needed / 1e9, rel=0.15)  # filler slots are computed
+    assert gflop > 0.99 * needed / 1e9

@@ -95,9 +95,9 @@ def outcome(workdir):
     """Returns losses by step, and the bytes of every array of the last checkpoint."""
     lines = read_metrics(workdir / "metrics.jsonl")
     losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
-    found = find_checkpoint(workdir, pytest.fail)
-    assert found.step == STEPS
-    folder = storage.local_copy(found.path).resolve()
+    checkpoint = find_checkpoint(workdir, pytest.fail)
+    assert checkpoint.step == STEPS
+    folder = storage.local_copy(checkpoint.path).resolve()
     arrays = {}
     for part in ("params", "training"):
         with ocp.StandardCheckpointer() as reader:

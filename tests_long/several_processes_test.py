@@ -207,21 +207,23 @@ def numbers(workdir):
     ]
 
 
-def assert_close(found, wanted):
-    assert [len(one) for one in found] == [len(one) for one in wanted]
-    for one, other in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5)
+def assert_close(steps, wanted):
+    assert [len(step) for step in steps] == [len(step) for step in wanted]
+    for step, other in zip(steps, wanted, strict=True):
+        np.testing.assert_allclose(step, other, rtol=1e-5)
 
 
 def arrays(workdir):
     """The parameters of the last checkpoint."""
-    found = find_checkpoint(workdir)
-    assert found.step == END
-    return jax.tree.map(np.asarray, restore_params(found, abstract_params(found)))
+    checkpoint = find_checkpoint(workdir)
+    assert checkpoint.step == END
+    return jax.tree.map(
+        np.asarray, restore_params(checkpoint, abstract_params(checkpoint))
+    )
 
 
 def test_two_processes_of_two_devices_train_as_one_of_one(together, alone):
-    assert [one[0] for one in numbers(alone) if len(one) > 2] == [*range(1, END + 1)]
+    assert [step[0] for step in numbers(alone) if len(step) > 2] == [*range(1, END + 1)]
     assert_close(numbers(together), numbers(alone))
 
 
@@ -326,9 +328,9 @@ def test_fine_tuning_and_retrieval_score_as_one_process_does(
         assert results[0] == results[1]
     losses = [
         [
-            one["loss"]
-            for one in read_metrics(folder / "seed-1" / "metrics.jsonl")
-            if "loss" in one
+            record["loss"]
+            for record in read_metrics(folder / "seed-1" / "metrics.jsonl")
+            if "loss" in record
         ]
         for folder in (tmp_path / "tuned1", tmp_path / "tuned2")
     ]

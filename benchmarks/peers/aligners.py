@@ -82,12 +82,12 @@ def simalign(folder: str, source: str, layer: int) -> tuple[dict[str, Links], in
     """Returns the links of every line by both methods, and the same."""
     aligner = SentenceAligner(folder, matching_methods="ai", layer=layer)
     begin = time.process_time_ns()
-    found: dict[str, Links] = {"inter": [], "itermax": []}
+    alignments: dict[str, Links] = {"inter": [], "itermax": []}
     for line in Path(source).read_text("utf-8").splitlines():
         links = aligner.get_word_aligns(*(side.split() for side in line.split(" ||| ")))
-        for method, of_method in found.items():
+        for method, of_method in alignments.items():
             of_method.append(links[method])
-    return found, time.process_time_ns() - begin
+    return alignments, time.process_time_ns() - begin
 
 
 def main() -> None:

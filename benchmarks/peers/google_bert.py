@@ -142,7 +142,7 @@ def main() -> None:
         size,
         batches,
         update,
-        parameters=sum(int(one.shape.num_elements()) for one in variables),
+        parameters=sum(int(variable.shape.num_elements()) for variable in variables),
         positions=len(batches) * size.rows * size.row_length,
         versions={"tensorflow": tensorflow.__version__},
     )

@@ -154,7 +154,7 @@ def main() -> None:
         batches,
         update,
         parameters=parameters,
-        positions=sum(one["input_ids"].numel() for one in inputs),
+        positions=sum(tensors["input_ids"].numel() for tensors in inputs),
         versions={
             "torch": torch.__version__,
             "transformers": transformers.__version__,

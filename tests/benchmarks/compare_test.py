@@ -57,29 +57,29 @@ def test_two_programs_make_a_table(tmp_path):
     assert [(line["name"], line["round"]) for line in lines] == [
         *(("ours", 1), ("theirs", 1), ("ours", 2), ("theirs", 2))
     ]
-    found = cells(rounds.table(results, "ours"))
-    assert found["theirs"]["real tokens/s"] == "250"
-    assert found["theirs"]["ours is x"] == "4.00"
-    assert found["theirs"]["ours is x by CPU"] == "10.00"
-    assert found["ours"]["ours is x"] == "1.00"
-    assert found["ours"]["of positions"] == "50.0%"
-    assert found["ours"]["loss"] == "7.000 to 6.500"
-    assert "MFU" not in found["ours"]  # nobody measured it
+    table = cells(rounds.table(results, "ours"))
+    assert table["theirs"]["real tokens/s"] == "250"
+    assert table["theirs"]["ours is x"] == "4.00"
+    assert table["theirs"]["ours is x by CPU"] == "10.00"
+    assert table["ours"]["ours is x"] == "1.00"
+    assert table["ours"]["of positions"] == "50.0%"
+    assert table["ours"]["loss"] == "7.000 to 6.500"
+    assert "MFU" not in table["ours"]  # nobody measured it
 
 
 def test_the_table_has_medians_over_the_rounds():
     every = [RESULT | {"tokens_per_s": rate} for rate in (1.0, 90.0, 100.0)]
     every[2] = every[2] | {"first_step_s": 0.5}
-    found = cells(rounds.table({"ours": every}, "ours"))["ours"]
-    assert found["real tokens/s"] == "90"
-    assert found["first step s, first and last round"] == "1.5, 0.5"
+    row = cells(rounds.table({"ours": every}, "ours"))["ours"]
+    assert row["real tokens/s"] == "90"
+    assert row["first step s, first and last round"] == "1.5, 0.5"
 
 
 def test_what_only_one_program_measured_is_a_dash_for_the_others():
     results = {"ours": [RESULT | {"mfu": 0.5}], "theirs": [RESULT], "broken": []}
-    found = cells(rounds.table(results, "ours"))
-    assert [found[name]["MFU"] for name in results] == ["50.0%", "-", "-"]
-    assert set(found["broken"].values()) == {"broken", "-"}
+    table = cells(rounds.table(results, "ours"))
+    assert [table[name]["MFU"] for name in results] == ["50.0%", "-", "-"]
+    assert set(table["broken"].values()) == {"broken", "-"}
 
 
 def test_a_program_that_fails_is_told_and_the_others_go_on(capsys):

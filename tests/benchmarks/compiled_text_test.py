@@ -118,20 +118,20 @@ def test_cycles_of_a_loop_count_every_round_and_fusions_are_what_is_in_them(prog
 
 
 def test_the_longest_come_first_with_kind_array_and_origin(program):
-    found = compiled_text.longest(program)
-    assert found[:2] == [
+    longest = compiled_text.longest(program)
+    assert longest[:2] == [
         ("products", "bf16[16,3072]", "jit(train_step)/layer/dot_general", 12, 12_000),
         ("copies", "bf16[12,16,3072]", "broadcast.9", 1, 500),
     ]
-    assert sum(one.cycles for one in found) == sum(
+    assert sum(instruction.cycles for instruction in longest) == sum(
         compiled_text.cycles(program).values()
     )
 
 
 def test_copies_come_with_array_origin_and_what_a_step_writes(program):
-    found = compiled_text.copies(program)
+    copies = compiled_text.copies(program)
     padded = 768 * 32 * 128 * 4  # its one row fills a tile's 128
-    assert found == {
+    assert copies == {
         ("f32[32,1,768] (1, 0, 2)", "jit(train_step)/split"): (1, 1, padded),
         ("bf16[12,16,3072]", "broadcast.9"): (1, 1, STACK),
         # Of the stack a round writes one layer's part.
@@ -142,8 +142,8 @@ def test_copies_come_with_array_origin_and_what_a_step_writes(program):
 
 
 def test_collectives_are_counted_once_wherever_they_are_fused(program):
-    found = compiled_text.collectives(program)
-    assert found == {
+    collectives = compiled_text.collectives(program)
+    assert collectives == {
         ("all-reduce", "bf16, f32"): (1, 12, 12 * (1024 * 4 + 768 * 3072 * 2)),
         ("all-gather", "pred"): (1, 1, 16 * 16 * 256),
         ("all-gather", "f32"): (1, 1, 16 * 768 * 4),
@@ -155,11 +155,11 @@ def test_prefetches_are_no_copies(program):
 
 
 def test_paddings_are_of_arrays_in_hbm_by_what_each_wastes(program):
-    found = [
-        (str(one), one.logical_bytes, one.padded_bytes, count)
-        for one, count in compiled_text.paddings(program).items()
+    paddings = [
+        (str(array), array.logical_bytes, array.padded_bytes, count)
+        for array, count in compiled_text.paddings(program).items()
     ]
-    assert found[:2] == [
+    assert paddings[:2] == [
         ("f32[32,1,768] (1, 0, 2)", 32 * 768 * 4, 768 * 32 * 128 * 4, 1),
         ("f32[12,3072]", 12 * 3072 * 4, 16 * 3072 * 4, 5),
     ]

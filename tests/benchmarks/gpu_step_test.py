@@ -36,9 +36,9 @@ def test_a_program_that_does_not_compile_says_so_and_the_rest_goes_on(capsys):
     ready.set_result("a step")
     steps = list(gpu_step.compiled_ones({"large": broken, "small": ready}))
     assert steps == [("small", "a step")]
-    told = json.loads(capsys.readouterr().out)
-    assert told["does_not_compile"] == "large"
-    assert "RESOURCE_EXHAUSTED" in told["error"]
+    record = json.loads(capsys.readouterr().out)
+    assert record["does_not_compile"] == "large"
+    assert "RESOURCE_EXHAUSTED" in record["error"]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,6 @@ def test_a_peer_gives_its_figures_or_a_sentence(tmp_path, program, limit, figure
     run = SimpleNamespace(size=size, steps=1, warmup=1)
     cpu = SimpleNamespace(platform="cpu")
     peer = gpu_peer.start(str(python), "tiny", run, cpu)
-    found = gpu_peer.measure(peer, time.monotonic() + limit)
-    assert found == figures if isinstance(figures, dict) else figures in found
+    measured = gpu_peer.measure(peer, time.monotonic() + limit)
+    assert measured == figures if isinstance(figures, dict) else figures in measured
     assert peer.process.returncode is not None and peer.errors.closed

@@ -72,8 +72,8 @@ def test_classes_are_parts_and_kinds_and_the_longest_come_first():
         Kernel("loop_multiply_fusion", "fusion.2", 2e-3, 1),
         Kernel("MemcpyD2H", "", 3e-3, 1),
     ]
-    found = kernel_times.by_class(kernels, PARTS)
-    assert list(found.items()) == [
+    milliseconds = kernel_times.by_class(kernels, PARTS)
+    assert list(milliseconds.items()) == [
         ("attention: fused attention", pytest.approx(4)),
         ("other: copies", pytest.approx(3)),
         ("update: element-wise", pytest.approx(2)),

@@ -56,9 +56,9 @@ def test_a_plan_has_so_many_kills_and_every_point_its_share(count):
 
 
 def test_another_seed_has_another_order():
-    one, other = (kills.plan(50, seed=seed) for seed in (0, 1))
-    assert one != other
-    assert sorted(one) == sorted(other)
+    plan, other = (kills.plan(50, seed=seed) for seed in (0, 1))
+    assert plan != other
+    assert sorted(plan) == sorted(other)
 
 
 @pytest.mark.parametrize(

@@ -46,40 +46,40 @@ def test_the_command_prints_one_line_of_json():
     )
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
-    found = json.loads(line)
-    assert found["program"] == "amber_jax"
-    assert found["settings"]["size"]["row_length"] == 32
-    assert found["tokens_per_step"] == 4 * 32
-    assert found["real_share"] == 1
+    result = json.loads(line)
+    assert result["program"] == "amber_jax"
+    assert result["settings"]["size"]["row_length"] == 32
+    assert result["tokens_per_step"] == 4 * 32
+    assert result["real_share"] == 1
     for name in ("tokens_per_s", "tokens_per_cpu_s", "step_ms", "cpu_ms", "gflops"):
-        assert found[name] > 0
-    assert found["first_step_s"] > 0
-    assert 100 < found["peak_rss_mb"] < 5000
-    assert len(found["losses"]) == 3
+        assert result[name] > 0
+    assert result["first_step_s"] > 0
+    assert 100 < result["peak_rss_mb"] < 5000
+    assert len(result["losses"]) == 3
 
 
 def test_what_is_not_said_is_as_in_configs():
     config = settings.pretraining()
     for name, block in own_step.DEFAULTS.items():
-        found = config[name].to_dict()
-        assert {key: found[key] for key in block} == block
-        assert name == "model" or found.keys() == block.keys()
+        fields = config[name].to_dict()
+        assert {key: fields[key] for key in block} == block
+        assert name == "model" or fields.keys() == block.keys()
 
 
 def test_the_loss_starts_at_chance_and_falls():
-    found = own_step.measure(dataclasses.replace(MASKED_LM, steps=30))
-    losses = found["losses"]
+    result = own_step.measure(dataclasses.replace(MASKED_LM, steps=30))
+    losses = result["losses"]
     np.testing.assert_allclose(losses[0], np.log(MASKED_LM.size.vocab_size), atol=0.2)
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.02
 
 
 def test_all_losses_are_summed_over_packed_pairs():
-    found = own_step.measure(ALL_LOSSES)
-    assert np.isfinite(found["losses"]).all()
+    result = own_step.measure(ALL_LOSSES)
+    assert np.isfinite(result["losses"]).all()
     # Each sentence loss starts at the logarithm of its candidates, or above.
-    assert found["losses"][0] > np.log(ALL_LOSSES.size.vocab_size) + 2
-    assert found["real_share"] > 0.8
-    assert found["gflops"] > 0
+    assert result["losses"][0] > np.log(ALL_LOSSES.size.vocab_size) + 2
+    assert result["real_share"] > 0.8
+    assert result["gflops"] > 0
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from configs import amber_base
 
 def test_the_schedule_is_that_of_the_config():
     config = amber_base.get_config("sa")
-    found = [
-        (one.num_steps, one.monolingual_pairs, one.translation_pairs)
-        for one in config.stages
+    stages = [
+        (stage.num_steps, stage.monolingual_pairs, stage.translation_pairs)
+        for stage in config.stages
     ]
-    assert found == list(schedule.STAGES.values())
+    assert stages == list(schedule.STAGES.values())
     sizes = schedule.base()
     for name in ("num_layers", "hidden_size", "num_heads", "intermediate_size"):
         assert getattr(sizes, name) == config.model[name]

@@ -56,7 +56,7 @@ def test_ways_take_turns_and_the_first_round_is_thrown_away():
     ways = {name: lambda name=name: called.append(name) for name in "ab"}
     seconds = stopwatch.interleaved(ways, rounds=2)
     assert called == list("ababab")
-    assert all(one.wall >= 0 and one.cpu >= 0 for one in seconds.values())
+    assert all(median.wall >= 0 and median.cpu >= 0 for median in seconds.values())
 
 
 def test_the_pipelines_figures_cover_every_kind_and_size(tmp_path):

@@ -30,16 +30,16 @@ def test_a_roofline_by_hand():
     devices = jax.devices()[:4]
     run = stand_in.prepare(tiny_config(), ROWS, devices)
     chip = Chip(peak=1e9, bandwidth=1e8, memory=1e9, interconnect=1e7)
-    found = tpu_program.roofline(
+    row = tpu_program.roofline(
         slices.Slice("v5e:2x2", devices, chip), run, run.stages[0]
     )
     params = sum(x.size for x in jax.tree.leaves(run.abstract_state.params))
     work = count_work(run, run.stages[0], stand_in.mean_batch(run, run.stages[0]))
-    assert found["rows"] == 2
-    assert found["products, ms"] == round(work.flops / 4 / 1e6, 1)
+    assert row["rows"] == 2
+    assert row["products, ms"] == round(work.flops / 4 / 1e6, 1)
     # Parameters and two moments, read and written; gradients, written and read.
-    assert found["state, ms"] == pytest.approx(8 * 4 * params / 1e5, abs=0.1)
-    assert found["gradients, ms"] == round(2 * 4 * params * 3 / 4 / 1e4, 1)
+    assert row["state, ms"] == pytest.approx(8 * 4 * params / 1e5, abs=0.1)
+    assert row["gradients, ms"] == round(2 * 4 * params * 3 / 4 / 1e4, 1)
 
 
 @needs_libtpu
@@ -51,14 +51,14 @@ def test_a_stage_in_miniature_compiles_and_tells_of_itself(tmp_path):
         config, stand_in.Rows(512, 100, 4), described.devices
     )  # rows long enough for the kernel
     assert run.encoder.kernels.attention == "mosaic"
-    found = tpu_program.compiled(described, run, run.stages[0], str(tmp_path))
-    (memory,) = found["memory of a device, MB"]
+    shown = tpu_program.compiled(described, run, run.stages[0], str(tmp_path))
+    (memory,) = shown["memory of a device, MB"]
     assert memory["rows"] == 2
     assert memory["arguments"] < memory["peak"] < 1000
-    (cycles,) = found["millions of cycles, as the compiler estimates"]
+    (cycles,) = shown["millions of cycles, as the compiler estimates"]
     assert cycles["products"] > 0
-    (moved,) = found["moved within a device"]
+    (moved,) = shown["moved within a device"]
     assert moved["kernels in a step"] == 3 * config.model.num_layers
-    assert {row["what"] for row in found["between devices"]} >= {"all-reduce"}
+    assert {row["what"] for row in shown["between devices"]} >= {"all-reduce"}
     (text,) = tmp_path.iterdir()
     assert text.read_text("utf-8").startswith("HloModule")

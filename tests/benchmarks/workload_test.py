@@ -25,12 +25,12 @@ def clean(lengths, *, seed=0, count=6):
 
 @pytest.mark.parametrize("lengths", workload.LENGTHS)
 def test_equal_seeds_give_equal_batches_and_others_do_not(lengths):
-    one, same, other = (drawn(lengths, seed=seed) for seed in (3, 3, 4))
+    first, same, other = (drawn(lengths, seed=seed) for seed in (3, 3, 4))
     for field in workload.Batch._fields:
-        for mine, again in zip(one, same, strict=True):
+        for mine, again in zip(first, same, strict=True):
             np.testing.assert_array_equal(getattr(mine, field), getattr(again, field))
-    assert (one[0].input_ids != other[0].input_ids).any()
-    assert (one[0].input_ids != one[1].input_ids).any()
+    assert (first[0].input_ids != other[0].input_ids).any()
+    assert (first[0].input_ids != first[1].input_ids).any()
 
 
 def test_the_first_texts_are_known():
@@ -94,15 +94,15 @@ def test_masking_hides_its_share_and_remembers_it(lengths):
 
 def texts_of(ids, spans):
     """The tokens of every pair, with the place where its second side starts."""
-    found = []
+    texts = []
     for row, pairs in zip(ids, spans.reshape(len(ids), -1, 2), strict=True):
         start = 0
         for first, second in pairs[pairs[:, 0] > 0]:
             end = start + first + second
-            found.append((int(first), row[start:end].tolist()))
+            texts.append((int(first), row[start:end].tolist()))
             start = end
         assert (row[start:] == PAD).all()
-    return sorted(found)
+    return sorted(texts)
 
 
 def test_packed_pairs_are_the_padded_ones():
@@ -118,7 +118,7 @@ def test_our_batches_are_those_of_a_corpus(packed):
     made = packed_work.batches(size, 3, lengths="pairs", packed=packed, seed=1)
     rows = [batch["pair"] for batch in made]
     ids, spans, row_ids = (
-        np.concatenate([one[field] for one in rows])
+        np.concatenate([rows_of_batch[field] for rows_of_batch in rows])
         for field in ("token_ids", "span_lengths", "row_ids")
     )
     assert ids.shape == (24, 256) and spans.shape == (24, packed_work.MAX_PAIRS, 2)

@@ -44,18 +44,18 @@ def aligned(checkpoint, tmp_path):
     """A function: bytes of a file to the lines written and the sentences told."""
 
     def run(content, alignment=BEST, *, name="pairs.tsv", **options):
-        source, output, told = tmp_path / name, tmp_path / "links.txt", []
+        source, output, messages = tmp_path / name, tmp_path / "links.txt", []
         source.write_bytes(content)
         align.align_file(
             checkpoint,
             str(source),
             str(output),
             alignment,
-            note=told.append,
+            note=messages.append,
             **options,
         )
         assert names_in(tmp_path) == ["links.txt", name]
-        return output.read_text("ascii").split("\n")[:-1], told
+        return output.read_text("ascii").split("\n")[:-1], messages
 
     return run
 
@@ -97,7 +97,7 @@ def evaluation(folder, **changes):
 
 
 def test_every_line_has_its_line_and_bad_ones_an_empty_one(aligned):
-    lines, told = aligned(b"\n".join(LINES) + b"\n")
+    lines, messages = aligned(b"\n".join(LINES) + b"\n")
     assert [bool(line) for line in lines] == [
         *(True, False, False, False),
         *(True, False, False, True),
@@ -105,7 +105,7 @@ def test_every_line_has_its_line_and_bad_ones_an_empty_one(aligned):
     assert words_of(lines[0]) == [[0, 1, 2], [0, 1, 2, 3]]
     assert words_of(lines[4]) == [[0, 1, 2], [0, 1]]
     assert lines[7] == "0-0"
-    assert told == [
+    assert messages == [
         "8 lines; left empty as unusable: 3 field_count, 1 not_utf8, 1 empty_side"
     ]
 
@@ -137,10 +137,10 @@ def test_lines_read_in_parts_are_aligned_as_the_whole(aligned, monkeypatch):
 def test_what_is_too_long_or_not_split_is_told(aligned):
     unspaced = ",".join(map(str, range(9)))
     long = " ".join(map(str, range(45)))
-    lines, told = aligned(f"{unspaced}\t1 2\n{long}\t1\n".encode())
+    lines, messages = aligned(f"{unspaced}\t1 2\n{long}\t1\n".encode())
     assert words_of(lines[1])[0] == list(range(38))  # 40 positions, two specials
-    assert "1 pairs are longer than the model's 40 positions" in told[1]
-    assert "1 pairs have a side that is one very long word" in told[2]
+    assert "1 pairs are longer than the model's 40 positions" in messages[1]
+    assert "1 pairs have a side that is one very long word" in messages[2]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_wrong_option_is_told_by_both_commands(
 
 
 def test_a_prompt_may_be_named_in_both_commands(checkpoint, tmp_path):
-    folder, told = tmp_path / "model", []
+    folder, messages = tmp_path / "model", []
     quiet_conversion.convert(f"amber:{checkpoint}", f"sentence-transformers:{folder}")
     names = {"prompts": {"query": "7 8 "}}
     (folder / "config_sentence_transformers.json").write_text(json.dumps(names))
@@ -183,7 +183,7 @@ def test_a_prompt_may_be_named_in_both_commands(checkpoint, tmp_path):
 
     def links(prompt):
         how, output = BEST._replace(layer=1, prompt=prompt), tmp_path / "links.txt"
-        align.align_file(folder, str(source), str(output), how, note=told.append)
+        align.align_file(folder, str(source), str(output), how, note=messages.append)
         return output.read_text()
 
     assert links("query") == links("7 8 ") != links("")
@@ -352,12 +352,12 @@ def test_gold_counted_from_1_scores_as_gold_counted_from_0(checkpoint, tmp_path)
     gold(tmp_path / "zero", "ja", ["1 2 3\t4 5 6\t0-0 1-2"])
     gold(tmp_path / "one", "ja", ["1 2 3\t4 5 6\t1-1 2-3"])
     model = load_model(checkpoint)
-    wanted, found = (
+    wanted, result = (
         word_alignment_result(evaluation(tmp_path / name, **how), model, note=print)
         for name, how in (("zero", {}), ("one", {"first_index": 1, "name": "kftt"}))
     )
-    assert (wanted.name, found.name) == ("zero", "kftt")
-    assert dataclasses.replace(found, name="zero") == wanted
+    assert (wanted.name, result.name) == ("zero", "kftt")
+    assert dataclasses.replace(result, name="zero") == wanted
     with pytest.raises(UserError, match="first_index"):
         word_alignment_result(evaluation(tmp_path / "one"), model, note=print)
 

@@ -25,7 +25,7 @@ def command(name, *arguments):
     )
 
 
-def told(done, *words):
+def assert_one_sentence(done, *words):
     """Asserts that one sentence with these words came, and nothing else went wrong."""
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -222,14 +222,14 @@ def ending(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("how", "status", "told"),
+    ("how", "status", "errors"),
     [("done", 0, ""), ("mistake", 2, "error: mine\n"), ("bug", 1, None)],
 )
-def test_an_import_under_way_changes_no_exit_status(ending, how, status, told):
+def test_an_import_under_way_changes_no_exit_status(ending, how, status, errors):
     process = ending(how)
     _, stderr = process.communicate()
     assert process.returncode == status, stderr
-    assert stderr == told or told is None
+    assert stderr == errors or errors is None
     assert ("Traceback" in stderr) == (how == "bug")
 
 
@@ -334,25 +334,25 @@ def pretrain(*arguments):
 
 def test_a_wrong_key_is_told_with_a_suggestion(tmp_path):
     done = pretrain("--config.sede=1", f"--workdir={tmp_path / 'run'}")
-    told(done, "seed")
+    assert_one_sentence(done, "seed")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_profile_of_no_steps_is_told(tmp_path):
     done = pretrain("--profile=15:10", f"--workdir={tmp_path / 'run'}")
-    told(done, "--profile is '15:10'", "FIRST:LAST", "--profile=10:15")
+    assert_one_sentence(done, "--profile is '15:10'", "FIRST:LAST", "--profile=10:15")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_corpus_is_told(tmp_path):
     done = pretrain(f"--config.corpus={tmp_path / 'none'}", f"--workdir={tmp_path}")
-    told(done, tmp_path / "none", "amber build_corpus")
+    assert_one_sentence(done, tmp_path / "none", "amber build_corpus")
 
 
 def test_a_corpus_that_is_a_file_is_told(tmp_path):
     (tmp_path / "corpus").write_text("text")
     done = pretrain(f"--config.corpus={tmp_path / 'corpus'}", f"--workdir={tmp_path}")
-    told(done, tmp_path / "corpus", "amber build_corpus")
+    assert_one_sentence(done, tmp_path / "corpus", "amber build_corpus")
 
 
 def test_a_config_of_another_command_is_told(tmp_path):
@@ -360,7 +360,7 @@ def test_a_config_of_another_command_is_told(tmp_path):
         *("train_tokenizer", "--config=configs/udpos.py"),
         f"--output={tmp_path / 'out'}",
     )
-    told(done, "--config is of another command", "byte_fallback")
+    assert_one_sentence(done, "--config is of another command", "byte_fallback")
 
 
 def test_a_truncated_shard_is_told(corpus, tmp_path):
@@ -369,7 +369,7 @@ def test_a_truncated_shard_is_told(corpus, tmp_path):
     shard = next((broken / "shards").rglob("*.tfrecord"))
     shard.write_bytes(shard.read_bytes()[:-5])
     done = pretrain(f"--config.corpus={broken}", f"--workdir={tmp_path / 'run'}")
-    told(done, shard.name, "bytes")
+    assert_one_sentence(done, shard.name, "bytes")
 
 
 def test_a_checkpoint_that_is_none_is_told(tmp_path):
@@ -379,4 +379,4 @@ def test_a_checkpoint_that_is_none_is_told(tmp_path):
         f"--checkpoint={tmp_path}",
         f"--output={tmp_path / 'out'}",
     )
-    told(done, tmp_path, "checkpoint")
+    assert_one_sentence(done, tmp_path, "checkpoint")

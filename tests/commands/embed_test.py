@@ -16,12 +16,12 @@ SRC = b"1 2 3\n4 5\r\n\n1  2 3\ncaf\xe9\n6 7 8 9\n10 11\n"
 
 
 def embedded(trained, source, tmp_path, **options):
-    output, told = tmp_path / "vectors.npy", []
-    embed_file(trained, str(source), str(output), note=told.append, **options)
+    output, messages = tmp_path / "vectors.npy", []
+    embed_file(trained, str(source), str(output), note=messages.append, **options)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [source.name, output.name]
     )
-    return np.load(output), told
+    return np.load(output), messages
 
 
 @pytest.mark.parametrize(
@@ -34,16 +34,16 @@ def test_a_file_becomes_a_vector_for_every_line(
     source = tmp_path / "lines.txt.gz"
     long = b"1 " * 100 + b"\n"
     source.write_bytes(gzip.compress(SRC + long))
-    vectors, told = embedded(trained, source, tmp_path, **options)
+    vectors, messages = embedded(trained, source, tmp_path, **options)
     lines = ["1 2 3", "4 5", "", "1 2 3", "", "6 7 8 9", "10 11", "1 " * 62]
     with pytest.warns(UserWarning, match="without any piece: 2"):
         expected = model.encode(lines, **options)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
-    assert told[1].startswith("8 lines -> ")
-    assert told[1].endswith("[8, 16] float32; unusable: 1 empty, 1 not_utf8")
-    assert told[2].startswith("sentences without any piece: 2")
-    assert told[3] == "sentences cut at the model's 64 positions: 1"
+    assert messages[1].startswith("8 lines -> ")
+    assert messages[1].endswith("[8, 16] float32; unusable: 1 empty, 1 not_utf8")
+    assert messages[2].startswith("sentences without any piece: 2")
+    assert messages[3] == "sentences cut at the model's 64 positions: 1"
 
 
 class Killed(BaseException):
@@ -73,13 +73,13 @@ def killed(trained, tmp_path, monkeypatch):
 def test_after_a_kill_the_rest_is_computed_to_the_same_bytes(trained, killed, tmp_path):
     source, windows = killed
     assert not (tmp_path / "vectors.npy").exists()
-    _, told = embedded(trained, source, tmp_path)
+    _, messages = embedded(trained, source, tmp_path)
     assert [len(window) for window in windows] == [3, 3, 3, 1]
     resumed = (tmp_path / "vectors.npy").read_bytes()
-    _, told_again = embedded(trained, source, tmp_path)
+    _, messages_again = embedded(trained, source, tmp_path)
     assert [len(window) for window in windows[4:]] == [3, 3, 1]
     assert (tmp_path / "vectors.npy").read_bytes() == resumed
-    assert told == told_again  # counts of both parts together
+    assert messages == messages_again  # counts of both parts together
 
 
 @pytest.mark.parametrize("option", [{"layer": 1}, {"dtype": "bfloat16"}])

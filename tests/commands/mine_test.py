@@ -32,20 +32,20 @@ def mined(trained, tmp_path):
     """A function: contents of two files to the lines written and what was told."""
 
     def run(src, tgt, vector=None, search=RATIO):
-        told = []
+        messages = []
         for name, content in (("src.txt", src), ("tgt.txt", tgt)):
             (tmp_path / name).write_bytes(content)
         paths = [str(tmp_path / name) for name in ("src.txt", "tgt.txt", "out.tsv")]
         try:
             mine_files(
-                trained, *paths, search=search, note=told.append, **(vector or {})
+                trained, *paths, search=search, note=messages.append, **(vector or {})
             )
         finally:
             left = {path.name for path in tmp_path.iterdir()}
             assert left <= {"src.txt", "tgt.txt", "out.tsv"}
         lines = Path(paths[2]).read_text("utf-8").split("\n")
         assert lines.pop() == ""
-        return [line.split("\t") for line in lines], told
+        return [line.split("\t") for line in lines], messages
 
     return run
 
@@ -61,7 +61,7 @@ def mined(trained, tmp_path):
 def test_two_files_become_pairs_that_fall_by_score(mined, model, vector, search):
     src = ["1 2 3", "4 5", "6 7 8 9", "10 11"]
     tgt = ["6 7 8 9 0", "4 5 , 4 5", "30 31 32", "1 2 3 1 2 3"]
-    lines, told = mined(SRC, TGT, vector, search)
+    lines, messages = mined(SRC, TGT, vector, search)
     vectors = [model.encode(side, **vector) for side in (src, tgt)]
     pairs = mined_pairs(*vectors, search.margin, search.neighbors, search.threshold)
     assert [(x, y) for _, x, y in lines] == [(src[i], tgt[j]) for _, i, j in pairs]
@@ -69,11 +69,13 @@ def test_two_files_become_pairs_that_fall_by_score(mined, model, vector, search)
         [float(score) for score, _, _ in lines], [s for s, _, _ in pairs], atol=1e-4
     )
     assert any(
-        "4 different sentences; unusable lines: 1 empty, 1 not_utf8" in one
-        for one in told
+        "4 different sentences; unusable lines: 1 empty, 1 not_utf8" in message
+        for message in messages
     )
-    assert any("4 different sentences; unusable lines: none" in one for one in told)
-    assert "comparing 4 x 4 sentences" in told
+    assert any(
+        "4 different sentences; unusable lines: none" in message for message in messages
+    )
+    assert "comparing 4 x 4 sentences" in messages
 
 
 def test_after_a_kill_only_missing_vectors_are_computed(
@@ -138,8 +140,8 @@ def test_sentences_of_the_sample_find_their_shortened_selves(tmp_path):
         layer=0,
         note=str,
     )
-    found = (tmp_path / "out.tsv").read_text("utf-8").splitlines()
-    pairs = {tuple(line.split("\t")[1:]) for line in found}
+    lines = (tmp_path / "out.tsv").read_text("utf-8").splitlines()
+    pairs = {tuple(line.split("\t")[1:]) for line in lines}
     planted = set(zip(texts, short, strict=True))
     assert len(texts) > 150
     assert len(pairs & planted) > 0.97 * len(pairs)

@@ -75,8 +75,8 @@ def test_models_are_converted_from_storage_to_storage(
     name, trained, there, object_store, tmp_path
 ):
     convert(f"amber:{trained}", f"{name}:{tmp_path / 'local'}")
-    (told,) = convert(f"amber:{there}", f"{name}:{object_store.path('out')}")[-1:]
-    assert told.startswith(f"amber:{there} -> {name}:gs://")
+    (message,) = convert(f"amber:{there}", f"{name}:{object_store.path('out')}")[-1:]
+    assert message.startswith(f"amber:{there} -> {name}:gs://")
     if name != "amber":  # Orbax writes its files anew each time
         wanted = {
             str(file.relative_to(tmp_path / "local")): file.read_bytes()

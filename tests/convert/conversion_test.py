@@ -32,11 +32,11 @@ def command(*arguments):
     )
 
 
-def assert_equal(one, other):
-    jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
-    assert one.params.keys() == other.params.keys()
-    assert one.config == other.config
-    assert one.tokenizer.fingerprint == other.tokenizer.fingerprint
+def assert_equal(bert, other):
+    jax.tree.map(np.testing.assert_array_equal, bert.params, other.params)
+    assert bert.params.keys() == other.params.keys()
+    assert bert.config == other.config
+    assert bert.tokenizer.fingerprint == other.tokenizer.fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +87,12 @@ def test_training_can_begin_from_what_came_in(checkpoint, convert, tmp_path):
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), wanted
     )
-    found = restore_params(find_checkpoint(tmp_path / "back"), abstract)
-    assert found.keys() == {"encoder", "mlm_head"}
+    params = restore_params(find_checkpoint(tmp_path / "back"), abstract)
+    assert params.keys() == {"encoder", "mlm_head"}
     jax.tree.map(
         np.testing.assert_array_equal,
-        found,
-        {part: model.params[part] for part in found},
+        params,
+        {part: model.params[part] for part in params},
     )
     assert model.checkpoint.run["converted_from"] == f"hf:{tmp_path / 'hf'}"
 
@@ -101,8 +101,8 @@ def test_the_head_of_a_task_stays_behind_and_that_is_said(wordpiece, convert, tm
     checkpoint = tiny_checkpoint.write(
         tmp_path / "amber", wordpiece, extra_parts=("head",)
     )
-    told = convert(f"amber:{checkpoint}", f"hf:{tmp_path / 'hf'}")
-    assert told[0] == "left behind: head (of a task)"
+    messages = convert(f"amber:{checkpoint}", f"hf:{tmp_path / 'hf'}")
+    assert messages[0] == "left behind: head (of a task)"
 
 
 def test_the_command_says_what_it_did(checkpoint, tmp_path):

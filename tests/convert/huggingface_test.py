@@ -60,10 +60,12 @@ def set_config(folder, **fields):
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
-def assert_same_params(one, other):
-    one, other = (from_params(bert.params, bert.config, "hf") for bert in (one, other))
-    assert one.keys() == other.keys()
-    assert all(np.array_equal(one[name], other[name]) for name in one)
+def assert_same_params(model, other):
+    params, others = (
+        from_params(bert.params, bert.config, "hf") for bert in (model, other)
+    )
+    assert params.keys() == others.keys()
+    assert all(np.array_equal(params[name], others[name]) for name in params)
 
 
 def test_every_layer_pooler_and_logits_agree_with_the_reference(
@@ -71,9 +73,9 @@ def test_every_layer_pooler_and_logits_agree_with_the_reference(
 ):
     convert(f"hf:{hf_tiny}", f"amber:{tmp_path / 'amber'}")
     model = load_model(tmp_path / "amber")
-    found = bert_outputs(model.config, model.params, rows)
-    assert found.keys() == {"hidden_states", "pooler_output", "mlm_logits"}
-    assert max(farthest(found, expected, rows).values()) < CLOSE
+    outputs = bert_outputs(model.config, model.params, rows)
+    assert outputs.keys() == {"hidden_states", "pooler_output", "mlm_logits"}
+    assert max(farthest(outputs, expected, rows).values()) < CLOSE
 
 
 def test_an_xlm_roberta_agrees_with_the_reference_loaded_directly(
@@ -83,9 +85,9 @@ def test_an_xlm_roberta_agrees_with_the_reference_loaded_directly(
     config = model.config
     assert (config.position_offset, config.second_segment) == (2, 0)
     assert (config.layer_norm_epsilon, config.usable_positions) == (1e-5, 32)
-    found = bert_outputs(config, model.params, expected_xlmr)
-    assert found.keys() == {"hidden_states", "mlm_logits"}
-    assert max(farthest(found, expected_xlmr, expected_xlmr).values()) < CLOSE
+    outputs = bert_outputs(config, model.params, expected_xlmr)
+    assert outputs.keys() == {"hidden_states", "mlm_logits"}
+    assert max(farthest(outputs, expected_xlmr, expected_xlmr).values()) < CLOSE
 
 
 @pytest.mark.parametrize("dialect", ["hf", "roberta"])
@@ -112,8 +114,8 @@ def test_the_mlm_loss_and_its_gradient_agree_with_the_reference(dialect, request
     }
     wanted = {TIED.get(name, name): value for name, value in wanted.items()}
     assert gradients.keys() == wanted.keys()
-    for name, found in gradients.items():
-        assert np.abs(found - wanted[name]).max() < CLOSE, name
+    for name, array in gradients.items():
+        assert np.abs(array - wanted[name]).max() < CLOSE, name
 
 
 def test_the_tokenizer_makes_the_rows_of_the_reference(hf_tiny, rows):
@@ -192,8 +194,8 @@ def test_names_of_2018_are_understood(hf_tiny):
 def test_a_bare_encoder_has_no_prefix_and_no_head(hf_tiny, convert, tmp_path):
     respell(hf_tiny, bare)
     assert huggingface.read(hf_tiny).params.keys() == {"encoder", "pooler"}
-    told = convert(f"hf:{hf_tiny}", f"hf:{tmp_path / 'out'}")
-    assert "encoder, pooler; " in told[-1]
+    messages = convert(f"hf:{hf_tiny}", f"hf:{tmp_path / 'out'}")
+    assert "encoder, pooler; " in messages[-1]
     names = load_file(tmp_path / "out" / "model.safetensors").keys()
     assert names == load_file(hf_tiny / "model.safetensors").keys()
     config = json.loads((tmp_path / "out" / "config.json").read_text())

@@ -88,13 +88,13 @@ def test_results_are_a_table_and_an_index(trained, convert, tmp_path):
     assert header["pipeline_tag"] == "sentence-similarity"
     assert header["metrics"] == ["accuracy"]
     (index,) = header["model-index"]
-    (one,) = index["results"]
-    assert one["dataset"] == {
+    (result,) = index["results"]
+    assert result["dataset"] == {
         "type": "heldout",
         "name": "heldout (fr)",
         "config": "fr",
     }
-    values = {m["name"].split(";")[0]: m["value"] for m in one["metrics"]}
+    values = {m["name"].split(";")[0]: m["value"] for m in result["metrics"]}
     assert values == {"xx_to_en": 0.25, "en_to_xx": 0.5, "both": 0.375}
     assert "| language | both | en_to_xx | xx_to_en |" in body
     assert "| fr | 37.5 | 50.0 | 25.0 |" in body

@@ -139,15 +139,15 @@ def test_an_absurd_number_of_layers_is_refused_at_once():
 
 
 def test_only_what_the_table_lists_is_left_behind():
-    found = names.left_behind(
+    left = names.left_behind(
         ["bert.embeddings.position_ids", "bert.embeddings.position_ids2", "x"], "hf"
     )
-    assert found == {"bert.embeddings.position_ids": "counting buffer"}
+    assert left == {"bert.embeddings.position_ids": "counting buffer"}
     kernel = "bert/pooler/dense/kernel"
     dropped = {
         *("global_step", "beta1_power", "optimizer/beta2_power_1"),
         *(f"{kernel}/{slot}" for slot in ("adam_m", "Adam_1", "BERTAdam", "vr")),
     }
-    found = names.left_behind([*dropped, kernel, "bert/adam_mean", "beta"], "tf1")
-    assert set(found) == dropped
-    assert set(found.values()) == {"optimizer memory", "step counter"}
+    left = names.left_behind([*dropped, kernel, "bert/adam_mean", "beta"], "tf1")
+    assert set(left) == dropped
+    assert set(left.values()) == {"optimizer memory", "step counter"}

@@ -47,7 +47,7 @@ def refused(folder, *words):
 
 def test_the_folder_holds_what_the_library_looks_for(exported, wordpiece):
     modules = content_of(exported / "modules.json")
-    assert [(one["idx"], one["path"], one["type"]) for one in modules] == [
+    assert [(module["idx"], module["path"], module["type"]) for module in modules] == [
         (0, "", "sentence_transformers.models.Transformer"),
         (1, "1_WordWeights", "sentence_transformers.models.WordWeights"),
         (2, "2_Pooling", "sentence_transformers.models.Pooling"),
@@ -88,8 +88,10 @@ def test_out_and_in_is_bit_equal_and_keeps_the_pooling(
     checkpoint = tiny_checkpoint.write(
         tmp_path / "amber", wordpiece, sentence_vector=wanted._asdict()
     )
-    told = convert(f"amber:{checkpoint}", f"sentence-transformers:{tmp_path / 'out'}")
-    assert any(sentence.startswith("left behind: mlm_head") for sentence in told)
+    messages = convert(
+        f"amber:{checkpoint}", f"sentence-transformers:{tmp_path / 'out'}"
+    )
+    assert any(sentence.startswith("left behind: mlm_head") for sentence in messages)
     back = sentence_transformers.read(tmp_path / "out")
     assert back.sentence_vector.pooling == wanted.pooling
     if wanted.pooling == "mean":
@@ -113,15 +115,15 @@ def test_a_middle_layer_is_the_last_one_of_a_shallower_model(
     checkpoint, convert, tmp_path
 ):
     out = tmp_path / "out"
-    told = convert(f"amber:{checkpoint}", f"sentence-transformers:{out}", layer=1)
+    messages = convert(f"amber:{checkpoint}", f"sentence-transformers:{out}", layer=1)
     for part in ("mlm_head", "pooler", "next_sentence"):
-        assert f"left behind: {part}, it stands on layer 2" in told
+        assert f"left behind: {part}, it stands on layer 2" in messages
     convert(f"sentence-transformers:{out}", f"amber:{tmp_path / 'back'}")
 
     wanted = amber_jax.load(checkpoint).encode(TEXTS, layer=1)
-    found = amber_jax.load(tmp_path / "back").encode(TEXTS)
-    assert np.abs(found - wanted).max() < 1e-6
-    assert np.abs(found - amber_jax.load(checkpoint).encode(TEXTS)).max() > 0.1
+    vectors = amber_jax.load(tmp_path / "back").encode(TEXTS)
+    assert np.abs(vectors - wanted).max() < 1e-6
+    assert np.abs(vectors - amber_jax.load(checkpoint).encode(TEXTS)).max() > 0.1
 
 
 @pytest.mark.parametrize("layer", [0, 3, -2])
@@ -168,15 +170,15 @@ def test_how_sentences_are_given_travels(exported, convert, tmp_path):
     for folder in (exported, tmp_path / "amber", out):
         model = amber_jax.load(folder)
         with pytest.warns(UserWarning, match="cut at the model's 5 positions: 1"):
-            found = model.encode(["cat", "cats , . cats cats"])
-        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-6)
+            vectors = model.encode(["cat", "cats , . cats cats"])
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
         plain = model.encode(["The cat"], prompt="", normalize=False)
         assert not np.allclose(np.linalg.norm(plain), 1)
         for prompt in (None, "query", "The "):
-            one = model.encode(["cat"], prompt=prompt, normalize=True)
-            np.testing.assert_allclose(one, found[:1], atol=1e-6)
-            one = model.encode(["cat"], prompt=prompt, normalize=False)
-            np.testing.assert_allclose(one, plain, atol=1e-5)
+            prompted = model.encode(["cat"], prompt=prompt, normalize=True)
+            np.testing.assert_allclose(prompted, vectors[:1], atol=1e-6)
+            prompted = model.encode(["cat"], prompt=prompt, normalize=False)
+            np.testing.assert_allclose(prompted, plain, atol=1e-5)
 
 
 @pytest.fixture
@@ -195,7 +197,8 @@ def with_pooler(wordpiece, convert, tmp_path):
 
 def test_a_dense_behind_the_first_token_is_the_pooler(with_pooler, convert, tmp_path):
     kinds = [
-        one["type"].split(".")[-1] for one in content_of(with_pooler / "modules.json")
+        module["type"].split(".")[-1]
+        for module in content_of(with_pooler / "modules.json")
     ]
     assert kinds == ["Transformer", "Pooling", "Dense", "Normalize"]
     assert content_of(with_pooler / "1_Pooling" / "config.json")[
@@ -213,8 +216,8 @@ def test_a_dense_behind_the_first_token_is_the_pooler(with_pooler, convert, tmp_
         model.encode(TEXTS, layer=1)
 
     source = f"sentence-transformers:{with_pooler}"
-    told = convert(source, f"sentence-transformers:{tmp_path / 'one'}", layer=1)
-    assert "left behind: pooler, it stands on layer 2" in told
+    messages = convert(source, f"sentence-transformers:{tmp_path / 'one'}", layer=1)
+    assert "left behind: pooler, it stands on layer 2" in messages
     assert amber_jax.load(tmp_path / "one").sentence_vector.pooling == "first"
 
 
@@ -272,8 +275,8 @@ def test_settings_that_change_vectors_are_named(
     file, fields, words, exported, convert, tmp_path
 ):
     change(exported / file, **fields)
-    told = convert(f"sentence-transformers:{exported}", f"amber:{tmp_path / 'in'}")
-    left = [sentence for sentence in told if sentence.startswith("left behind: ")]
+    messages = convert(f"sentence-transformers:{exported}", f"amber:{tmp_path / 'in'}")
+    left = [sentence for sentence in messages if sentence.startswith("left behind: ")]
     assert len(left) == len(words)
     for word, sentence in zip(words, left, strict=True):
         assert word in sentence

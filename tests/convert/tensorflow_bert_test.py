@@ -31,12 +31,12 @@ GOOGLES = (  # one spelling after the other
 
 def googles(tensors):
     """Returns the reference's tensors as Google's BERT calls and keeps them."""
-    found = {}
+    renamed = {}
     for name, array in tensors.items():
         for theirs, googles_own in GOOGLES:
             name = name.replace(theirs, googles_own)
-        found[name] = array.T if name.endswith("/kernel") else array
-    return found
+        renamed[name] = array.T if name.endswith("/kernel") else array
+    return renamed
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +94,12 @@ def folder(stored, tmp_path):
 def test_its_outputs_are_those_of_the_reference(
     stored, convert, rows, expected, tmp_path
 ):
-    told = convert(f"tf1:{stored}", f"amber:{tmp_path / 'amber'}")
-    assert told[0] == "left behind: 93 arrays (optimizer memory, step counter)"
+    messages = convert(f"tf1:{stored}", f"amber:{tmp_path / 'amber'}")
+    assert messages[0] == "left behind: 93 arrays (optimizer memory, step counter)"
     model = load_model(tmp_path / "amber")
-    found = bert_outputs(model.config, model.params, rows)
-    assert max(farthest(found, expected, rows).values()) < CLOSE
-    assert found.keys() == {"hidden_states", "pooler_output", "mlm_logits"}
+    outputs = bert_outputs(model.config, model.params, rows)
+    assert max(farthest(outputs, expected, rows).values()) < CLOSE
+    assert outputs.keys() == {"hidden_states", "pooler_output", "mlm_logits"}
 
 
 def test_out_and_in_is_bit_equal_and_tensorflow_reads_it(
@@ -132,9 +132,9 @@ def test_slots_and_scalars_of_an_optimizer_are_left_behind(written, tensors, sto
     bert = tensorflow_bert.read(folder)
     (note,) = bert.notes
     assert note.startswith(f"left behind: {2 * len(tensors) + 3} arrays")
-    found = from_params(bert.params, bert.config, "tf1")
-    assert found.keys() == tensors.keys()
-    assert all(np.array_equal(found[name], tensors[name]) for name in tensors)
+    arrays = from_params(bert.params, bert.config, "tf1")
+    assert arrays.keys() == tensors.keys()
+    assert all(np.array_equal(arrays[name], tensors[name]) for name in tensors)
 
 
 def test_a_scalar_that_is_no_optimizers_is_named(written, tensors, stored):

@@ -53,8 +53,8 @@ def library_of(folder):
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_library_gives_equal_ids(text, tokenizer, folder):
-    found = library_of(folder).encode(text, add_special_tokens=False)
-    assert found.ids == tokenizer.encode(text)
+    encoding = library_of(folder).encode(text, add_special_tokens=False)
+    assert encoding.ids == tokenizer.encode(text)
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,11 @@ def library(unigram, tmp_path_factory):
 def test_no_mark_is_lost(unigram, library):
     for letter, first, second in itertools.product(LETTERS, MARKS, MARKS):
         text = f"x{letter}{first}{second}x"
-        wanted, found = unigram.normalize(text), library.normalizer.normalize_str(text)
-        assert nfc(found) == nfc(wanted), ascii(text)
+        wanted, normalized = (
+            unigram.normalize(text),
+            library.normalizer.normalize_str(text),
+        )
+        assert nfc(normalized) == nfc(wanted), ascii(text)
 
 
 def nfc(text):
@@ -78,35 +81,35 @@ def nfc(text):
 @settings(max_examples=50)
 @given(text=st.text(st.sampled_from("012 words числа شيء\u0651\u064eé"), max_size=40))
 def test_text_of_known_letters_gets_equal_ids(unigram, library, text):
-    wanted, found = unigram.encode(text), library.encode(text).ids
-    assert sorted(found) == sorted(wanted)  # of equal cost in another order, at most
+    wanted, ids = unigram.encode(text), library.encode(text).ids
+    assert sorted(ids) == sorted(wanted)  # of equal cost in another order, at most
 
 
 def test_pairs_get_special_tokens_and_segments(tokenizer, folder):
-    found = library_of(folder).encode("The cat", "sat.")
+    encoding = library_of(folder).encode("The cat", "sat.")
     special = tokenizer.special
     x, y = tokenizer.encode("The cat"), tokenizer.encode("sat.")
-    assert found.ids == [special.cls, *x, special.sep, *y, special.sep]
-    assert found.type_ids == [0] * (len(x) + 2) + [1] * (len(y) + 1)
+    assert encoding.ids == [special.cls, *x, special.sep, *y, special.sep]
+    assert encoding.type_ids == [0] * (len(x) + 2) + [1] * (len(y) + 1)
 
 
 def test_special_names_are_special_tokens_there(tokenizer, folder):
-    found = library_of(folder).encode("[MASK]", add_special_tokens=False)
-    assert found.ids == [tokenizer.special.mask]
-    assert found.ids != tokenizer.encode("[MASK]")
+    encoding = library_of(folder).encode("[MASK]", add_special_tokens=False)
+    assert encoding.ids == [tokenizer.special.mask]
+    assert encoding.ids != tokenizer.encode("[MASK]")
 
 
 def test_the_settings_say_what_it_is(tokenizer, folder):
-    found = json.loads((folder / "tokenizer_config.json").read_text())
+    config = json.loads((folder / "tokenizer_config.json").read_text())
     kind = type(tokenizer).__name__
     classes = {
         "WordPieceTokenizer": "BertTokenizer",
         "SentencePieceTokenizer": "PreTrainedTokenizerFast",
     }
-    assert found["tokenizer_class"] == classes[kind]
-    assert found["model_max_length"] == 77
-    assert found["mask_token"] == "[MASK]"
-    assert "fingerprint" not in found
+    assert config["tokenizer_class"] == classes[kind]
+    assert config["model_max_length"] == 77
+    assert config["mask_token"] == "[MASK]"
+    assert "fingerprint" not in config
 
 
 def test_both_kinds_come_back_bit_equal(tokenizer, folder):

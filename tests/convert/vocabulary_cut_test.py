@@ -59,12 +59,12 @@ def build(folder, name, lines):
 @pytest.fixture(scope="module")
 def cut(folder, convert):
     """The smaller model, and what was told."""
-    told = convert(
+    messages = convert(
         f"amber:{folder / 'model'}",
         f"amber:{folder / 'small'}",
         keep_pieces_of=folder / "corpus",
     )
-    return amber_jax.load(folder / "small"), told
+    return amber_jax.load(folder / "small"), messages
 
 
 def test_every_token_of_the_corpus_is_counted(folder):
@@ -84,10 +84,10 @@ def test_every_token_of_the_corpus_is_counted(folder):
 
 
 def test_vectors_and_logits_on_its_text_are_the_same(folder, cut):
-    whole, (small, told) = amber_jax.load(folder / "model"), cut
+    whole, (small, messages) = amber_jax.load(folder / "model"), cut
     assert small.config.vocab_size == small.tokenizer.vocab_size
     assert small.config.vocab_size < whole.tokenizer.vocab_size
-    assert any("0 of the corpus's" in sentence for sentence in told)
+    assert any("0 of the corpus's" in sentence for sentence in messages)
     np.testing.assert_allclose(small.encode(LINES), whole.encode(LINES), atol=1e-6)
     text = "7 words and <mask>"
     (few,) = small.fill_mask(text, top_k=small.config.vocab_size)
@@ -106,7 +106,7 @@ def test_the_smaller_model_is_a_folder_of_its_own(folder, cut, convert, tmp_path
 
 
 def test_what_a_minimum_count_loses_is_told(folder, convert, tmp_path):
-    told = convert(
+    messages = convert(
         f"amber:{folder / 'model'}",
         f"amber:{tmp_path / 'small'}",
         keep_pieces_of=folder / "corpus",
@@ -121,7 +121,7 @@ def test_what_a_minimum_count_loses_is_told(folder, convert, tmp_path):
     sentence = (
         f"{lost:,} of the corpus's {counts.sum():,} tokens ({lost / counts.sum():.3%})"
     )
-    assert any(sentence in words for words in told)
+    assert any(sentence in words for words in messages)
 
 
 def test_a_corpus_of_another_tokenizer_is_refused(folder, wordpiece, convert, tmp_path):

@@ -46,9 +46,9 @@ def test_shards_hold_everything_and_keep_their_limit(tmp_path_factory, sizes, li
     folder = tmp_path_factory.mktemp("shards")
     tensors = some_tensors(*sizes)
     write_weights(folder, tensors, max_shard_bytes=limit)
-    found = read_weights(folder)
-    assert found.keys() == tensors.keys()
-    assert all(np.array_equal(found[name], tensors[name]) for name in tensors)
+    stored = read_weights(folder)
+    assert stored.keys() == tensors.keys()
+    assert all(np.array_equal(stored[name], tensors[name]) for name in tensors)
     if (folder / INDEX).exists():
         places = json.loads((folder / INDEX).read_text())["weight_map"]
         for file in set(places.values()):
@@ -70,8 +70,8 @@ def test_others_may_read_what_was_written(tmp_path):
 def test_other_floats_are_cast_and_that_is_said(kind, tmp_path):
     values = np.array([0.5, -2.0], kind)
     save_file({"a": values, "b": np.ones(2, np.float32)}, tmp_path / MODEL)
-    found, said = as_float32(read_weights(tmp_path), origin="here")
-    assert found["a"].dtype == np.float32 and found["a"].tolist() == [0.5, -2.0]
+    cast, said = as_float32(read_weights(tmp_path), origin="here")
+    assert cast["a"].dtype == np.float32 and cast["a"].tolist() == [0.5, -2.0]
     assert said == f"1 arrays were cast to float32 from {np.dtype(kind)}"
 
 

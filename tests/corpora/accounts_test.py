@@ -31,16 +31,16 @@ def test_files_of_one_name_are_called_by_as_many_folders_as_it_takes():
 
 
 def test_a_build_tells_what_to_expect_before_it_tokenizes(recipe, tmp_path):
-    told = []
+    messages = []
     manifest, _ = build_corpus(
         recipe,
         tmp_path / "c",
         processes=1,
-        report=lambda stage, done, total: told.append(stage),
-        note=told.append,
+        report=lambda stage, done, total: messages.append(stage),
+        note=messages.append,
     )
-    (line,) = [text for text in told if "en-fr" in text]
-    assert told.index("read") < told.index(line) < told.index("tokenize")
+    (line,) = [text for text in messages if "en-fr" in text]
+    assert messages.index("read") < messages.index(line) < messages.index("tokenize")
     wanted = {
         name: facts["rows"]
         for streams in manifest["streams"].values()
@@ -125,7 +125,7 @@ def test_every_input_tells_what_it_gave(recipe, texts, tmp_path):
     recipe = dataclasses.replace(recipe, sources=sources, evaluation_files=(held_out,))
     manifest, _ = build_corpus(recipe, tmp_path / "c", processes=1, report=silent)
     facts = read_inputs(tmp_path / "c")
-    assert [(one.files, one.kind, one.streams, one.lines) for one in facts] == [
+    assert [(fact.files, fact.kind, fact.streams, fact.lines) for fact in facts] == [
         (["en.txt.gz"], "text", ["en"], 400),
         (["all.tsv"], "manyway", ["en-fr", "en-hi"], 200),
         (["fr.txt.gz"], "text", ["fr"], 0),
@@ -133,19 +133,20 @@ def test_every_input_tells_what_it_gave(recipe, texts, tmp_path):
         (["m[1].tmx"], "tmx", ["en-fr"], 2),
         (["no.tsv"], "held out", [], 0),
     ]
-    assert [one.kept == 0 for one in facts] == [False, False, True, False, False, True]
+    nothing_kept = [fact.kept == 0 for fact in facts]
+    assert nothing_kept == [False, False, True, False, False, True]
     assert (facts[4].kept, facts[4].rejects) == (1, {"not_xml": 1})
     assert facts[4].unknown_entities == 2
-    pairs = [one for one in facts if one.kind in ("manyway", "moses", "tmx")]
+    pairs = [fact for fact in facts if fact.kind in ("manyway", "moses", "tmx")]
     streams = manifest["streams"]["pair"].values()
-    assert sum(one.kept + sum(one.rejects.values()) for one in pairs) == sum(
+    assert sum(fact.kept + sum(fact.rejects.values()) for fact in pairs) == sum(
         stream["inputs"] for stream in streams
     )
     console = Console(width=200, file=io.StringIO())
     console.print(summary(manifest, facts))
-    told = console.file.getvalue()
-    assert all(name in told for one in facts for name in one.files)
-    assert "gave nothing: fr.txt.gz, no.tsv" in told
+    printed = console.file.getvalue()
+    assert all(name in printed for fact in facts for name in fact.files)
+    assert "gave nothing: fr.txt.gz, no.tsv" in printed
 
 
 def test_a_corpus_without_accounts_opens_and_damaged_ones_are_refused(recipe, tmp_path):

@@ -59,10 +59,10 @@ def test_any_number_of_processes_writes_the_same_bytes(recipe, texts, tmp_path):
     for processes in (1, 2, 3):
         output = tmp_path / str(processes)
         build_corpus(recipe, output, processes=processes, report=silent)
-    one, two, three = (contents(tmp_path / str(n)) for n in (1, 2, 3))
-    assert len(one) > 20
-    assert one == two == three
-    streams = json.loads(one["manifest.json"])["streams"]["pair"]
+    first, second, third = (contents(tmp_path / str(n)) for n in (1, 2, 3))
+    assert len(first) > 20
+    assert first == second == third
+    streams = json.loads(first["manifest.json"])["streams"]["pair"]
     assert sorted(streams) == ["en-fr", "en-hi"]
     assert streams["en-hi"]["inputs"] == 400
     assert streams["en-hi"]["rejects"]["not_xml"] == 1
@@ -96,8 +96,8 @@ def test_the_corpus_opens_and_its_tokens_are_the_text(recipe, tmp_path, texts):
     assert tokenizer.fingerprint == corpus.tokenizer_fingerprint
     _, lines = read_many_way(texts / "all.tsv")
     wanted = [[*map(tuple, tokenizer.encode_batch([x["en"], x["fr"]]))] for x in lines]
-    found = taken_apart(all_rows(corpus, "pair", "en-fr"), row_length=128)
-    assert {(tuple(x), tuple(y)) for x, y in found} <= {*map(tuple, wanted)}
+    pairs = taken_apart(all_rows(corpus, "pair", "en-fr"), row_length=128)
+    assert {(tuple(x), tuple(y)) for x, y in pairs} <= {*map(tuple, wanted)}
 
 
 def test_a_folders_tokenizer_json_joins_pairs_its_own_way(recipe, tmp_path, texts):
@@ -114,10 +114,10 @@ def test_a_folders_tokenizer_json_joins_pairs_its_own_way(recipe, tmp_path, text
     assert tokenizer.fingerprint == load_tokenizer(tmp_path / "xlmr").fingerprint
     wanted = [[*map(tuple, tokenizer.encode_batch([x["en"], x["fr"]]))] for x in lines]
     rows = all_rows(corpus, "pair", "en-fr")
-    found = [*taken_apart(rows, row_length=128, separators=2)]
-    assert found
-    assert {(tuple(x), tuple(y)) for x, y in found} <= {*map(tuple, wanted)}
-    special, (x, y) = tokenizer.special, found[0]
+    pairs = [*taken_apart(rows, row_length=128, separators=2)]
+    assert pairs
+    assert {(tuple(x), tuple(y)) for x, y in pairs} <= {*map(tuple, wanted)}
+    special, (x, y) = tokenizer.special, pairs[0]
     joined = [special.cls, *x, special.sep, special.sep, *y, special.sep]
     assert rows[0, : len(joined)].tolist() == joined
 
@@ -153,12 +153,12 @@ def test_moses_tsv_tmx_and_many_way_give_the_same_pairs(recipe, texts, tmp_path)
     build_corpus(many, tmp_path / "many", processes=1, report=silent)
     wanted = open_corpus(tmp_path / "many", verify=False)
     for name, source in tables.items():
-        one = dataclasses.replace(many, sources=(source,))
-        build_corpus(one, tmp_path / name, processes=1, report=silent)
-        found = open_corpus(tmp_path / name, verify=False)
+        changed = dataclasses.replace(many, sources=(source,))
+        build_corpus(changed, tmp_path / name, processes=1, report=silent)
+        corpus = open_corpus(tmp_path / name, verify=False)
         stream = "en-fr" if name == "en-fr" else "en-hi"
         np.testing.assert_array_equal(
-            all_rows(found, "pair", stream), all_rows(wanted, "pair", stream)
+            all_rows(corpus, "pair", stream), all_rows(wanted, "pair", stream)
         )
 
 
@@ -202,8 +202,8 @@ def test_lines_that_hold_part_of_an_evaluation_sentence_are_counted(
         counts.append(manifest["streams"]["pair"]["en-fr"]["rejects"])
         printed = Console(file=io.StringIO(), width=200)
         printed.print(summary(manifest, []))
-        told = "lines that hold part of one: " in printed.file.getvalue()
-        assert told == bool(words)
+        counted = "lines that hold part of one: " in printed.file.getvalue()
+        assert counted == bool(words)
     assert "evaluation_overlap" not in counts[0]
     assert counts[1]["evaluation_overlap"] >= 3
 

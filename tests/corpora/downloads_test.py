@@ -83,7 +83,7 @@ def test_a_dump_gives_what_its_text_gives(
     mono = manifests[0]["streams"]["mono"]
     assert mono["de"]["rejects"] | {"other_namespace": 1} == mono["fr"]["rejects"]
     assert mono["de"]["inputs"] + 1 == mono["fr"]["inputs"]
-    facts = {one.kind: one for one in read_inputs(tmp_path / "corpus-1")}
+    facts = {fact.kind: fact for fact in read_inputs(tmp_path / "corpus-1")}
     assert facts["mosesarchive"].left_files == ["README"]
     assert facts["mosesarchive"].lines == ROWS
     assert facts["wikipedia"].kept == facts["record"].kept > 100

@@ -38,12 +38,14 @@ def decided(tmp_path):
         screening = Screening(1000, cleaning, tmp_path)
         folder = tmp_path / "duplicates"
         find_duplicates(units, screening, folder, mapper=map, report=silent)
-        found = {}
+        lines_by_reason = {}
         for unit, (number, before) in zip(units, owners, strict=True):
             for reasons in duplicates_of(unit, folder).values():
                 for line, reason in reasons.items():
-                    found.setdefault(reason, set()).add((number, before + line))
-        return found
+                    lines_by_reason.setdefault(reason, set()).add(
+                        (number, before + line)
+                    )
+        return lines_by_reason
 
     return decided
 
@@ -54,8 +56,8 @@ def read_lines_of(part):
 
 def test_of_equal_lines_the_first_stays(decided):
     first, second = ["a", "b", "a", "c"], ["d", "b", "d", "A"]
-    found = decided(first, second, cleaning=EXACT)
-    assert found == {"duplicate": {(0, 2), (1, 1), (1, 2)}}
+    copies = decided(first, second, cleaning=EXACT)
+    assert copies == {"duplicate": {(0, 2), (1, 1), (1, 2)}}
 
 
 def test_what_does_not_pass_is_neither_counted_nor_a_first(decided):
@@ -66,8 +68,8 @@ def test_what_does_not_pass_is_neither_counted_nor_a_first(decided):
 
 def test_pairs_are_equal_on_both_sides(decided):
     lines = ["one\tun", "one\tune", "one\tun", "un\tone"]
-    found = decided(lines, cleaning=EXACT, columns=("en", "fr"), pairs=(("en", "fr"),))
-    assert found == {"duplicate": {(0, 2)}}
+    copies = decided(lines, cleaning=EXACT, columns=("en", "fr"), pairs=(("en", "fr"),))
+    assert copies == {"duplicate": {(0, 2)}}
 
 
 @pytest.mark.parametrize("unit_bytes", [1, 1 << 30])
@@ -82,8 +84,8 @@ def test_exact_copies_are_those_of_a_plain_search(
     for number, lines in enumerate(files):
         for line, text in enumerate(lines):
             (again.add((number, line)) if text in seen else seen.add(text))
-    found = decided(*files, cleaning=EXACT, unit_bytes=unit_bytes)
-    assert found == {"duplicate": again}
+    copies = decided(*files, cleaning=EXACT, unit_bytes=unit_bytes)
+    assert copies == {"duplicate": again}
 
 
 def words(draw, count):
@@ -101,12 +103,12 @@ def test_texts_much_alike_go_and_those_half_alike_stay(
     alike = [[*text[:20], "other", *text[21:]] for text in originals]
     halves = [[*text[:20], *words(draw, 20)] for text in originals]
     files = [[" ".join(text) for text in file] for file in (originals, halves, alike)]
-    found = decided(
+    copies = decided(
         *files, originals_in_capitals(files), cleaning=NEAR, unit_bytes=unit_bytes
     )
-    assert {*found} == {"near_duplicate"}
+    assert {*copies} == {"near_duplicate"}
     by_file = [
-        {line for n, line in found["near_duplicate"] if n == k} for k in range(4)
+        {line for n, line in copies["near_duplicate"] if n == k} for k in range(4)
     ]
     assert not by_file[0] and not by_file[1]
     assert len(by_file[2]) >= 98  # resemblance .95: bands miss hardly any
@@ -119,8 +121,8 @@ def originals_in_capitals(files):
 
 def test_a_copy_is_told_from_what_is_only_alike(decided):
     text = " ".join(words(random.Random(0), 40))
-    found = decided([text, text, f"{text}."], [text, f"{text}."], cleaning=NEAR)
-    assert found == {
+    copies = decided([text, text, f"{text}."], [text, f"{text}."], cleaning=NEAR)
+    assert copies == {
         "duplicate": {(0, 1), (1, 0)},
         "near_duplicate": {(0, 2), (1, 1)},
     }
@@ -136,7 +138,10 @@ def test_work_that_was_cut_goes_on_and_decides_the_same(tmp_path, done):
     path = tmp_path / "text.txt"
     path.write_text("".join(f"{draw.randrange(900)}\n" for _ in range(1000)))
     slices = cut_units([plain_file(path, path)], unit_bytes=1)
-    units = [Unit(7 << 32 | n, one, ("en",), ()) for n, one in enumerate(slices)]
+    units = [
+        Unit(7 << 32 | n, unit_slices, ("en",), ())
+        for n, unit_slices in enumerate(slices)
+    ]
     store_held_out(tmp_path, frozenset(), (), EXACT)
     screening = Screening(1000, EXACT, tmp_path)
 

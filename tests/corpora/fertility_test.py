@@ -18,16 +18,16 @@ def test_what_a_vocabulary_lacks_is_unknown_whole_or_in_bytes(byte_fallback):
         character_coverage=1.0,
         byte_fallback=byte_fallback,
     )
-    found = fertility(
+    by_language = fertility(
         tokenizer, {"en": ENGLISH[:3], "ru": ["кот", "the cat"], "eo": []}
     )
-    assert found["en"].words == 14 and found["en"].characters == 37
-    assert found["en"].tokens == sum(map(len, map(tokenizer.encode, ENGLISH[:3])))
-    assert found["en"].unknown == 0
-    assert found["ru"].unknown == (6 if byte_fallback else 1)
-    assert found["ru"].sentences == 2 and found["ru"].words == 3
-    assert found["eo"] == Fertility(0, 0, 0, 0, 0)
-    assert found["eo"].tokens_a_word == found["eo"].unknown_rate == 0
+    assert by_language["en"].words == 14 and by_language["en"].characters == 37
+    assert by_language["en"].tokens == sum(map(len, map(tokenizer.encode, ENGLISH[:3])))
+    assert by_language["en"].unknown == 0
+    assert by_language["ru"].unknown == (6 if byte_fallback else 1)
+    assert by_language["ru"].sentences == 2 and by_language["ru"].words == 3
+    assert by_language["eo"] == Fertility(0, 0, 0, 0, 0)
+    assert by_language["eo"].tokens_a_word == by_language["eo"].unknown_rate == 0
 
 
 def test_rates_and_the_file(tmp_path):

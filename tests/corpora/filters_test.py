@@ -62,7 +62,7 @@ def test_evaluation_files_are_read_line_by_line_cell_by_cell(tmp_path):
     treebank.write_bytes(
         b"# text = Dogs bark.\n# text_en = They do.\n1\tDogs\tdog\tNOUN\n"
     )
-    found = held_out_sentences([lines, table, treebank])
+    hashes = held_out_sentences([lines, table, treebank])
     expected = [
         "Ein Satz.",
         "key",
@@ -74,4 +74,4 @@ def test_evaluation_files_are_read_line_by_line_cell_by_cell(tmp_path):
         "Dogs bark.",
         "They do.",
     ]
-    assert found == {sentence_hash(text) for text in expected}
+    assert hashes == {sentence_hash(text) for text in expected}

@@ -243,7 +243,7 @@ def test_only_the_languages_that_are_named_are_taken(folder):
 
 def test_many_way_tables_need_their_pivot_among_the_languages(folder):
     sources, *_ = folder_sources(folder, ("fr", "sw"))
-    assert not any(isinstance(one, ManyWaySource) for one in sources)
+    assert not any(isinstance(source, ManyWaySource) for source in sources)
 
 
 @pytest.mark.parametrize("languages", [(), ("en", "fr")])

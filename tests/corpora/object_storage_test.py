@@ -196,8 +196,8 @@ def test_batches_are_the_same_from_anywhere(both, cached, object_store):
         plan = BatchPlan(corpus, rows, seed=1, stage=0)
         half = dataclasses.replace(plan, process_index=1, process_count=2)
         object_store.requests.clear()
-        found = list(batches(plan, start=3, stop=6))
-        read.append([*map(as_lists, found), as_lists(batch_at(half, 1_000_000))])
+        served = list(batches(plan, start=3, stop=6))
+        read.append([*map(as_lists, served), as_lists(batch_at(half, 1_000_000))])
     assert read[0] == read[1]
     shards = [name for _, name in object_store.requests if "shards" in name]
     assert bool(shards) != cached

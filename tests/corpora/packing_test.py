@@ -89,8 +89,8 @@ def test_taking_records_apart_undoes_laying_out(pairs, separators):
     special = dataclasses.replace(SPECIAL, separators=separators)
     rows = best_fit(pairs, **shape, separators=separators)
     records = lay_out(rows, special, **shape)
-    found = taken_apart(records, row_length=30, separators=separators)
-    assert list(found) == [p for row in rows for p in row]
+    apart = taken_apart(records, row_length=30, separators=separators)
+    assert list(apart) == [p for row in rows for p in row]
     assert records.dtype == np.int32
 
 

@@ -22,8 +22,8 @@ def test_only_options_away_from_their_default_count(recipe, sample):
         "aaba7096a5a433b418d98aa0562116854f279d2c2364895f23a664e888ff8cd9"
     )
     assert of(recipe, cleaning=Cleaning()) == of(recipe)
-    one, two = (of(recipe, cleaning=Cleaning(min_letters=x)) for x in (0.5, 0.6))
-    assert len({of(recipe), one, two}) == 3
+    lower, higher = (of(recipe, cleaning=Cleaning(min_letters=x)) for x in (0.5, 0.6))
+    assert len({of(recipe), lower, higher}) == 3
 
 
 def test_a_config_may_leave_cleaning_out_and_name_some_of_it(recipe):

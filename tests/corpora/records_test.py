@@ -62,9 +62,9 @@ def test_rows_are_read_in_any_order_and_as_often_as_asked(folder):
     corpus = open_corpus(folder, verify=False)
     stream = corpus.streams["pair"]["en-fr"]
     indices = np.array([8, 0, 4, 4, 3])
-    found = read_rows(corpus, stream, indices)
-    assert found.dtype == np.int32
-    assert found.tolist() == ROWS[indices].tolist()
+    rows = read_rows(corpus, stream, indices)
+    assert rows.dtype == np.int32
+    assert rows.tolist() == ROWS[indices].tolist()
     assert read_rows(corpus, stream, np.array([], int)).shape == (0, 8)
 
 

@@ -53,11 +53,11 @@ def work(tmp_path, words):
 
 
 def sorted_pairs(part):
-    found = [
+    pairs = [
         *taken_apart(part.rows, row_length=16),
         *taken_apart(part.left, row_length=16),
     ]
-    return sorted(found)
+    return sorted(pairs)
 
 
 def test_two_columns_become_pairs_and_every_other_line_a_reason(work):

@@ -67,8 +67,8 @@ def test_prediction_sees_every_example_once_in_batches_of_one_shape(
         examples, SHAPE, rows_per_batch=rows_per_batch
     ):
         assert rows["token_ids"].shape == (rows_per_batch, SHAPE.row_length)
-        found = rows["labels"][rows["label_weights"] > 0].tolist()
-        assert found == [label for n in numbers for label in examples[n].labels]
+        labels = rows["labels"][rows["label_weights"] > 0].tolist()
+        assert labels == [label for n in numbers for label in examples[n].labels]
         seen += numbers
     assert sorted(seen) == list(range(len(examples)))
 
@@ -97,7 +97,7 @@ def test_an_epoch_shows_every_example_once_and_the_next_in_another_order():
     assert steps_per_epoch(10, 4) == 3
     shown_by_step = [shown(batch) for batch in batches_of(stop=6)]
     first, second = shown_by_step[:3], shown_by_step[3:]
-    assert [len(one) for one in first] == [4, 4, 2]
+    assert [len(numbers) for numbers in first] == [4, 4, 2]
     assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(5, 15))
     assert first != second
     assert first != [shown(batch) for batch in batches_of(stop=3, seed=2)]
@@ -106,9 +106,9 @@ def test_an_epoch_shows_every_example_once_and_the_next_in_another_order():
 @pytest.mark.parametrize("start", [0, 2, 5])
 def test_batches_from_any_step_are_those_of_the_whole_run(start):
     whole, late = batches_of(), batches_of(start=start)
-    for one, other in zip(whole[start:], late, strict=True):
-        for name in one:
-            np.testing.assert_array_equal(one[name], other[name])
+    for batch, other in zip(whole[start:], late, strict=True):
+        for name in batch:
+            np.testing.assert_array_equal(batch[name], other[name])
 
 
 @pytest.mark.parametrize(

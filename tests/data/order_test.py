@@ -57,8 +57,8 @@ def test_permutations_done_together_are_those_done_one_by_one():
     which = np.array([3, 0, 1, 2, 2, 1, 3])
     index = np.array([10**11, 0, 6, 999, 0, 0, 1])
     together = permuted_each(index, sizes, keys, which)
-    for k, (one, number) in enumerate(zip(index, which, strict=True)):
-        alone = permuted(np.array([one]), sizes[number], keys[number])
+    for k, (position, number) in enumerate(zip(index, which, strict=True)):
+        alone = permuted(np.array([position]), sizes[number], keys[number])
         assert alone.tolist() == [together[k]]
 
 

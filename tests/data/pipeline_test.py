@@ -99,8 +99,8 @@ def test_batches_stay_the_same_from_version_to_version(tmp_path, corpus, streams
             process_index=processes - 1,
             process_count=processes,
         )
-        found = [digest(batch_at(plan, step)) for step in (0, 1, 10**6)]
-        assert found == GOLDEN[streams, processes]
+        digests = [digest(batch_at(plan, step)) for step in (0, 1, 10**6)]
+        assert digests == GOLDEN[streams, processes]
 
 
 @pytest.mark.parametrize("change", [{"seed": 4}, {"stage": 2}])
@@ -111,9 +111,9 @@ def test_another_seed_or_stage_gives_other_batches(plan, change):
 
 def test_one_kind_does_not_depend_on_how_much_there_is_of_the_other(plan):
     alone = dataclasses.replace(plan, rows={"pair": 16})
-    found, wanted = batch_at(alone, 9), batch_at(plan, 9)
-    assert list(found) == ["pair"]
-    assert found["pair"]["row_ids"].tolist() == wanted["pair"]["row_ids"].tolist()
+    batch, wanted = batch_at(alone, 9), batch_at(plan, 9)
+    assert list(batch) == ["pair"]
+    assert batch["pair"]["row_ids"].tolist() == wanted["pair"]["row_ids"].tolist()
 
 
 def served(plan, kind, steps):
@@ -171,7 +171,7 @@ def test_the_processes_batches_one_after_the_other_are_the_whole(plan, processes
 def test_reading_ahead_gives_the_same_batches_from_any_start(plan, start):
     read = list(batches(plan, start=start, stop=start + 5))
     wanted = [batch_at(plan, step) for step in range(start, start + 5)]
-    assert [as_lists(batch) for batch in read] == [as_lists(one) for one in wanted]
+    assert [as_lists(batch) for batch in read] == [as_lists(batch) for batch in wanted]
     assert read[0]["pair"]["row_ids"].dtype == np.uint32
 
 
@@ -214,11 +214,11 @@ def test_the_average_number_of_pairs_is_the_one_asked_for(corpus):
     wanted = 50
     rows = rows_for_pairs(corpus.streams["mono"], wanted, multiple=1)
     plan = BatchPlan(corpus, rows={"mono": rows}, seed=0, stage=0)
-    found = [
+    counts = [
         (batch_at(plan, step)["mono"]["span_lengths"][..., 0] > 0).sum()
         for step in range(BLOCK_ROWS // rows)
     ]
-    assert np.mean(found) == pytest.approx(wanted, rel=0.05)
+    assert np.mean(counts) == pytest.approx(wanted, rel=0.05)
 
 
 def test_rows_that_do_not_divide_are_refused_with_the_numbers():

@@ -53,7 +53,8 @@ def treebanks(tmp_path):
 
 def test_the_treebanks_of_a_language_follow_by_file_name(treebanks):
     read = tagged(treebanks / "UD_*" / "{language}_*-ud-test.conllu")
-    assert [one.words[0] for one in read.examples] == ["en_ewt", "en_partut", "en_pud"]
+    first_words = [sentence.words[0] for sentence in read.examples]
+    assert first_words == ["en_ewt", "en_partut", "en_pud"]
     assert [name.rpartition("/")[2] for name in read.files] == [
         "en_ewt-ud-test.conllu", "en_partut-ud-test.conllu", "en_pud-ud-test.conllu"
     ]  # fmt: skip
@@ -195,8 +196,8 @@ def test_any_bytes_give_examples_or_an_error_that_names_the_file(
         except UserError as error:
             assert str(path.parent) in str(error)
             whole_file = ("cannot be read", "no examples", "every label", "has no")
-            told = str(error)
-            assert "line" in told or any(words in told for words in whole_file), told
+            text = str(error)
+            assert "line" in text or any(words in text for words in whole_file), text
 
 
 @given(st.text(max_size=12), st.text(max_size=4))

@@ -38,5 +38,5 @@ PREFIXED = [
 
 @pytest.mark.parametrize(("text", "words"), PREFIXED)
 def test_a_language_before_every_word_is_left_out(tmp_path, text, words):
-    found = read(tmp_path / "train", text, task="panx", prefix="en:")
-    assert [one.words for one in found] == words
+    sentences = read(tmp_path / "train", text, task="panx", prefix="en:")
+    assert [sentence.words for sentence in sentences] == words

@@ -66,9 +66,9 @@ def mocked(tfds):
 @pytest.mark.parametrize("name", ["xnli:validation", "xtreme_xnli:train"])
 def test_xnli_has_all_languages_in_one_example(mocked, name):
     examples = [xnli(number) for number in range(3)]
-    for one in examples:
-        texts = one["hypothesis"]
-        one["hypothesis"] = {
+    for example in examples:
+        texts = example["hypothesis"]
+        example["hypothesis"] = {
             "language": list(texts), "translation": list(texts.values())
         }  # fmt: skip
     with mocked(examples):
@@ -173,7 +173,7 @@ def stored(tfds, tmp_path_factory):
     }
     store("xnli", schema, [xnli(number) for number in range(20)], "1.1.0")
     schema = {"sentence1": text, "sentence2": text, "label": labels(names=names)}
-    constant = [one | {"label": 0} for one in PAWS]
+    constant = [example | {"label": 0} for example in PAWS]
     store("paws_x_wiki", schema, constant, "1.0.0", tfds.core.BuilderConfig(name="de"))
     return folder
 

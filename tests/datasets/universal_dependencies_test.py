@@ -72,8 +72,10 @@ def test_syntactic_words_are_all_words_and_no_empty_node(path):
 
 def test_syntactic_words_are_those_of_the_conllu_package(path):
     wanted = [
-        " ".join(f"{t['form']}/{t['upos']}" for t in one if isinstance(t["id"], int))
-        for one in conllu.parse(GERMAN)
+        " ".join(
+            f"{t['form']}/{t['upos']}" for t in sentence if isinstance(t["id"], int)
+        )
+        for sentence in conllu.parse(GERMAN)
     ]
     assert read(path, GERMAN, syntactic_words=True)[0] == wanted
 
@@ -153,7 +155,7 @@ FUSED = [
 
 @pytest.mark.parametrize(("language", "words", "tag"), FUSED)
 def test_a_fused_word_has_the_tag_of_its_highest_word(language, words, tag):
-    rest = [(one.form, one.tag) for one in words[2:]]
+    rest = [(untouched.form, untouched.tag) for untouched in words[2:]]
     fused = fuse(words, [Span(1, 2, "both")], language=language)
     assert fused == [("both", tag), *rest]
 
@@ -232,18 +234,22 @@ def test_what_is_written_is_read(tmp_path_factory, sentences):
     folder = tmp_path_factory.mktemp("written")
     (folder / "a.conllu").write_text(
         "\n".join(
-            "\n".join(row(i, *pair, 0) for i, pair in enumerate(one, start=1)) + "\n"
-            for one in sentences
+            "\n".join(row(i, *pair, 0) for i, pair in enumerate(sentence, start=1))
+            + "\n"
+            for sentence in sentences
         )
     )
     (folder / "a.tsv").write_text(
-        "\n".join("".join(f"{form}\t{tag}\n" for form, tag in one) for one in sentences)
+        "\n".join(
+            "".join(f"{form}\t{tag}\n" for form, tag in sentence)
+            for sentence in sentences
+        )
     )
-    wanted = [tuple(zip(*one, strict=True)) for one in sentences]
+    wanted = [tuple(zip(*sentence, strict=True)) for sentence in sentences]
     for syntactic_words in (False, True):
-        found, _ = read_conllu(
+        tagged, _ = read_conllu(
             folder / "a.conllu", language="xx", syntactic_words=syntactic_words
         )
-        assert found == wanted
+        assert tagged == wanted
     tags = TASKS["udpos"].labels
     assert read_tagged_lines(folder / "a.tsv", tags=tags, hint="") == wanted

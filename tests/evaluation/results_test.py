@@ -103,8 +103,8 @@ def test_settings_and_details_tell_where_numbers_come_from(tmp_path):
     path = write_old_results(
         tmp_path / "r.json", retrieval(), fine_tuned(), word_alignment()
     )
-    found, tuned, aligned = read_results(path)
-    assert found.settings == {
+    search, tuned, aligned = read_results(path)
+    assert search.settings == {
         "layer": "2",
         "pooling": "mean",
         "special tokens": "left out",
@@ -121,9 +121,9 @@ def test_files_of_earlier_versions_are_read_by_their_own_names(tmp_path):
         fine_tuned("udpos", baseline_accuracy={}, untranslated={"en": 0}),
         word_alignment(),
     )
-    found, tuned, aligned = read_results(write_old_results(tmp_path / "r.json", *old))
-    assert (found.centered, found.neighbors, found.index) == (True, 4, "exact")
-    assert found.sizes == {"es": 300, "ru": 300}
+    search, tuned, aligned = read_results(write_old_results(tmp_path / "r.json", *old))
+    assert (search.centered, search.neighbors, search.index) == (True, 4, "exact")
+    assert search.sizes == {"es": 300, "ru": 300}
     assert (tuned.sizes["en"], tuned.train.examples) == (5010, 900)
     assert tuned.train.first_only == 0
     assert aligned.symmetrization == "intersection"

@@ -43,8 +43,8 @@ def folder(tmp_path_factory):
 def config(folder):
     """configs/tatoeba.py on that folder, fit for that model."""
     config = tatoeba_config.get_config()
-    (one,) = config.retrievals
-    one.path, one.max_length, one.batch_size = str(folder), 16, 4
+    (retrieval,) = config.retrievals
+    retrieval.path, retrieval.max_length, retrieval.batch_size = str(folder), 16, 4
     return config
 
 
@@ -68,14 +68,14 @@ def test_a_result_says_how_it_was_made_and_what_it_is(config, checkpoint, tmp_pa
 def test_a_curve_holds_the_scores_of_each_layer_alone(
     config, checkpoint, tmp_path, similarity
 ):
-    (one,) = config.retrievals
-    one.similarity = similarity
-    one.layer_curve = True
+    (retrieval,) = config.retrievals
+    retrieval.similarity = similarity
+    retrieval.layer_curve = True
     (curve,) = run(config, checkpoint, tmp_path / "curve")
     assert curve.neighbors == {"cosine": 0, "margin": 4}[similarity]
-    one.layer_curve = False
+    retrieval.layer_curve = False
     for layer in range(3):
-        one.layer = layer
+        retrieval.layer = layer
         (alone,) = run(config, checkpoint, tmp_path / str(layer))
         averages = dataclasses.asdict(curve.layers[layer])
         assert averages == pytest.approx(alone.average, rel=1e-12)
@@ -103,7 +103,7 @@ def test_predictions_are_in_xtremes_order_and_score_the_same(
         predicted = [int(line) for line in path.read_text("ascii").splitlines()]
         english = SIDES[code][1]
         gold = sorted(range(len(english)), key=lambda row: english[row])
-        share = np.mean([one == own for one, own in zip(predicted, gold, strict=True)])
+        share = np.mean([row == own for row, own in zip(predicted, gold, strict=True)])
         assert share == result.scores[language]["en_to_xx"]
     # English sorted is "10 9", "3 2 1", "5 4 4", "6 6".
     model = load_model(checkpoint)
@@ -118,21 +118,21 @@ def test_predictions_are_in_xtremes_order_and_score_the_same(
         )
         for side in SIDES["deu"]
     ]
-    found = find_translations(*vectors, Search())
+    translations = find_translations(*vectors, Search())
     lines = (tmp_path / "predictions" / "tatoeba" / "test-de.tsv").read_text("ascii")
-    assert lines == "".join(f"{found.tgt_to_src[row]}\n" for row in (3, 0, 1, 2))
-    assert accuracy(found) == result.scores["de"]
+    assert lines == "".join(f"{translations.tgt_to_src[row]}\n" for row in (3, 0, 1, 2))
+    assert accuracy(translations) == result.scores["de"]
 
 
 def test_vectors_are_those_of_the_layer_scored_with_a_curve_or_without(
     config, checkpoint
 ):
     model = load_model(checkpoint)
-    (one,) = config.retrievals
-    one.layer = 1
+    (retrieval,) = config.retrievals
+    retrieval.layer = 1
     vectors = []
-    for one.layer_curve in (False, True):
-        evaluation = build_retrieval(one, model.config, model.tokenizer, PLAIN)
+    for retrieval.layer_curve in (False, True):
+        evaluation = build_retrieval(retrieval, model.config, model.tokenizer, PLAIN)
         vectors.append(evaluation.embed(model.params, ["1 2", "3"]))
     np.testing.assert_array_equal(*vectors)
     assert vectors[0].shape == (2, 16)
@@ -203,7 +203,8 @@ def test_the_configs_are_the_protocols_they_name():
     assert (xtreme.layer, xtreme.special_tokens, xtreme.max_length) == (8, True, 512)
     assert xtreme.similarity == "cosine" and amber.predictions and xtreme.predictions
     centered = [
-        one.center for one in sample_retrieval.get_config("centered").retrievals
+        retrieval.center
+        for retrieval in sample_retrieval.get_config("centered").retrievals
     ]
     assert centered == [False, False, True, True]
     for file, name in ((tatoeba_config, "xtrem"), (sample_retrieval, "central")):
@@ -215,11 +216,11 @@ def test_a_prompt_stands_before_every_sentence_and_in_the_result(
     config, checkpoint, tmp_path
 ):
     model = load_model(checkpoint)
-    (one,) = config.retrievals
+    (retrieval,) = config.retrievals
     wants = EncodingDefaults(prompts={"query": "7 "}, default_prompt="query")
     plain, asked, named, default, without = (
-        build_retrieval(one, model.config, model.tokenizer, encoding)
-        for one.prompt, encoding in (
+        build_retrieval(retrieval, model.config, model.tokenizer, encoding)
+        for retrieval.prompt, encoding in (
             ("", PLAIN),
             ("7 ", PLAIN),
             ("query", wants),
@@ -232,6 +233,6 @@ def test_a_prompt_stands_before_every_sentence_and_in_the_result(
         vectors = evaluation.embed(model.params, ["1 2", "3"])
         np.testing.assert_array_equal(vectors, wanted)
     np.testing.assert_array_equal(without.embed(model.params, ["7 1 2", "7 3"]), wanted)
-    one.prompt = "7 "
+    retrieval.prompt = "7 "
     (result,) = run(config, checkpoint, tmp_path)
     assert result.prompt == result.settings["prompt"] == '"7 "'

@@ -46,8 +46,8 @@ CHUNKS = [
 
 @pytest.mark.parametrize(("sentences", "expected"), CHUNKS)
 def test_each_rule_of_a_chunk(sentences, expected):
-    found = chunks([sentence.split() for sentence in sentences])
-    assert [f"{kind} {first} {last}" for kind, first, last in found] == expected
+    spans = chunks([sentence.split() for sentence in sentences])
+    assert [f"{kind} {first} {last}" for kind, first, last in spans] == expected
 
 
 SCORES = [
@@ -179,9 +179,9 @@ def aligned(sure, possible=()):
 def test_alignment_scores_by_hand():
     # A = 4 links, S = 3, P = 4; |A & S| = 2, |A & P| = 3.
     gold = [aligned([(0, 0), (1, 1), (2, 2)], [(3, 3)])]
-    found = [[(0, 0), (1, 1), (3, 3), (4, 4)]]
+    predicted = [[(0, 0), (1, 1), (3, 3), (4, 4)]]
     precision, recall = 3 / 4, 2 / 3
-    assert alignment_scores(gold, found) == pytest.approx(
+    assert alignment_scores(gold, predicted) == pytest.approx(
         {
             "precision": precision,
             "recall": recall,
@@ -193,8 +193,8 @@ def test_alignment_scores_by_hand():
 
 def test_alignment_scores_count_over_the_corpus():
     gold = [aligned([(0, 0)]), aligned([(0, 0), (1, 1), (2, 2)])]
-    found = [{(0, 0)}, {(0, 0), (5, 5)}]
-    scores = alignment_scores(gold, found)
+    predicted = [{(0, 0)}, {(0, 0), (5, 5)}]
+    scores = alignment_scores(gold, predicted)
     assert scores["precision"] == pytest.approx(2 / 3)
     assert scores["recall"] == pytest.approx(2 / 4)
 
@@ -214,8 +214,8 @@ links = st.frozensets(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=
 
 @given(links.filter(len), links)
 @settings(max_examples=50)
-def test_with_sure_links_only_aer_is_one_less_f1(sure, found):
-    scores = alignment_scores([aligned(sure)], [found])
+def test_with_sure_links_only_aer_is_one_less_f1(sure, predicted):
+    scores = alignment_scores([aligned(sure)], [predicted])
     assert scores["aer"] == pytest.approx(1 - scores["f1"])
 
 

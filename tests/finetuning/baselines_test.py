@@ -13,9 +13,9 @@ def sentence(words, tags):
 def test_words_have_their_most_frequent_tag_or_that_of_the_test():
     train = [sentence("the|dog|the|cat", "ABAB"), sentence("runs", "C")]
     test = [sentence("the|bird|runs", "ABB")]
-    found = baselines(HEADS[TAGS].learned_by_counting(train), test)
-    assert found["majority"] == [["B", "B", "B"]]
-    assert found["frequent_tag"] == [["A", "A", "C"]]  # "bird" is new: A or B, first
+    tags = baselines(HEADS[TAGS].learned_by_counting(train), test)
+    assert tags["majority"] == [["B", "B", "B"]]
+    assert tags["frequent_tag"] == [["A", "A", "C"]]  # "bird" is new: A or B, first
     assert baselines({}, test).keys() == {"majority"}
 
 

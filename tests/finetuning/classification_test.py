@@ -31,13 +31,13 @@ def encode(*pairs, max_length, tokenizer=Letters):
 def test_two_separators_take_a_place_more():
     pair = LabeledPair("abcdef", "ghijkl", "no")
     for tokenizer, room in ((Letters, 7), (DoubledLetters, 6)):
-        (one,) = encode(pair, max_length=10, tokenizer=tokenizer)
-        assert len(one.src_ids) + len(one.tgt_ids) == room
+        (example,) = encode(pair, max_length=10, tokenizer=tokenizer)
+        assert len(example.src_ids) + len(example.tgt_ids) == room
 
 
 def test_a_pair_keeps_its_sides_and_its_label_stands_at_cls():
-    (one,) = encode(LabeledPair("ab", "c", "yes"), max_length=8)
-    assert one == ([97, 98], [99], [0], [1])
+    (example,) = encode(LabeledPair("ab", "c", "yes"), max_length=8)
+    assert example == ([97, 98], [99], [0], [1])
 
 
 def test_an_unknown_label_can_be_predicted_on():

@@ -64,7 +64,8 @@ def write_words(path, count, seed):
     random = np.random.default_rng(seed)
     words = random.choice([",", "7", "12", "13"], (count, 6))
     sentences = [
-        "".join(f"{word}\t{tag.get(word, 'NUM')}\n" for word in one) for one in words
+        "".join(f"{word}\t{tag.get(word, 'NUM')}\n" for word in sentence)
+        for sentence in words
     ]
     path.write_text("\n".join(sentences) + "\n")
 
@@ -166,7 +167,7 @@ def test_entities_are_scored_as_in_xtremes_folders(data, finished, tmp_path):
     scored = xtreme.score_folder(
         workdir / "seed-1" / "predictions", tmp_path, languages={"panx": ("en", "fr")}
     )
-    f1 = {name: 100 * one["f1"] for name, one in result.scores.items()}
+    f1 = {name: 100 * scores["f1"] for name, scores in result.scores.items()}
     f1["average"] = (f1["en"] + f1["fr"]) / 2
     assert scored["panx"]["f1"] == pytest.approx(f1)
     (evaluation,) = group_results(read_results(workdir / "results.json"))
@@ -210,19 +211,19 @@ def test_a_model_of_an_earlier_version_is_tested_without_what_it_lacks(
     (old / zero_shot.COUNTED).unlink()
     (old / MANIFEST).unlink()
     complete_folder(old, tmp_path / "best")
-    told = []
+    messages = []
     (again,) = zero_shot.evaluate_task(
-        config_of("xnli"), tmp_path / "best", tmp_path / "out", note=told.append
+        config_of("xnli"), tmp_path / "best", tmp_path / "out", note=messages.append
     )
     assert again.scores == result.scores
-    assert "only majority" in told[0]
+    assert "only majority" in messages[0]
 
 
 def test_several_seeds_differ_and_their_spread_is_told(config_of, pretrained, tmp_path):
     config = config_of("xnli").copy_and_resolve_references()
     config.seeds, config.num_epochs = (3, 4), 1
-    told = []
-    results = finetune.finetune(config, pretrained, tmp_path, note=told.append)
+    messages = []
+    results = finetune.finetune(config, pretrained, tmp_path, note=messages.append)
     assert [result.seed for result in results] == [3, 4]
     heads = [
         load_model(tmp_path / f"seed-{seed}" / "best").params["head"]["kernel"]
@@ -232,9 +233,9 @@ def test_several_seeds_differ_and_their_spread_is_told(config_of, pretrained, tm
     values = [result.average["accuracy"] for result in results]
     mean, deviation = 100 * np.mean(values), 100 * np.std(values, ddof=1)
     majority = 100 * np.mean(
-        [one["majority"] for one in results[0].baseline_accuracy.values()]
+        [shares["majority"] for shares in results[0].baseline_accuracy.values()]
     )
-    lines = [line.split() for line in told[-1].replace("†", "").splitlines()]
+    lines = [line.split() for line in messages[-1].replace("†", "").splitlines()]
     assert ["en", "fr", "average"] in lines
     (baseline,) = (line for line in lines if line[:1] == ["majority"])
     assert baseline[-1] == f"{majority:.1f}"
@@ -270,7 +271,8 @@ def test_lower_layers_keep_their_weights_if_asked_to(config_of, pretrained, tmp_
         np.testing.assert_array_equal, after["embeddings"], before["embeddings"]
     )
     kernels = [
-        one["layers"]["layer"]["intermediate"]["kernel"] for one in (before, after)
+        encoder["layers"]["layer"]["intermediate"]["kernel"]
+        for encoder in (before, after)
     ]
     moved = np.abs(kernels[1] - kernels[0]).max(axis=(1, 2)) > 0
     assert moved.tolist() == [False, True]
@@ -328,16 +330,16 @@ def test_a_killed_run_that_is_started_again_ends_with_the_same_scores(
     output, errors = again.communicate(timeout=120)
     assert again.returncode == 0, errors
     assert "resuming from" in output
-    found = []
+    outcomes = []
     for name in ("whole", "killed"):
         folder = tmp_path / name
         (result,) = json.loads((folder / "results.json").read_text())["results"]
         del result["checkpoint"]
         records = read_metrics(folder / "seed-1" / "metrics.jsonl")
-        found.append(
+        outcomes.append(
             (result, [{k: r[k] for k in r.keys() - MEASURED} for r in records])
         )
-    assert found[0] == found[1]
+    assert outcomes[0] == outcomes[1]
 
 
 def test_a_run_that_is_asked_to_stop_at_its_last_step_is_finished_by_the_next(
@@ -438,10 +440,10 @@ def test_a_constant_prediction_is_a_collapse():
 def test_a_collapse_is_told(config_of, pretrained, tmp_path, capsys):
     config = config_of("xnli").copy_and_resolve_references()
     config.num_epochs, config.peak_learning_rate = 1, 0.9  # far too much
-    told = []
-    (result,) = finetune.finetune(config, pretrained, tmp_path, note=told.append)
+    messages = []
+    (result,) = finetune.finetune(config, pretrained, tmp_path, note=messages.append)
     assert result.collapsed == ("en", "fr")
-    assert "collapsed: one constant prediction in en, fr" in told[-1]
+    assert "collapsed: one constant prediction in en, fr" in messages[-1]
     assert capsys.readouterr().out.count("training has collapsed") == 1
 
 
@@ -475,7 +477,7 @@ def test_pairs_without_translation_are_predicted_and_not_trained_on(
 ):
     folder = tmp_path / "pawsx"
     (folder / "labels" / "pawsx").mkdir(parents=True)
-    pairs = [(str(one), "12 13", one % 2) for one in range(20)]
+    pairs = [(str(number), "12 13", number % 2) for number in range(20)]
     odd = [("NS", "12", 1), *pairs[:6], ("12", "NS", 0), ("13", "NS", 0)]
     tests = {"en": pairs, "fr": odd}
     write_paraphrases(folder / "train-en.tsv", [*pairs, ("NS", "14", 1)])
@@ -486,12 +488,12 @@ def test_pairs_without_translation_are_predicted_and_not_trained_on(
         (folder / "labels" / "pawsx" / f"test-{language}.tsv").write_text(gold)
     config = config_of("pawsx").copy_and_resolve_references()
     config.data, config.num_epochs, config.max_train_examples = str(folder), 2, 18
-    told = []
+    messages = []
     (result,) = finetune.finetune(
-        config, pretrained, tmp_path / "run", note=told.append
+        config, pretrained, tmp_path / "run", note=messages.append
     )
     assert result.train.examples == result.train.first_only == 18
-    assert "left out: 1 training pairs without translation (NS)" in told[0]
+    assert "left out: 1 training pairs without translation (NS)" in messages[0]
     assert result.sizes == {"en": 20, "fr": 9}
     assert result.untranslated == {"en": 0, "fr": 3}
     assert result.left_out == {"en": {}, "fr": {}}
@@ -500,7 +502,7 @@ def test_pairs_without_translation_are_predicted_and_not_trained_on(
         folder / "labels",
         languages={"pawsx": ("en", "fr")},
     )
-    shares = {name: one["accuracy"] for name, one in result.scores.items()}
+    shares = {name: scores["accuracy"] for name, scores in result.scores.items()}
     percent = {name: 100 * share for name, share in shares.items()}
     percent["average"] = sum(percent.values()) / 2
     assert scored["pawsx"]["accuracy"] == percent
@@ -538,8 +540,8 @@ def test_what_will_be_done_is_told_with_the_forms_of_the_arithmetic(
     config.kernels.layers = "loop"
     setup = finetune.prepare(config, pretrained, note=quietly)
     assert setup.model.config.kernels.layers == "loop"
-    told = finetune.describe(setup).splitlines()
-    assert "kernels: attention written, layers loop" in told[-1]
+    messages = finetune.describe(setup).splitlines()
+    assert "kernels: attention written, layers loop" in messages[-1]
 
 
 def test_packed_prediction_is_prediction_one_by_one(config_of, pretrained):
@@ -547,7 +549,7 @@ def test_packed_prediction_is_prediction_one_by_one(config_of, pretrained):
     params = init_labeling(setup.model, setup.pretrained.params, jax.random.key(5))
     sentences = setup.examples.dev
     together = setup.labeler.predict(params, sentences)
-    alone = [setup.labeler.predict(params, [one])[0] for one in sentences]
+    alone = [setup.labeler.predict(params, [sentence])[0] for sentence in sentences]
     assert together == alone
     on_all = on_all_devices(params)
     assert len(jax.tree.leaves(on_all)[0].devices()) == 8

@@ -32,19 +32,19 @@ def sentence(words, tags):
 
 
 def test_a_label_stands_at_the_first_piece_of_its_word():
-    (one,) = encode(sentence("ab|c|de", "ABC"), max_length=12)
-    assert one == ([97, 98, 99, 100, 101], [], [1, 3, 4], [0, 1, 2])
+    (window,) = encode(sentence("ab|c|de", "ABC"), max_length=12)
+    assert window == ([97, 98, 99, 100, 101], [], [1, 3, 4], [0, 1, 2])
 
 
 def test_a_word_without_a_piece_is_unknown_and_still_tagged():
-    (one,) = encode(sentence("a| |b", "ABC"), max_length=12)
-    assert one.src_ids == [97, 1, 98]
-    assert one.slots == [1, 2, 3]
+    (window,) = encode(sentence("a| |b", "ABC"), max_length=12)
+    assert window.src_ids == [97, 1, 98]
+    assert window.slots == [1, 2, 3]
 
 
 def test_a_bare_word_mark_is_left_out_unless_it_is_all_there_is():
-    (one,) = encode(sentence("_ab|c|_", "ABC"), max_length=12)
-    assert one == ([97, 98, 99, 95], [], [1, 3, 4], [0, 1, 2])
+    (window,) = encode(sentence("_ab|c|_", "ABC"), max_length=12)
+    assert window == ([97, 98, 99, 95], [], [1, 3, 4], [0, 1, 2])
 
 
 def test_a_long_sentence_is_cut_between_words():
@@ -57,8 +57,8 @@ def test_a_long_sentence_is_cut_between_words():
 
 
 def test_a_word_longer_than_a_row_loses_its_end():
-    (one,) = encode(sentence("abcdef", "B"), max_length=5)
-    assert one == ([97, 98, 99], [], [1], [1])
+    (window,) = encode(sentence("abcdef", "B"), max_length=5)
+    assert window == ([97, 98, 99], [], [1], [1])
 
 
 words = st.lists(st.text("abc ", min_size=1, max_size=9), min_size=1, max_size=20)
@@ -68,10 +68,10 @@ words = st.lists(st.text("abc ", min_size=1, max_size=9), min_size=1, max_size=2
 @given(st.lists(words, min_size=1, max_size=5), st.integers(5, 12))
 def test_every_word_has_its_tag_in_one_window(texts, max_length):
     sentences = [
-        TaggedSentence(tuple(one), tuple(TAGS[len(word) % 3] for word in one))
-        for one in texts
+        TaggedSentence(tuple(text), tuple(TAGS[len(word) % 3] for word in text))
+        for text in texts
     ]
     windows = encode(*sentences, max_length=max_length)
     assert max(len(window.src_ids) for window in windows) <= max_length - 2
     labels = [TAGS[label] for window in windows for label in window.labels]
-    assert labels == [tag for one in sentences for tag in one.tags]
+    assert labels == [tag for tagged in sentences for tag in tagged.tags]

@@ -37,8 +37,8 @@ def prepared(checkpoint, tmp_path_factory):
         words = random.choice(WORDS, (count, 5))
         tags = {"7": "VERB", "40": "ADJ"}
         sentences = [
-            "".join(f"{word}\t{tags.get(word, 'NUM')}\n" for word in one)
-            for one in words
+            "".join(f"{word}\t{tags.get(word, 'NUM')}\n" for word in sentence)
+            for sentence in words
         ]
         (folder / f"{name}-en.tsv").write_text("\n".join(sentences) + "\n")
 
@@ -73,9 +73,9 @@ def trained(setup, folder):
 
 
 def last_state(setup, folder):
-    found = find_checkpoint(folder)
-    assert found.step == setup.num_steps
-    return restore_state(found, setup.abstract_state)
+    checkpoint = find_checkpoint(folder)
+    assert checkpoint.step == setup.num_steps
+    return restore_state(checkpoint, setup.abstract_state)
 
 
 def dev_scores(folder):

@@ -73,19 +73,19 @@ def softmax(scores):
 
 
 def test_attention_is_that_of_the_directed_passes(align, numpy_bert):
-    for (src, tgt), found in zip(PAIRS, align(PAIRS, HOW[0]), strict=True):
+    for (src, tgt), choices in zip(PAIRS, align(PAIRS, HOW[0]), strict=True):
         expected = choice_of_second(numpy_bert, tgt, src)
-        np.testing.assert_allclose(found.src_to_tgt, expected, atol=1e-5)
+        np.testing.assert_allclose(choices.src_to_tgt, expected, atol=1e-5)
         expected = choice_of_second(numpy_bert, src, tgt)
-        np.testing.assert_allclose(found.tgt_to_src, expected, atol=1e-5)
+        np.testing.assert_allclose(choices.tgt_to_src, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", HOW[1:])
 def test_similarity_is_the_softmax_of_products_at_the_layer(align, numpy_bert, how):
-    for (src, tgt), found in zip(PAIRS, align(PAIRS, how), strict=True):
+    for (src, tgt), choices in zip(PAIRS, align(PAIRS, how), strict=True):
         x, y = (states_of(numpy_bert, side, how[1]) for side in (src, tgt))
-        np.testing.assert_allclose(found.src_to_tgt, softmax(x @ y.T), atol=1e-4)
-        np.testing.assert_allclose(found.tgt_to_src, softmax(y @ x.T), atol=1e-4)
+        np.testing.assert_allclose(choices.src_to_tgt, softmax(x @ y.T), atol=1e-4)
+        np.testing.assert_allclose(choices.tgt_to_src, softmax(y @ x.T), atol=1e-4)
 
 
 CENTERED = Similarity("cosine", center=True, context=0.2)
@@ -117,8 +117,8 @@ def test_a_prompt_is_encoded_but_not_compared(
             before, behind = np.eye(len(x), k=1), np.eye(len(y), k=1)
             near = (before + before.T) @ (x @ y.T) @ (behind + behind.T)
             expected = (x @ y.T + 0.2 * near + 1) / 2
-        (found,) = aligner(params, [(src, tgt)])
-        np.testing.assert_allclose(found.src_to_tgt, expected, atol=1e-4)
+        (choices,) = aligner(params, [(src, tgt)])
+        np.testing.assert_allclose(choices.src_to_tgt, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("similarity", [DOT, CENTERED])
@@ -137,8 +137,8 @@ def test_all_layers_at_once_give_what_each_gives(params, encoder_config, similar
             prompt=[50],
         )(params, PAIRS[:3])
         for by_layer, expected in zip(together, alone, strict=True):
-            for one, other in zip(by_layer[layer], expected, strict=True):
-                np.testing.assert_allclose(one, other, atol=1e-5)
+            for probs, other in zip(by_layer[layer], expected, strict=True):
+                np.testing.assert_allclose(probs, other, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -151,16 +151,16 @@ def test_many_pairs_together_give_what_each_gives_alone(align, how):
     together = align(pairs, how)
     for number in (0, 7, 30, 59):
         (alone,) = align([pairs[number]], how)
-        for one, other in zip(alone, together[number], strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-5)
+        for probs, other in zip(alone, together[number], strict=True):
+            np.testing.assert_allclose(probs, other, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", HOW)
 def test_choices_are_probabilities_over_the_other_side(align, how):
-    for (src, tgt), found in zip(PAIRS, align(PAIRS, how), strict=True):
-        assert found.src_to_tgt.shape == (len(src), len(tgt))
-        assert found.tgt_to_src.shape == (len(tgt), len(src))
-        for probs in found:
+    for (src, tgt), choices in zip(PAIRS, align(PAIRS, how), strict=True):
+        assert choices.src_to_tgt.shape == (len(src), len(tgt))
+        assert choices.tgt_to_src.shape == (len(tgt), len(src))
+        for probs in choices:
             assert probs.dtype == np.float32 and (probs >= 0).all()
             np.testing.assert_allclose(probs.sum(1), 1, atol=1e-5)
 
@@ -188,9 +188,11 @@ def test_pairs_of_all_lengths_meet_in_one_call(encoder_config, method):
 @pytest.mark.parametrize("method", ["attention", "similarity"])
 def test_a_row_may_hold_more_than_the_model_has_positions(align, method):
     # Six pairs of 40 tokens stand in a row of 256; positions begin anew in each.
-    found = align([PAIRS[-1]] * 9, (method, -1))
-    for one in found[1:]:
-        np.testing.assert_allclose(one.src_to_tgt, found[0].src_to_tgt, atol=1e-5)
+    choices = align([PAIRS[-1]] * 9, (method, -1))
+    for repeated in choices[1:]:
+        np.testing.assert_allclose(
+            repeated.src_to_tgt, choices[0].src_to_tgt, atol=1e-5
+        )
 
 
 def test_a_pair_is_cut_to_the_positions_that_its_sides_share():
@@ -233,11 +235,11 @@ class Letters:
 
 def test_the_view_of_a_pair_shows_the_same_attention(align, params, encoder_config):
     view = view_pair(params, encoder_config, Letters(), "fghi", "abc")
-    (found,) = align([([10, 11, 12, 13], [5, 6, 7])], HOW[0])
+    (choices,) = align([([10, 11, 12, 13], [5, 6, 7])], HOW[0])
     assert (view.src_pieces, view.tgt_pieces) == (list("fghi"), list("abc"))
     for shown, expected in (
-        (view.src_to_tgt, found.src_to_tgt),
-        (view.tgt_to_src, found.tgt_to_src),
+        (view.src_to_tgt, choices.src_to_tgt),
+        (view.tgt_to_src, choices.tgt_to_src),
     ):
         scaled = shown / shown.sum(1, keepdims=True)
         np.testing.assert_allclose(scaled, expected, atol=1e-5)
@@ -271,10 +273,10 @@ def test_two_separators_change_attention_as_the_pair_alone_has_it(
     special = SpecialTokens(PAD, UNK, CLS, SEP, MASK, separators=2)
     x, y = PAIRS_TO_JOIN
     aligner = build_aligner(encoder_config, special, method="attention", layer=-1)
-    (found,) = aligner(params, [(x, y)])
+    (choices,) = aligner(params, [(x, y)])
     for chosen, (first, second) in (
-        (found.tgt_to_src, (x, y)),
-        (found.src_to_tgt, (y, x)),
+        (choices.tgt_to_src, (x, y)),
+        (choices.src_to_tgt, (y, x)),
     ):
         ids = [CLS, *first, SEP, SEP, *second, SEP]
         before = len(first) + 2

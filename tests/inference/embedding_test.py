@@ -137,8 +137,10 @@ def test_one_pass_gives_the_vectors_of_every_layer(
     assert vectors.shape == (len(SENTENCES), 3, 16) and vectors.dtype == np.float32
     for layer in range(3):
         expected = [directly(s, vector._replace(layer=layer)) for s in SENTENCES if s]
-        found = [one[layer] for one, s in zip(vectors, SENTENCES, strict=True) if s]
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        of_layer = [
+            by_layer[layer] for by_layer, s in zip(vectors, SENTENCES, strict=True) if s
+        ]
+        np.testing.assert_allclose(of_layer, expected, atol=1e-5)
     np.testing.assert_allclose(vectors[:, vector.layer], embed(SENTENCES, vector))
 
 

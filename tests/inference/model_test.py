@@ -107,9 +107,9 @@ def test_vectors_are_the_words_mean_in_the_last_layer_unless_told_otherwise(
         "first": (states[2][0], {"pooling": "first"}),
     }
     for vector, options in wanted.values():
-        found = model.encode([text], **options)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, vector[None], atol=1e-5)
+        vectors = model.encode([text], **options)
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(vectors, vector[None], atol=1e-5)
 
 
 def test_a_model_says_how_its_vectors_were_made_in_training(loaded, model):
@@ -120,12 +120,12 @@ def test_a_model_says_how_its_vectors_were_made_in_training(loaded, model):
     assert model.sentence_vector == SentenceVector(2, "mean", False)
     assert trained.sentence_vector == SentenceVector(2, "mean", True)
     assert converted.sentence_vector == SentenceVector(2, "first", True)
-    for one, options in [
+    for variant, options in [
         (trained, {"special_tokens": True}),
         (converted, {"pooling": "first"}),
     ]:
         np.testing.assert_array_equal(
-            one.encode(SENTENCES), model.encode(SENTENCES, **options)
+            variant.encode(SENTENCES), model.encode(SENTENCES, **options)
         )
 
 
@@ -161,13 +161,13 @@ def test_empty_sentences_are_zero_or_the_special_tokens_and_counted(model, direc
 def test_long_sentences_are_cut_and_counted_once(model):
     words = ["1", "2", "3"] * POSITIONS
     fits = " ".join(words[: POSITIONS - 2])
-    with pytest.warns(UserWarning) as told:
-        found = model.encode([" ".join(words), fits, f"{fits} 4"])
+    with pytest.warns(UserWarning) as warned:
+        vectors = model.encode([" ".join(words), fits, f"{fits} 4"])
     sentence = f"sentences cut at the model's {POSITIONS} positions: 2"
-    assert [str(one.message) for one in told] == [sentence]
-    assert told[0].filename == __file__
-    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
-    np.testing.assert_allclose(found[2], found[1], atol=1e-5)
+    assert [str(warning.message) for warning in warned] == [sentence]
+    assert warned[0].filename == __file__
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
+    np.testing.assert_allclose(vectors[2], vectors[1], atol=1e-5)
 
 
 def test_normalized_vectors_have_length_one(model):
@@ -240,7 +240,7 @@ def test_words_are_linked_as_by_the_aligner(model, loaded):
     pairs = [(("1", "2", "3"), ("4", "5", "6", "7")), (("8",), ("9", "10"))]
     how = Alignment("similarity", 1, "union", 0.0)
     links = build_word_aligner(model.config, model.tokenizer, how)
-    wanted = [sorted(one) for one in links(loaded.params, pairs).links]
+    wanted = [sorted(pair_links) for pair_links in links(loaded.params, pairs).links]
     sides = list(zip(*pairs, strict=True))
     texts = [[" ".join(words) for words in side] for side in sides]
     options = {"layer": 1, "symmetrization": "union"}
@@ -299,10 +299,10 @@ def test_masks_are_filled_with_what_the_head_says(model, directly):
     ids = [*framed(model, "1 2")[:-1], special.mask, *model.tokenizer.encode("3")]
     ids += [special.mask, special.sep]
     _, logits = directly(ids)
-    found = model.fill_mask("1 2 [MASK] 3[MASK]", top_k=3)
-    assert [len(pieces) for pieces in found] == [3, 3]
+    filled = model.fill_mask("1 2 [MASK] 3[MASK]", top_k=3)
+    assert [len(pieces) for pieces in filled] == [3, 3]
     places = np.flatnonzero(np.array(ids) == special.mask)
-    for place, pieces in zip(places, found, strict=True):
+    for place, pieces in zip(places, filled, strict=True):
         wanted = np.asarray(jax.nn.softmax(logits[place]))
         best = np.argsort(-wanted)[:3]
         assert [piece for piece, _ in pieces] == model.tokenizer.pieces(best)
@@ -374,21 +374,23 @@ def test_text_after_a_mask_goes_on_as_after_a_word(tmp_path):
         ("[MASK][MASK]", ["[MASK]", "[MASK]"]),
         ("[MASK]zzz", ["[MASK]", "[UNK]"]),
     ]:
-        assert masked_ids(tokenizer, text, 9) == [numbers[one] for one in wanted]
+        assert masked_ids(tokenizer, text, 9) == [numbers[piece] for piece in wanted]
 
 
 def test_with_sentencepiece_a_full_stop_after_a_mask_begins_no_word():
     words = ["tea", "milk", "bread", "a cat", "a dog", "0 1", "un able"]
-    sentences = [f"We like {one} and {two}." for one in words for two in words]
+    sentences = [
+        f"We like {first} and {second}." for first in words for second in words
+    ]
     tokenizer = sentencepiece.train(
         sentences, vocab_size=32, character_coverage=1.0, byte_fallback=False
     )
     special = tokenizer.special
     (stop,) = tokenizer.encode("We like tea.")[-1:]
     text = "We like [MASK] and [MASK]."
-    found = masked_ids(tokenizer, text, 60)
+    ids = masked_ids(tokenizer, text, 60)
     wanted = [*tokenizer.encode("We like"), special.mask, *tokenizer.encode("and")]
-    assert found == [*wanted, special.mask, stop]
+    assert ids == [*wanted, special.mask, stop]
 
 
 def test_languages_are_known_while_the_corpus_is_there(loaded, model, tmp_path):

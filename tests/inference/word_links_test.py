@@ -164,8 +164,8 @@ def test_deep_models_align_by_a_layer_in_the_middle(depth, method, layer, number
 def test_a_permutation_is_recovered_by_every_symmetrization(order, threshold):
     directions = certain(np.eye(6)[list(order)])
     for how in SYMMETRIZATIONS:
-        found = linked(directions, range(6), range(6), how, threshold)
-        assert found == set(enumerate(order))
+        links = linked(directions, range(6), range(6), how, threshold)
+        assert links == set(enumerate(order))
 
 
 @pytest.mark.parametrize("symmetrization", SYMMETRIZATIONS)
@@ -177,8 +177,8 @@ def test_a_model_finds_the_words_of_a_shuffled_sentence(align, params, symmetriz
     words = list("abcdefgh")
     order = np.random.default_rng(0).permutation(8)
     pair = words, [words[i] for i in order]
-    found = align([pair], WAYS[2], symmetrization, model={"encoder": encoder})
-    assert found.links == [{(int(i), j) for j, i in enumerate(order)}]
+    aligned = align([pair], WAYS[2], symmetrization, model={"encoder": encoder})
+    assert aligned.links == [{(int(i), j) for j, i in enumerate(order)}]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -204,23 +204,25 @@ def test_exchanged_sides_give_exchanged_links(align, way):
 
 
 def test_sides_without_words_or_pieces_have_no_links(align):
-    found = align([((), ("a",)), (("a",), ("\u200b",)), (("a",), ("b",))])
-    assert found == ([frozenset(), frozenset(), {(0, 0)}], 0, 0)
+    aligned = align([((), ("a",)), (("a",), ("\u200b",)), (("a",), ("b",))])
+    assert aligned == ([frozenset(), frozenset(), {(0, 0)}], 0, 0)
 
 
 @pytest.mark.parametrize(("way", "cut", "reach"), [(WAYS[0], 2, 18), (WAYS[1], 1, 37)])
 def test_words_beyond_the_models_positions_have_no_link(align, way, cut, reach):
     short, long, longest = ["a"] * 10, ["b"] * 30, ["c"] * 41  # the model has 40
     pairs = [(short, short), (short, long), (longest, longest)]
-    found = align(pairs, way, "union")
-    assert found.cut == cut
-    assert max(max(link) for link in found.links[2]) == reach
+    aligned = align(pairs, way, "union")
+    assert aligned.cut == cut
+    assert max(max(link) for link in aligned.links[2]) == reach
 
 
 def test_a_sentence_written_without_spaces_is_noticed(align):
     unspaced = "中" * 17
-    found = align([((unspaced,), ("a", "b")), (("a",), (unspaced, ".")), (("a",), "b")])
-    assert found.unspaced == 1
+    aligned = align(
+        [((unspaced,), ("a", "b")), (("a",), (unspaced, ".")), (("a",), "b")]
+    )
+    assert aligned.unspaced == 1
 
 
 def test_the_baseline_follows_the_diagonal():

@@ -114,11 +114,11 @@ def test_the_gradient_is_that_of_plain_cross_entropy(head, parts):
         return 2.5 * loss.total
 
     for function in (ours, jax.jit(ours)):
-        found, gradient = jax.value_and_grad(function, argnums=(0, 1, 2))(*learned)
+        total, gradient = jax.value_and_grad(function, argnums=(0, 1, 2))(*learned)
         value, expected = jax.value_and_grad(plain, argnums=(0, 1, 2))(*learned)
-        np.testing.assert_allclose(found, value, rtol=1e-5)
-        for one, other in zip(gradient, expected, strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(total, value, rtol=1e-5)
+        for leaf, other in zip(gradient, expected, strict=True):
+            np.testing.assert_allclose(leaf, other, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("parts", [1, 3])
@@ -149,7 +149,7 @@ def test_bfloat16_features_meet_bfloat16_words_and_no_made_up_ones(head):
     )
     bias = gradient[0].astype(jnp.float32).sum() / exact[0].astype(jnp.float32).sum()
     assert abs(bias - 1) < 1e-2
-    assert [one.dtype for one in gradient] == [jnp.bfloat16, jnp.float32]
+    assert [leaf.dtype for leaf in gradient] == [jnp.bfloat16, jnp.float32]
     assert gradient[1].shape == words.shape
 
 

@@ -147,13 +147,13 @@ def test_attention_outside_a_pairs_counted_words_never_counts(renormalize):
         src,
         tgt,
     )
-    for one, other in zip(
+    for term, other in zip(
         alignment(*clean, renormalize=renormalize),
         alignment(*leaky, renormalize=renormalize),
         strict=True,
     ):
-        np.testing.assert_allclose(one.total, other.total, rtol=1e-6)
-        assert one.weight == other.weight
+        np.testing.assert_allclose(term.total, other.total, rtol=1e-6)
+        assert term.weight == other.weight
 
 
 def test_uncounted_words_shorten_their_side():
@@ -269,9 +269,9 @@ def test_only_matches_of_both_directions_count():
 
 def test_pairs_of_a_row_do_not_see_each_other():
     rng = np.random.default_rng(0)
-    one, other = rng.normal(size=(3, 4)), rng.normal(size=(5, 2))
-    apart = (loss_of_matches(one) + loss_of_matches(other)) / 2
-    assert loss_of_matches(one, other) == pytest.approx(apart, abs=1e-6)
+    scores, other = rng.normal(size=(3, 4)), rng.normal(size=(5, 2))
+    apart = (loss_of_matches(scores) + loss_of_matches(other)) / 2
+    assert loss_of_matches(scores, other) == pytest.approx(apart, abs=1e-6)
 
 
 def test_a_gradient_step_makes_matches_surer():

@@ -18,10 +18,10 @@ def gradients(function, *args):
     )(*args)
 
 
-def assert_close(found, expected, tolerance):
+def assert_close(tree, expected, tolerance):
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance),
-        found,
+        tree,
         expected,
     )
 
@@ -39,10 +39,10 @@ def test_gelu_and_its_gradient_are_the_exact_ones(form):
 def test_narrow_gelu_and_its_gradient_are_rounded_once():
     x = jnp.linspace(-6, 6, 601).astype(jnp.bfloat16)
     wide = x.astype(jnp.float32)
-    found, exact = (
+    rounded, exact = (
         (gelu(x), jax.vjp(gelu, x)[1](jnp.ones_like(x))[0]) for x in (x, wide)
     )
-    for narrow, y in zip(found, exact, strict=True):
+    for narrow, y in zip(rounded, exact, strict=True):
         assert narrow.dtype == jnp.bfloat16
         np.testing.assert_allclose(narrow.astype(jnp.float32), y, rtol=4e-3, atol=1e-6)
 
@@ -67,10 +67,12 @@ def test_layer_norm_and_its_gradients_are_those_of_flax(shape):
 def test_narrow_activations_are_normalized_in_float32():
     x = jnp.asarray(np.random.default_rng(0).normal(300, 1, (4, 64)), jnp.bfloat16)
     scale, bias = jnp.ones(64), jnp.zeros(64)
-    found = layer_norm(x, scale, bias, "bfloat16", EPSILON)
-    assert found.dtype == jnp.bfloat16
+    normalized = layer_norm(x, scale, bias, "bfloat16", EPSILON)
+    assert normalized.dtype == jnp.bfloat16
     wide = layer_norm(x.astype(jnp.float32), scale, bias, "float32", EPSILON)
-    np.testing.assert_allclose(found.astype(jnp.float32), wide, rtol=0.01, atol=0.01)
+    np.testing.assert_allclose(
+        normalized.astype(jnp.float32), wide, rtol=0.01, atol=0.01
+    )
 
 
 def test_waiting_changes_nothing_but_shows_what_is_not_finite():

@@ -96,7 +96,7 @@ def test_further_separators_belong_to_no_side_alone(
     doubled = [(x, [SEP, *y]) for x, y in pairs]
     batch = pack([doubled], length=LENGTH)
     offsets = np.zeros((1, N), np.int32)
-    found = run(
+    passes = run(
         encoder_config, params, batch, offsets=offsets, both_cls=True, separators=2
     )
     start = 0
@@ -107,16 +107,16 @@ def test_further_separators_belong_to_no_side_alone(
             [LENGTH + number, *range(tgt, tgt + len(y) + 1)],
         )
         for side, text in enumerate((x, y)):
-            of_side = (found.layout.pair_ids[0] == number + 1) & (
-                found.layout.sides[0] == side
+            of_side = (passes.layout.pair_ids[0] == number + 1) & (
+                passes.layout.sides[0] == side
             )
             assert {*np.flatnonzero(of_side)} == {*places[side]}
             ids = [CLS, *text, SEP]
-            assert found.token_ids[0, places[side]].tolist() == ids
+            assert passes.token_ids[0, places[side]].tolist() == ids
             everything = np.ones((len(ids), len(ids)), bool)
             states, _ = numpy_bert(ids, [0] * len(ids), range(len(ids)), everything)
             np.testing.assert_allclose(
-                found.hidden_states[0, places[side]], states[-1], atol=1e-5
+                passes.hidden_states[0, places[side]], states[-1], atol=1e-5
             )
         start = tgt + len(y) + 1
 
@@ -138,12 +138,12 @@ def test_sentence_vectors_are_those_of_retrieval(params, encoder_config, directe
 
 def test_attention_is_that_of_two_passes_over_every_pair_alone(directed, numpy_bert):
     for row, _, _, src, tgt in places_of_pairs():
-        found = (
+        both_ways = (
             directed.tgt_to_src[row][:, tgt][:, :, src],
             directed.src_to_tgt[row][:, src][:, :, tgt],
         )
         words = directed.token_ids[row, src], directed.token_ids[row, tgt]
-        for (first, second), probs in zip((words, words[::-1]), found, strict=True):
+        for (first, second), probs in zip((words, words[::-1]), both_ways, strict=True):
             ids = [CLS, *first, SEP, *second, SEP]
             begin = len(first) + 2
             query, key = np.mgrid[: len(ids), : len(ids)]
@@ -175,7 +175,7 @@ def test_saving_memory_changes_neither_values_nor_gradients(
 
     def gradient(config):
         def total(params):
-            found = directed_passes(
+            passes = directed_passes(
                 config,
                 params["encoder"],
                 pair,
@@ -184,15 +184,17 @@ def test_saving_memory_changes_neither_values_nor_gradients(
                 both_cls=False,
             )
             words = np.sin(1.0 + np.arange(LENGTH))
-            agreed = (found.tgt_to_src @ found.src_to_tgt @ words).sum()
-            return jax.numpy.sin(found.hidden_states).sum() + agreed
+            agreed = (passes.tgt_to_src @ passes.src_to_tgt @ words).sum()
+            return jax.numpy.sin(passes.hidden_states).sum() + agreed
 
         return jax.jit(jax.value_and_grad(total))(params)
 
     plain = gradient(config)
     saving = gradient(dataclasses.replace(config, remat=True))
     jax.tree.map(
-        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4),
+        lambda leaf, other: np.testing.assert_allclose(
+            leaf, other, rtol=1e-4, atol=1e-4
+        ),
         plain,
         saving,
     )

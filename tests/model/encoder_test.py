@@ -107,12 +107,12 @@ def test_positions_begin_at_the_offset_and_a_side_has_its_segment(
     config = dataclasses.replace(encoder_config, position_offset=2, second_segment=0)
     assert config.usable_positions == encoder_config.max_positions - 2
     positions = positions % config.usable_positions
-    found, _ = encode(params["encoder"], config, ids, sides, positions, mask)
+    states, _ = encode(params["encoder"], config, ids, sides, positions, mask)
     arrays = ids, 0 * sides, positions + 2, mask
     wanted, _ = encode(params["encoder"], encoder_config, *arrays)
-    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(states, wanted)
     other, _ = encode(params["encoder"], encoder_config, ids, sides, positions, mask)
-    assert abs(found - other).max() > 0.1
+    assert abs(states - other).max() > 0.1
 
 
 def test_the_last_layer_is_what_it_says(outcome):
@@ -145,9 +145,9 @@ def test_layers_above_one_are_told_as_hidden_states_count(params, lowest):
     embeddings = jax.tree.leaves(above["encoder"]["embeddings"])
     layers = jax.tree.leaves(above["encoder"]["layers"])
     heads = jax.tree.leaves({k: v for k, v in above.items() if k != "encoder"})
-    assert {bool(one) for one in embeddings} == {lowest == 0}
+    assert {bool(leaf) for leaf in embeddings} == {lowest == 0}
     wanted = [layer >= lowest for layer in (1, 2)]
-    assert all(one.ravel().tolist() == wanted for one in layers)
+    assert all(leaf.ravel().tolist() == wanted for leaf in layers)
     assert heads and all(heads)
     jax.tree.map(lambda p, m: np.broadcast_to(m, p.shape), params, above)
 
@@ -273,13 +273,13 @@ def test_dropout_acts_in_training_only_and_depends_on_its_key(
         encoder_config, hidden_dropout=0.3, attention_dropout=0.3
     )
     run = functools.partial(encode, params["encoder"], config, *anything)
-    one, two = jax.random.key(1), jax.random.key(2)
+    key, other_key = jax.random.key(1), jax.random.key(2)
     quiet = encode(params["encoder"], encoder_config, *anything)[1]
     np.testing.assert_array_equal(run()[1], quiet)
-    first, again = run(key=one)[1], run(key=one)[1]
+    first, again = run(key=key)[1], run(key=key)[1]
     np.testing.assert_array_equal(first, again)
     assert abs(first - quiet).max() > 0.1
-    assert abs(first - run(key=two)[1]).max() > 0.1
+    assert abs(first - run(key=other_key)[1]).max() > 0.1
 
 
 def test_every_dropout_of_every_layer_drops_units_of_its_own(
@@ -290,18 +290,18 @@ def test_every_dropout_of_every_layer_drops_units_of_its_own(
     def kept(block):
         """[2 layers, B, L, D]: which units that block's dropout let through."""
         layers = jax.tree.map(np.zeros_like, params["encoder"]["layers"])
-        one = layers["layer"]
-        one["attention_norm"]["scale"] += 1
-        one["output_norm"]["scale"] += 1
+        layer = layers["layer"]
+        layer["attention_norm"]["scale"] += 1
+        layer["output_norm"]["scale"] += 1
         # A bias this large leaves nothing but its own dropout after LayerNorm.
-        (one["attention"] if block == "attention" else one)["output"]["bias"] += 1e4
+        (layer["attention"] if block == "attention" else layer)["output"]["bias"] += 1e4
         silent = params["encoder"] | {"layers": layers}
         return encode(silent, config, *anything, key=jax.random.key(0))[0][1:] > 0
 
     masks = [*kept("attention"), *kept("feed-forward")]
     assert [float(abs(mask.mean() - 0.5) < 0.1) for mask in masks] == [1.0] * 4
-    for one, other in itertools.combinations(masks, 2):
-        assert 0.4 < (one == other).mean() < 0.6
+    for mask, other in itertools.combinations(masks, 2):
+        assert 0.4 < (mask == other).mean() < 0.6
 
 
 def test_bfloat16_keeps_parameters_and_statistics_in_float32(

@@ -37,9 +37,9 @@ FULL_ROW = np.array([[[128, 0]]])
 
 def test_a_row_of_two_texts_by_hand():
     spans = np.array([[[4, 3], [5, 0]]])  # 7 and 5 tokens; 4 and 3 of them words
-    found = flops.masked_lm(TOY, spans, row_length=16, masking_rate=0.3)
+    count = flops.masked_lm(TOY, spans, row_length=16, masking_rate=0.3)
     head = 2 * (3 * 3 + 3 * 7)  # and 2 of the 7 words are predicted
-    assert found == 3 * (2 * (12 * DENSE + (49 + 25) * SEEN) + 2 * head)
+    assert count == 3 * (2 * (12 * DENSE + (49 + 25) * SEEN) + 2 * head)
 
 
 def test_the_directed_passes_by_hand():
@@ -51,22 +51,22 @@ def test_the_directed_passes_by_hand():
     keys = 2 * 4 * 3 * 3
     alone = 2 * (4 * DENSE + 16 * SEEN)
 
-    def found(**losses):
+    def count(**losses):
         return flops.directed(TOY, spans, **losses)
 
     both = below + exchanged + 2 * (last_of_first + queries)
-    assert found(sentences=True, words=True) == 3 * both
+    assert count(sentences=True, words=True) == 3 * both
     words = below + exchanged + 2 * (keys + queries)
-    assert found(sentences=False, words=True) == 3 * words
-    assert found(sentences=True, words=False) == 3 * 2 * alone
-    assert found(sentences=False, words=False) == 0
+    assert count(sentences=False, words=True) == 3 * words
+    assert count(sentences=True, words=False) == 3 * 2 * alone
+    assert count(sentences=False, words=False) == 0
 
 
 @pytest.mark.parametrize(
     ("separators", "exchanged"), [(1, [4, 5]), (2, [3, 6]), (3, [2, 7])]
 )
 def test_the_sides_exchange_with_their_special_tokens(separators, exchanged):
-    one, other = (
+    cost, other = (
         flops.directed(
             TOY,
             np.array([[spans]]),
@@ -76,7 +76,7 @@ def test_the_sides_exchange_with_their_special_tokens(separators, exchanged):
         )
         for spans in ([6, 3], exchanged)
     )
-    assert one == other
+    assert cost == other
 
 
 def test_no_separator_is_predicted():
@@ -99,8 +99,8 @@ def test_attention_counts_what_the_masks_allow():
     paired = spans * (spans[..., 1:] > 0)
     _, exchanged = rows.swap_order(paired, 20)
     seen = sum(
-        int(rows.directed_attention(rows.layout(one, 20)).dense().sum())
-        for one in (paired, exchanged)
+        int(rows.directed_attention(rows.layout(lengths, 20)).dense().sum())
+        for lengths in (paired, exchanged)
     )
     more = [
         flops.directed(
@@ -132,15 +132,15 @@ def test_predicted_tokens_are_those_that_masking_chooses(rate):
         mask_id=4,
         words=range(5, 60),
     )
-    found = flops.predicted_tokens(spans, 64, rate)
-    assert found == int(masked.mlm_weights.sum())
+    predicted = flops.predicted_tokens(spans, 64, rate)
+    assert predicted == int(masked.mlm_weights.sum())
 
 
 def test_labels_cost_the_encoder_and_a_small_head():
     spans = np.array([[[4, 3]]])
     layer = 7 * DENSE + 49 * SEEN
 
-    def found(lowest, *, slots=5, labels=9, pooled=False):
+    def count(lowest, *, slots=5, labels=9, pooled=False):
         return flops.labeling(
             TOY,
             spans,
@@ -151,16 +151,16 @@ def test_labels_cost_the_encoder_and_a_small_head():
         )
 
     head = 5 * 2 * 3 * 9
-    assert found(0) == 3 * (2 * layer + head)
-    classes = found(0, slots=1, pooled=True)
+    assert count(0) == 3 * (2 * layer + head)
+    classes = count(0, slots=1, pooled=True)
     assert classes == 3 * (2 * layer + 2 * (3 * 3 + 3 * 9))
 
     inputs = 7 * 2 * 3 * 3 * 3  # of queries, keys and values of one layer
-    assert found(1) == 3 * (2 * layer + head) - inputs
-    assert found(2) == layer + 3 * (layer + head) - inputs
-    assert found(3) == 2 * layer + 2 * head
+    assert count(1) == 3 * (2 * layer + head) - inputs
+    assert count(2) == layer + 3 * (layer + head) - inputs
+    assert count(3) == 2 * layer + 2 * head
     pooled, head = 2 * 3 * 3, 2 * 3 * 9
-    assert found(3, slots=1, pooled=True) == 2 * layer + 2 * pooled + 3 * head
+    assert count(3, slots=1, pooled=True) == 2 * layer + 2 * pooled + 3 * head
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ def test_labels_cost_the_encoder_and_a_small_head():
 )
 def test_full_rows_of_bert_cost_what_arithmetic_says(config, predicted, per_token):
     rate = predicted / 126
-    found = flops.masked_lm(config, FULL_ROW, row_length=128, masking_rate=rate)
-    assert found / 128 == pytest.approx(per_token, rel=0.02 if rate == 1 else 0.01)
+    count = flops.masked_lm(config, FULL_ROW, row_length=128, masking_rate=rate)
+    assert count / 128 == pytest.approx(per_token, rel=0.02 if rate == 1 else 0.01)
 
 
 def test_all_losses_of_base_cost_less_than_three_passes():

@@ -172,5 +172,5 @@ def test_masking_draws_alike_inside_and_outside_jit():
     clean, maskable = rows_of([30, 1, 0, 5, 39])
     compiled = mask_rows(clean, maskable, ids_of(range(5)))
     eager = _mask_rows.__wrapped__(jnp.array(clean), maskable, ids_of(range(5)), 0.15)
-    for one, other in zip(compiled, eager, strict=True):
-        assert (one == np.asarray(other)).all()
+    for array, other in zip(compiled, eager, strict=True):
+        assert (array == np.asarray(other)).all()

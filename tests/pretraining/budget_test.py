@@ -100,14 +100,14 @@ def test_a_schedule_by_hand():
     run = run_of(devices=4)
     chip = Chip(peak=1e9, bandwidth=1e8, memory=1e9, interconnect=1e7)
     stage = run.stages[0]
-    found = budget.schedule(run, stage, chip, mfu=0.5)
-    assert found.step_seconds == found.step_flops / (4 * 0.5 * 1e9)
-    assert found.steps == stage.end - stage.start
-    assert found.hours == found.steps * found.step_seconds / 3600
+    planned = budget.schedule(run, stage, chip, mfu=0.5)
+    assert planned.step_seconds == planned.step_flops / (4 * 0.5 * 1e9)
+    assert planned.steps == stage.end - stage.start
+    assert planned.hours == planned.steps * planned.step_seconds / 3600
     # 32 tokens, three pairs of two lengths and four words of a frame.
     assert run.corpus.row_bytes == 4 * (32 + 6 + 4)
-    assert found.input_rate == 8 * run.corpus.row_bytes / found.step_seconds
-    assert found.input_rate_of_a_host == found.input_rate  # one host has four chips
+    assert planned.input_rate == 8 * run.corpus.row_bytes / planned.step_seconds
+    assert planned.input_rate_of_a_host == planned.input_rate  # one host has four chips
     params = sum(x.size for x in jax.tree.leaves(run.abstract_state.params))
-    assert found.traffic.state == pytest.approx(8 * 4 * params / 1e8, rel=1e-3)
-    assert found.traffic.gradients == 2 * 4 * params * 3 / 4 / 1e7
+    assert planned.traffic.state == pytest.approx(8 * 4 * params / 1e8, rel=1e-3)
+    assert planned.traffic.gradients == 2 * 4 * params * 3 / 4 / 1e7

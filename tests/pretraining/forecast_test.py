@@ -54,7 +54,7 @@ def test_hours_chip_hours_and_money_follow_from_the_work():
         for mfu in (0.5, 0.25)
     )
     planned = [budget.schedule(run, s, CHIPS["v5e"], 0.5) for s in run.stages]
-    hours = sum(one.hours for one in planned)
+    hours = sum(stage.hours for stage in planned)
     assert f"{hours:,.3g} hours at 50%" in cheap
     assert f"{2 * hours:,.3g} hours at 25%" in dear
     assert f"${8 * hours * 1e9:,.0f}" in cheap

@@ -42,9 +42,9 @@ def test_masks_follow_their_own_key_and_not_that_of_dropout(
         intercepted(watch, objective, params, batch, key=dropout_key)
         return seen
 
-    one, two = jax.random.key(0), jax.random.key(1)
+    key, other_key = jax.random.key(0), jax.random.key(1)
     first, again, other = (
-        masked_ids(*keys) for keys in [(one, one), (one, two), (two, one)]
+        masked_ids(*keys) for keys in [(key, key), (key, other_key), (other_key, key)]
     )
     for place, kind in enumerate(("mono", "pair")):
         assert (first[place] == masked_rows(batch[kind]).token_ids).all()

@@ -97,18 +97,18 @@ def test_mutual_matches_are_those_of_sides_that_are_read_alone(
         naive_scheme.mutual_matches(numpy_bert, x, y, options) for x, y in PAIRS
     ]
     assert max(expected) > 0.4  # not all are of one word
-    found = run(params, batch, encoder_config, losses, SENTENCE_PAPER, options)
-    assert_term(found[WORDS], sum(expected), len(PAIRS))
-    for name in found.keys() & {SENTENCES, MASKED_LM}:  # the others are as they were
-        assert_term(found[name], *terms[name])
+    results = run(params, batch, encoder_config, losses, SENTENCE_PAPER, options)
+    assert_term(results[WORDS], sum(expected), len(PAIRS))
+    for name in results.keys() & {SENTENCES, MASKED_LM}:  # the others are as they were
+        assert_term(results[name], *terms[name])
 
 
 def word_loss_of_rows(params, config, kind, options):
     """[B]: the word-alignment loss of every row, each run as a batch of its own."""
     losses = []
     for row in range(len(kind["token_ids"])):
-        one = {"pair": {name: x[row : row + 1] for name, x in kind.items()}}
-        terms = run(params, one, config, (WORDS,), SENTENCE_PAPER, options)
+        batch = {"pair": {name: x[row : row + 1] for name, x in kind.items()}}
+        terms = run(params, batch, config, (WORDS,), SENTENCE_PAPER, options)
         losses.append(terms[WORDS].total)
     return np.array(losses)
 

@@ -205,8 +205,8 @@ def test_without_evaluations_in_between_there_are_none_at_the_ends(corpus, tmp_p
 def test_the_schedule_of_each_stage_is_told(corpus):
     config = tiny_run.get_config()
     config.corpus = str(corpus)
-    for one, name in zip(config.stages, ("wsd", "cosine"), strict=True):
-        one.schedule = name
+    for stage, name in zip(config.stages, ("wsd", "cosine"), strict=True):
+        stage.schedule = name
     config.stages[0].decay_steps = 2
     *_, first, second = describe(prepare(config)).split("\n")
     assert first.endswith(
@@ -248,12 +248,12 @@ def test_a_run_leaves_its_config_its_metrics_and_whole_checkpoints(
     assert names | {"tokens_per_second", "skipped_steps"} <= lines[1].keys()
     rates = [line["learning_rate"] for line in lines]
     assert rates == pytest.approx([1e-2, 1e-2, 5e-3])
-    found = checkpoints.find_checkpoint(workdir)
-    assert found.step == 3
-    assert found.run["stage"] == "monolingual"
-    assert found.run["versions"]["jax"] == jax.__version__
-    tokenizer = load_tokenizer(found.path / "tokenizer")
-    assert tokenizer.fingerprint == found.run["tokenizer_fingerprint"]
+    checkpoint = checkpoints.find_checkpoint(workdir)
+    assert checkpoint.step == 3
+    assert checkpoint.run["stage"] == "monolingual"
+    assert checkpoint.run["versions"]["jax"] == jax.__version__
+    tokenizer = load_tokenizer(checkpoint.path / "tokenizer")
+    assert tokenizer.fingerprint == checkpoint.run["tokenizer_fingerprint"]
 
 
 def test_a_resumed_run_with_another_config_is_refused_with_every_difference(
@@ -289,13 +289,13 @@ def test_a_run_may_be_resumed_on_other_devices_and_from_a_moved_corpus(
     config.corpus = str(shutil.copytree(corpus, tmp_path / "moved"))
     config.backend, config.num_devices = "jit", 2
     state = pretrain.pretrain(config, workdir)
-    for one, other in zip(
+    for leaf, other in zip(
         jax.tree.leaves(state.params),
         jax.tree.leaves(finished[1].params),
         strict=True,
     ):
-        np.testing.assert_array_equal(one, other)
-        assert len(one.sharding.device_set) == 2
+        np.testing.assert_array_equal(leaf, other)
+        assert len(leaf.sharding.device_set) == 2
 
 
 def first_state(run, note=print):
@@ -309,10 +309,10 @@ def test_a_run_may_begin_with_the_parameters_of_another(config, finished, tmp_pa
     run = prepare(config)
     first = first_state(run)
     assert int(first.step) == 0
-    for one, other in zip(
+    for leaf, other in zip(
         jax.tree.leaves(first.params), jax.tree.leaves(state.params), strict=True
     ):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(leaf, other)
     assert not any(leaf.any() for leaf in jax.tree.leaves(first.opt_state))
 
 
@@ -523,10 +523,10 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_is_used(
     said = capsys.readouterr().out
     assert f"checkpoint {workdir}/checkpoints/3 is not used: run.json has 2" in said
     assert f"resuming from {workdir}/checkpoints/2" in said
-    for one, other in zip(
+    for leaf, other in zip(
         jax.tree.leaves(state), jax.tree.leaves(finished[1]), strict=True
     ):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(leaf, other)
 
 
 def test_the_memory_of_a_step_is_told_before_the_first(config, tmp_path, capsys):
@@ -571,10 +571,10 @@ def test_a_forecast_without_a_peak_is_refused_before_anything_is_written(
 
 def test_a_profiled_run_is_the_same_run_with_a_trace(config, finished, tmp_path):
     state = pretrain.pretrain(config, tmp_path, profile=Window(2, 3))
-    for one, other in zip(
+    for leaf, other in zip(
         jax.tree.leaves(state), jax.tree.leaves(finished[1]), strict=True
     ):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(leaf, other)
     (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
     planes = jax.profiler.ProfileData.from_file(str(trace)).planes
     names = {e.name for plane in planes for line in plane.lines for e in line.events}

@@ -14,9 +14,9 @@ from amber_jax.training.parallel import build_backend
 def test_loss_weights_wait_rise_and_stay():
     losses = {"words": LossWeight(2.0, start_step=10, warmup_steps=4)}
     steps = (0, 9, 10, 11, 13, 99)
-    found = [loss_weights(losses, jnp.int32(step)) for step in steps]
-    assert [list(scales) for scales in found] == [["words"]] * len(steps)
-    assert [float(scales["words"]) for scales in found] == [
+    weights = [loss_weights(losses, jnp.int32(step)) for step in steps]
+    assert [list(scales) for scales in weights] == [["words"]] * len(steps)
+    assert [float(scales["words"]) for scales in weights] == [
         *(0.0, 0.0, 0.5, 1.0, 2.0, 2.0)
     ]
 
@@ -36,4 +36,4 @@ def test_a_step_is_compiled_for_the_arrays_that_it_gets(backend, tmp_path):
                 *(array.shape, array.dtype),
             )
     ids = np.asarray(batch["pair"]["row_ids"]).reshape(16, 3)
-    assert len({tuple(one) for one in ids}) == 16
+    assert len({tuple(row_ids) for row_ids in ids}) == 16

@@ -14,7 +14,7 @@ from amber_jax.report.inputs import read_runs
 
 def test_labels_default_to_folder_names_and_must_match(tmp_path):
     run = write_pretraining(tmp_path / "run")
-    assert [one.label for one in read_runs([run], [])] == ["run"]
+    assert [labeled.label for labeled in read_runs([run], [])] == ["run"]
     with pytest.raises(UserError, match="--label was given 2 times and --workdir 1"):
         read_runs([run], ["a", "b"])
 
@@ -53,9 +53,9 @@ def test_records_of_another_program_are_told(tmp_path, record, reason):
     run = write_records(tmp_path / "run", [{"step": 1} | record])
     with pytest.raises(
         UserError, match=r"metrics\.jsonl: the record of step 1"
-    ) as told:
+    ) as refusal:
         read_runs([run], [])
-    assert reason in str(told.value)
+    assert reason in str(refusal.value)
 
 
 @pytest.mark.parametrize(

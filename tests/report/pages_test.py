@@ -48,7 +48,11 @@ class Page(HTMLParser):
             self.text.append(data)
 
     def values(self, attribute):
-        return [found[attribute] for _, found in self.tags if attribute in found]
+        return [
+            attributes[attribute]
+            for _, attributes in self.tags
+            if attribute in attributes
+        ]
 
 
 @pytest.fixture(name="folder", scope="module")
@@ -129,7 +133,7 @@ def test_markdown_links_the_pictures_beside_it(folder):
 def test_where_numbers_come_from_stands_in_both(page, folder):
     markdown = (folder / "report.md").read_text("utf-8")
     for words in ("xl-wa", "accuracy 71.0 at step 400", "intersection", "cosine"):
-        assert any(words in told for told in page.text)
+        assert any(words in text for text in page.text)
         assert words in markdown
 
 

@@ -70,7 +70,9 @@ def test_principal_components_of_too_few_numbers_are_still_two(shape):
 def test_ticks_are_labeled_with_what_they_are():
     ticks = [0.0, -0.0, 0.025, 0.05, 3 * 0.025, 0.1, 3 * 0.1, 1.0, 0.00125]
     wanted = ["0", "0", "2.5", "5", "7.5", "10", "30", "100", "0.125"]
-    assert [percent_ticks()(tick) for tick in ticks] == [f"{one}%" for one in wanted]
+    assert [percent_ticks()(tick) for tick in ticks] == [
+        f"{number}%" for number in wanted
+    ]
 
 
 def page_of(folder, **inputs):

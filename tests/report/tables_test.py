@@ -39,7 +39,7 @@ ONE_RESULT = st.one_of(
 def tables_of_fixture(tmp_path):
     def tables_of(*results):
         read = read_results(write_results(tmp_path / "results.json", *results))
-        return [table for one in group_results(read) for table in build_tables(one)]
+        return [table for group in group_results(read) for table in build_tables(group)]
 
     return tables_of
 
@@ -55,7 +55,7 @@ def row_named(table, label):
 
 
 def cell(table, label, column):
-    place = [one.label for one in table.columns].index(column)
+    place = [heading.label for heading in table.columns].index(column)
     return row_named(table, label).cells[place]
 
 
@@ -311,8 +311,8 @@ def test_pairs_without_translation_are_counted_and_told(tables_of):
     scores = {"de": 0.5, "en": 0.9}
     whole = fine_tuned("pawsx", size=2000, scores=scores)
     both = {
-        name: {"accuracy": one, "translated": one + 0.01}
-        for name, one in scores.items()
+        name: {"accuracy": accuracy, "translated": accuracy + 0.01}
+        for name, accuracy in scores.items()
     }
     (table,) = tables_of(
         whole | {"scores": both, "untranslated": {"de": 32, "en": 0}},
@@ -329,8 +329,8 @@ def test_pairs_without_translation_are_counted_and_told(tables_of):
 def test_what_the_tests_left_out_is_told(tables_of):
     left_out = {"en": {"pairs without gold label (-)": 3}, "de": {}}
     (table,) = tables_of(fine_tuned(left_out=left_out))
-    told = "Left out of the tests: en: 3 pairs without gold label (-)."
-    assert told in table.explanation
+    sentence = "Left out of the tests: en: 3 pairs without gold label (-)."
+    assert sentence in table.explanation
 
 
 def test_many_languages_go_down_the_page(tables_of, capsys):
@@ -403,8 +403,8 @@ def check_row(table, row):
         for column, cell in zip(table.columns, row.cells, strict=True)
         if column.languages == {column.label} and cell is not None
     }
-    for column, one in zip(table.columns, row.cells, strict=True):
-        if one is None or column.metric != metric:
+    for column, entry in zip(table.columns, row.cells, strict=True):
+        if entry is None or column.metric != metric:
             continue
         if row.label == "Unicoder":
             assert len(column.languages) >= 13
@@ -413,4 +413,4 @@ def check_row(table, row):
             mean = statistics.fmean(by_language[name] for name in column.languages)
             # The paper rounds its averages once more.
             rounding = 0.001 if row.kind == PUBLISHED_ROW else 1e-9
-            assert one.share == pytest.approx(mean, abs=rounding)
+            assert entry.share == pytest.approx(mean, abs=rounding)

@@ -18,13 +18,13 @@ def test_pairs_are_those_of_the_whole_matrix(margin, sizes, neighbors, seed):
     src, tgt = (random.random((size, 8), np.float32) for size in sizes)
     for threshold in (None, 0.9):
         wanted = mined_pairs(src, tgt, margin, neighbors, threshold)
-        found = mutual_best(
+        pairs = mutual_best(
             src, tgt, margin=margin, neighbors=neighbors, threshold=threshold
         )
-        assert found.src.tolist() == [i for _, i, _ in wanted]
-        assert found.tgt.tolist() == [j for _, _, j in wanted]
+        assert pairs.src.tolist() == [i for _, i, _ in wanted]
+        assert pairs.tgt.tolist() == [j for _, _, j in wanted]
         scores = [score for score, _, _ in wanted]
-        np.testing.assert_allclose(found.scores, scores, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(pairs.scores, scores, rtol=1e-4, atol=1e-5)
 
 
 def test_planted_translations_are_found_among_sentences_without_one():
@@ -33,13 +33,13 @@ def test_planted_translations_are_found_among_sentences_without_one():
     tgt = random.normal(size=(700, 32)).astype(np.float32)
     planted = random.choice(700, 400, replace=False)
     tgt[planted] = src[:400] + random.normal(0, 0.2, (400, 32))
-    found = mutual_best(src, tgt, margin="ratio", neighbors=4, threshold=1.4)
-    order = np.argsort(found.src)
-    np.testing.assert_array_equal(found.src[order], np.arange(400))
-    np.testing.assert_array_equal(found.tgt[order], planted)
+    pairs = mutual_best(src, tgt, margin="ratio", neighbors=4, threshold=1.4)
+    order = np.argsort(pairs.src)
+    np.testing.assert_array_equal(pairs.src[order], np.arange(400))
+    np.testing.assert_array_equal(pairs.tgt[order], planted)
 
 
 def test_every_sentence_is_in_one_pair_even_if_vectors_are_equal():
     same = np.ones((5, 3), np.float32)
-    found = mutual_best(same, same[:3], margin="ratio", neighbors=4, threshold=None)
-    assert (found.src.tolist(), found.tgt.tolist()) == ([0], [0])
+    pairs = mutual_best(same, same[:3], margin="ratio", neighbors=4, threshold=None)
+    assert (pairs.src.tolist(), pairs.tgt.tolist()) == ([0], [0])

@@ -62,14 +62,20 @@ def test_blocks_find_what_sorting_every_score_finds(
 ):
     src, tgt = random_sides(rows, others, 16)
     scores = all_scores(src, tgt, similarity)
-    found = top_k_both_ways(src, tgt, k, similarity=similarity, block_size=block_size)
-    for one, expected in zip(found, (best(scores, k), best(scores.T, k)), strict=True):
-        assert one.scores.dtype == np.float32 and one.indices.dtype == np.int32
-        np.testing.assert_allclose(one.scores, expected[0], rtol=1e-4, atol=1e-5)
-        np.testing.assert_array_equal(one.indices, expected[1])
+    both_ways = top_k_both_ways(
+        src, tgt, k, similarity=similarity, block_size=block_size
+    )
+    for neighbors, expected in zip(
+        both_ways, (best(scores, k), best(scores.T, k)), strict=True
+    ):
+        assert (
+            neighbors.scores.dtype == np.float32 and neighbors.indices.dtype == np.int32
+        )
+        np.testing.assert_allclose(neighbors.scores, expected[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(neighbors.indices, expected[1])
     alone = top_k(src, tgt, k, similarity=similarity, block_size=block_size)
-    np.testing.assert_array_equal(alone.indices, found[0].indices)
-    np.testing.assert_array_equal(alone.scores, found[0].scores)
+    np.testing.assert_array_equal(alone.indices, both_ways[0].indices)
+    np.testing.assert_array_equal(alone.scores, both_ways[0].scores)
 
 
 @settings(max_examples=20)
@@ -82,11 +88,13 @@ def test_equal_scores_go_to_the_lowest_index(rows, others, k, block_size, seed):
     random = np.random.default_rng(seed)
     src = random.integers(-1, 2, (rows, 4)).astype(np.float32)
     tgt = random.integers(-1, 2, (others, 4)).astype(np.float32)
-    found = top_k_both_ways(src, tgt, k, similarity="dot", block_size=block_size)
+    both_ways = top_k_both_ways(src, tgt, k, similarity="dot", block_size=block_size)
     scores = src @ tgt.T
-    for one, expected in zip(found, (best(scores, k), best(scores.T, k)), strict=True):
-        np.testing.assert_array_equal(one.scores, expected[0])
-        np.testing.assert_array_equal(one.indices, expected[1])
+    for neighbors, expected in zip(
+        both_ways, (best(scores, k), best(scores.T, k)), strict=True
+    ):
+        np.testing.assert_array_equal(neighbors.scores, expected[0])
+        np.testing.assert_array_equal(neighbors.indices, expected[1])
 
 
 @pytest.mark.parametrize("similarity", ["csls", "margin"])
@@ -117,9 +125,9 @@ def test_a_hub_is_nearest_by_cosine_and_not_by_csls_or_margin():
 def test_zero_vectors_score_zero_and_never_nan(similarity):
     src = np.zeros((3, 4), np.float32)
     tgt = np.eye(4, dtype=np.float32)
-    for found in top_k_both_ways(src, tgt, 1, similarity=similarity):
-        assert found.scores.tolist() == [[0.0]] * len(found.scores)
-        assert not found.indices.any()
+    for neighbors in top_k_both_ways(src, tgt, 1, similarity=similarity):
+        assert neighbors.scores.tolist() == [[0.0]] * len(neighbors.scores)
+        assert not neighbors.indices.any()
 
 
 def test_opposite_vectors_still_rank_by_cosine_under_margin():
@@ -158,12 +166,12 @@ def test_a_memory_map_of_half_precision_will_do(tmp_path):
     src, tgt = (side.astype(np.float16) for side in random_sides(60, 50, 8))
     np.save(tmp_path / "tgt.npy", tgt)
     mapped = np.load(tmp_path / "tgt.npy", mmap_mode="r")
-    found = top_k(src, mapped, 3, block_size=32)
+    neighbors = top_k(src, mapped, 3, block_size=32)
     expected, order = best(
         all_scores(*(side.astype(float) for side in (src, tgt)), "cosine"), 3
     )
-    np.testing.assert_allclose(found.scores, expected, rtol=1e-5)
-    np.testing.assert_array_equal(found.indices, order)
+    np.testing.assert_allclose(neighbors.scores, expected, rtol=1e-5)
+    np.testing.assert_array_equal(neighbors.indices, order)
 
 
 def test_a_million_by_a_million_needs_a_block_of_scores():
@@ -237,21 +245,21 @@ def test_a_flat_faiss_index_gives_the_same_answer(similarity):
     tgt[150:] = tgt[:150]  # every answer twice
     exact = top_k_both_ways(src, tgt, 4, similarity=similarity)
     flat = top_k_both_ways(src, tgt, 4, similarity=similarity, index="Flat")
-    for one, other in zip(exact, flat, strict=True):
-        np.testing.assert_allclose(other.scores, one.scores, rtol=1e-4, atol=1e-5)
-        np.testing.assert_array_equal(other.indices, one.indices)
+    for neighbors, other in zip(exact, flat, strict=True):
+        np.testing.assert_allclose(other.scores, neighbors.scores, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(other.indices, neighbors.indices)
         assert other.indices.dtype == np.int32 and other.scores.dtype == np.float32
 
 
 def test_an_index_of_lists_finds_most_and_leaves_gaps_marked():
     pytest.importorskip("faiss")
     src, tgt = random_sides(50, 200, 8)
-    found = top_k(src, tgt, 60, index="IVF16,Flat")
-    gaps = found.indices < 0
-    assert gaps.any() and (found.scores[gaps] == -np.inf).all()
+    neighbors = top_k(src, tgt, 60, index="IVF16,Flat")
+    gaps = neighbors.indices < 0
+    assert gaps.any() and (neighbors.scores[gaps] == -np.inf).all()
     exact = top_k(src, tgt, 60)
     assert (
-        found.scores[~gaps] <= exact.scores[:, :1].repeat(60, 1)[~gaps] + 1e-5
+        neighbors.scores[~gaps] <= exact.scores[:, :1].repeat(60, 1)[~gaps] + 1e-5
     ).all()
 
 

@@ -25,10 +25,10 @@ def reference_nearest(queries, candidates):
 def test_each_sentence_is_given_its_nearest_in_both_directions():
     src = np.array([[1, 0], [0, 1], [1, 1], [3, 4]], np.float32)
     tgt = np.array([[2, 0], [1, 0], [5, 5], [3, 4]], np.float32)
-    found = find_translations(src, tgt, COSINE)
-    assert found.src_to_tgt.tolist() == [0, 3, 2, 3]
-    assert found.tgt_to_src.tolist() == [0, 0, 2, 3]
-    assert accuracy(found) == {"xx_to_en": 0.75, "en_to_xx": 0.75}
+    translations = find_translations(src, tgt, COSINE)
+    assert translations.src_to_tgt.tolist() == [0, 3, 2, 3]
+    assert translations.tgt_to_src.tolist() == [0, 0, 2, 3]
+    assert accuracy(translations) == {"xx_to_en": 0.75, "en_to_xx": 0.75}
 
 
 @settings(max_examples=20)
@@ -39,32 +39,32 @@ def test_answers_are_those_of_three_lines_of_numpy(rows, size, seed):
     tgt = src + random.normal(size=(rows, size)).astype(np.float32)
     if size == 1:  # all cosines are exactly 1 or -1: nothing but ties
         src, tgt = np.sign(src), np.sign(tgt)
-    found = find_translations(src, tgt, COSINE)
-    np.testing.assert_array_equal(found.src_to_tgt, reference_nearest(src, tgt))
-    np.testing.assert_array_equal(found.tgt_to_src, reference_nearest(tgt, src))
+    translations = find_translations(src, tgt, COSINE)
+    np.testing.assert_array_equal(translations.src_to_tgt, reference_nearest(src, tgt))
+    np.testing.assert_array_equal(translations.tgt_to_src, reference_nearest(tgt, src))
 
 
 def test_equal_candidates_go_to_the_lowest_row():
     # Norms of 4: every cosine is exact in float32, whatever the order of summing.
     signs = np.where(np.random.default_rng(0).random((40, 16)) < 0.5, -1.0, 1.0)
     candidates = np.concatenate([signs, signs]).astype(np.float32)
-    found = find_translations(candidates, candidates, COSINE)
-    np.testing.assert_array_equal(found.src_to_tgt, [*range(40), *range(40)])
+    translations = find_translations(candidates, candidates, COSINE)
+    np.testing.assert_array_equal(translations.src_to_tgt, [*range(40), *range(40)])
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot", "csls", "margin"])
 def test_a_collapsed_encoder_scores_chance(similarity):
     same = np.full((50, 8), 0.3, np.float32)
-    found = find_translations(same, same, Search(similarity))
-    assert accuracy(found) == {"xx_to_en": 0.02, "en_to_xx": 0.02}
+    translations = find_translations(same, same, Search(similarity))
+    assert accuracy(translations) == {"xx_to_en": 0.02, "en_to_xx": 0.02}
 
 
 def test_zero_vectors_find_nothing_but_row_zero():
     vectors = np.eye(4, dtype=np.float32)
     queries = vectors.copy()
     queries[[0, 2]] = 0
-    found = find_translations(queries, vectors, COSINE)
-    assert found.src_to_tgt.tolist() == [0, 1, 0, 3]
+    translations = find_translations(queries, vectors, COSINE)
+    assert translations.src_to_tgt.tolist() == [0, 1, 0, 3]
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e6, 1e30])
@@ -72,7 +72,9 @@ def test_length_never_matters(scale):
     random = np.random.default_rng(1)
     src, tgt = random.normal(size=(2, 30, 8)).astype(np.float32)
     scales = np.float32(scale) * random.uniform(0.5, 2, (30, 1)).astype(np.float32)
-    scaled, plain = (find_translations(one, tgt, COSINE) for one in (src * scales, src))
+    scaled, plain = (
+        find_translations(queries, tgt, COSINE) for queries in (src * scales, src)
+    )
     np.testing.assert_array_equal(scaled, plain)
 
 
@@ -133,9 +135,9 @@ def test_a_sentence_of_many_languages_is_embedded_once():
         return np.array([[float(len(sentence))] for sentence in sentences])
 
     pairs = {"de": (["eins", "drei"], ["one", "three"]), "fr": (["un"], ["one"])}
-    found = {
+    embedded = {
         language: (src.ravel().tolist(), tgt.ravel().tolist())
         for language, src, tgt in embed_pairs(pairs, embed)
     }
     assert calls == [["eins", "drei", "one", "three", "un"]]
-    assert found == {"de": ([4, 4], [3, 5]), "fr": ([2], [3])}
+    assert embedded == {"de": ([4, 4], [3, 5]), "fr": ([2], [3])}

@@ -65,11 +65,13 @@ def steps_in(directory):
     return sorted(path.name for path in directory.iterdir())
 
 
-def assert_same_bits(found, wanted):
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
-        one, other = np.asarray(one), np.asarray(other)
-        assert (one.shape, one.dtype) == (other.shape, other.dtype)
-        assert one.tobytes() == other.tobytes()
+def assert_same_bits(state, wanted):
+    for leaf, other in zip(
+        jax.tree.leaves(state), jax.tree.leaves(wanted), strict=True
+    ):
+        leaf, other = np.asarray(leaf), np.asarray(other)
+        assert (leaf.shape, leaf.dtype) == (other.shape, other.dtype)
+        assert leaf.tobytes() == other.tobytes()
 
 
 def notes():
@@ -91,12 +93,12 @@ def two(two_saved, tmp_path):
 def test_a_state_comes_back_bit_for_bit(two):
     for step in (3, 6):
         state = make_state(step)
-        found = find_checkpoint(two / str(step))
-        restored = restore_state(found, abstract_like(state))
+        checkpoint = find_checkpoint(two / str(step))
+        restored = restore_state(checkpoint, abstract_like(state))
         assert_same_bits(restored, state)
         assert type(restored) is type(state)
-    assert found.run["stage"] == "first"
-    assert (found.path / EXTRA).read_text() == "words"
+    assert checkpoint.run["stage"] == "first"
+    assert (checkpoint.path / EXTRA).read_text() == "words"
 
 
 def test_parameters_can_be_restored_alone(two):
@@ -133,8 +135,8 @@ def test_training_may_go_on_while_a_save_is_under_way(tmp_path):
     for _ in range(20):
         state = update(state)
     writer.close()
-    found = newest_checkpoint(tmp_path)
-    assert_same_bits(restore_state(found, abstract_like(before)), before)
+    checkpoint = newest_checkpoint(tmp_path)
+    assert_same_bits(restore_state(checkpoint, abstract_like(before)), before)
 
 
 def test_a_step_after_a_save_takes_no_second_state(tmp_path):
@@ -184,8 +186,8 @@ def test_damage_to_any_file_is_noticed_and_the_one_before_is_used(fault, two):
             continue
         damage(file)
         said, note = notes()
-        found = newest_checkpoint(two, note)
-        assert found.step == 3, file
+        checkpoint = newest_checkpoint(two, note)
+        assert checkpoint.step == 3, file
         assert len(said) == 1
         assert str(two / "6") in said[0]
         if file.name != MANIFEST:

@@ -24,15 +24,17 @@ def test_a_step_is_compiled_once_for_each_number_of_rows():
         traced.append(len(x))
         return state + jnp.sort(x @ x.T).sum(), {}
 
-    told = []
-    run = StepOfEachShape(step, title="xnli", note=told.append)
+    messages = []
+    run = StepOfEachShape(step, title="xnli", note=messages.append)
     state = jnp.float32(0)
     for rows in (4, 8, 4, 8):
         state, _ = run(state, batch(rows), jax.random.key(0))
     assert float(state) == 50 * 2 * (4**2 + 8**2)
     assert traced == [4, 8]
-    found = [re.match(r"xnli, (\d) rows: (compiled in|besides)", line) for line in told]
-    assert [one.groups() for one in found] == [
+    matches = [
+        re.match(r"xnli, (\d) rows: (compiled in|besides)", line) for line in messages
+    ]
+    assert [match.groups() for match in matches] == [
         *(("4", "compiled in"), ("4", "besides")),
         *(("8", "compiled in"), ("8", "besides")),
     ]

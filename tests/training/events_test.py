@@ -30,13 +30,13 @@ def events_of(records, before=()):
 
 def test_a_spike_is_an_event_where_it_begins():
     values = [*losses(64), 5.0, 5.0, 2.0, 5.0]
-    found = events_of([train(step, loss) for step, loss in enumerate(values, start=1)])
-    assert [(event["event"], event["step"]) for event in found] == [
+    events = events_of([train(step, loss) for step, loss in enumerate(values, start=1)])
+    assert [(event["event"], event["step"]) for event in events] == [
         ("loss_spike", 65),
         ("loss_spike", 68),
     ]
     # Half of the losses are 1.9: the median is 2.0, the median deviation 0.1.
-    first = found[0]
+    first = events[0]
     assert first["loss_spike"] == pytest.approx(3.0 / (0.1 * 1.4826))
     assert "the loss is 5, 20.2 deviations over the median 2 of the" in first["text"]
     assert (first["kind"], first["stage"]) == ("event", "aligned")
@@ -59,8 +59,8 @@ def test_what_is_no_spike(values):
 
 def test_one_spike_does_not_hide_the_next_nor_widen_what_is_usual():
     values = [*losses(60), *[50.0, 2.0] * 4, *losses(40), 5.0]
-    found = events_of([train(step, loss) for step, loss in enumerate(values, start=1)])
-    assert found[-1]["step"] == len(values)
+    events = events_of([train(step, loss) for step, loss in enumerate(values, start=1)])
+    assert events[-1]["step"] == len(values)
 
 
 def test_a_stage_has_losses_of_its_own():
@@ -70,11 +70,11 @@ def test_a_stage_has_losses_of_its_own():
 
 
 def test_skipped_updates_are_counted_since_the_record_before():
-    found = events_of([train(10), train(20, skipped=3), train(30, skipped=3)])
-    assert [(event["step"], event["skipped"]) for event in found] == [(20, 3)]
-    assert found[0]["text"] == "3 updates were not finite and not applied, 3 in all"
-    (one,) = events_of([train(30, skipped=4)], before=[train(20, skipped=3)])
-    assert one["text"] == "1 update was not finite and not applied, 4 in all"
+    events = events_of([train(10), train(20, skipped=3), train(30, skipped=3)])
+    assert [(event["step"], event["skipped"]) for event in events] == [(20, 3)]
+    assert events[0]["text"] == "3 updates were not finite and not applied, 3 in all"
+    (event,) = events_of([train(30, skipped=4)], before=[train(20, skipped=3)])
+    assert event["text"] == "1 update was not finite and not applied, 4 in all"
 
 
 def test_the_process_that_keeps_the_others_waiting_is_named_once():
@@ -87,7 +87,7 @@ def test_the_process_that_keeps_the_others_waiting_is_named_once():
             median_device_share=0.95,
         )
 
-    found = events_of(
+    events = events_of(
         [
             record(1, 3, 0.9),  # usual
             record(2, 3, 0.5),
@@ -97,12 +97,12 @@ def test_the_process_that_keeps_the_others_waiting_is_named_once():
             record(6, 1, 0.5),
         ]
     )
-    assert [(event["step"], event["straggler"]) for event in found] == [
+    assert [(event["step"], event["straggler"]) for event in events] == [
         (2, 3),
         (4, 1),
         (6, 1),
     ]
-    assert found[0]["text"] == (
+    assert events[0]["text"] == (
         "process 3 keeps the others waiting: it waits 40% of the time for data and "
         "50% for devices, the median process 95% for devices"
     )

@@ -161,8 +161,8 @@ def test_the_arithmetic_is_told_and_its_share_of_the_peak_where_that_is_known():
             for speed, record in zip(speeds, records, strict=True)
         ]
         assert per_token == pytest.approx([5001 / 101, (5002 + 5003) / (102 + 103)])
-        found = [record["mfu"] for record in records if "mfu" in record]
-        assert found == pytest.approx(
+        shares = [record["mfu"] for record in records if "mfu" in record]
+        assert shares == pytest.approx(
             [speed / peak for speed in speeds] if peak else []
         )
 

@@ -65,18 +65,18 @@ def save(directory, *steps, **options):
 def said_of(directory):
     """Returns the newest whole checkpoint's step and what was said of others."""
     said = []
-    found = newest_checkpoint(directory, said.append)
-    return found and found.step, said
+    checkpoint = newest_checkpoint(directory, said.append)
+    return checkpoint and checkpoint.step, said
 
 
 def test_a_checkpoint_comes_back_bit_for_bit(run):
     save(run, 3)
-    found = newest_checkpoint(run)
-    restored = checkpoints.restore_state(found, abstract())
-    for one, other in zip(
+    checkpoint = newest_checkpoint(run)
+    restored = checkpoints.restore_state(checkpoint, abstract())
+    for leaf, other in zip(
         jax.tree.leaves(restored), jax.tree.leaves(first_state(3)), strict=True
     ):
-        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+        assert np.asarray(leaf).tobytes() == np.asarray(other).tobytes()
 
 
 def test_one_copied_there_by_hand_is_as_good(run, tmp_path, object_store):
@@ -87,9 +87,9 @@ def test_one_copied_there_by_hand_is_as_good(run, tmp_path, object_store):
             object_store.put(f"run/{name}", file.read_bytes())
     save(run, 6)
     (run / "6").rmtree()
-    found = newest_checkpoint(run)
-    assert found.step == 3
-    assert int(checkpoints.restore_state(found, abstract()).step) == 3
+    checkpoint = newest_checkpoint(run)
+    assert checkpoint.step == 3
+    assert int(checkpoints.restore_state(checkpoint, abstract()).step) == 3
 
 
 def test_damage_to_any_object_is_noticed_and_the_one_before_is_used(run, object_store):
@@ -178,11 +178,11 @@ def test_a_refused_write_is_one_sentence_and_leaves_the_ones_before(
 ):
     save(run, 3)
     object_store.fail(status=403, method="write", name=name)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as refusal:
         save(run, 6)
-    assert str(told.value).startswith(f"{run / '6'} cannot be written (")
-    assert "Forbidden" in str(told.value) and not told.value.passes
-    assert len(str(told.value)) < 400
+    assert str(refusal.value).startswith(f"{run / '6'} cannot be written (")
+    assert "Forbidden" in str(refusal.value) and not refusal.value.passes
+    assert len(str(refusal.value)) < 400
     assert "Traceback" not in capfd.readouterr().err
     assert said_of(run)[0] == 3
 
@@ -194,10 +194,10 @@ def test_storage_that_fails_for_a_while_costs_nothing(run, object_store, impatie
     save(run, 3)
     object_store.fail(status=503, method="GET", name="params/", times=1)
     object_store.fail(kept=20, method="GET", name="run/3/", times=5)
-    found = newest_checkpoint(run, pytest.fail)
+    checkpoint = newest_checkpoint(run, pytest.fail)
     object_store.fail(status=503, method="GET", name="params/", times=2)
     object_store.fail(kept=20, method="GET", name="training/", times=2)
-    assert int(checkpoints.restore_state(found, abstract()).step) == 3
+    assert int(checkpoints.restore_state(checkpoint, abstract()).step) == 3
 
 
 def test_a_run_that_waits_for_a_slow_write_says_so(run, object_store, monkeypatch):
@@ -217,9 +217,9 @@ def test_storage_that_stays_away_is_given_up(run, object_store, monkeypatch):
         monkeypatch.setitem(orbax_there.RETRIES, name, hasty[name])
     object_store.fail(status=503, method="write", name="params/d/")
     object_store.fail(status=503, method="write", name="params/ocdbt")
-    with pytest.raises(StorageError, match="All 2 retry.*; earlier") as told:
+    with pytest.raises(StorageError, match="All 2 retry.*; earlier") as refusal:
         save(run, 3)
-    assert told.value.passes
+    assert refusal.value.passes
 
 
 def test_storage_that_does_not_answer_tells_of_no_damage(run, object_store, impatient):
@@ -370,9 +370,9 @@ def test_a_writer_that_lost_its_lease_writes_no_more(run, brief, object_store):
         for write in (log.publish, lambda: log.write({"step": 1}), save):
             with pytest.raises(
                 UserError, match="process 7 on far has taken it"
-            ) as told:
+            ) as refusal:
                 write()
-    assert "start the command again" in str(told.value)
+    assert "start the command again" in str(refusal.value)
     assert object_store.names() == before
     assert json.loads(object_store.get("run/process.json"))["host"] == "far"
 
@@ -393,7 +393,7 @@ def test_a_session_goes_on_where_it_was(run, object_store, capsys):
             run,
             config={"seed": 0},
             num_steps=9,
-            check=lambda found: None,
+            check=lambda checkpoint: None,
             restore=functools.partial(checkpoints.restore_state, abstract=abstract()),
             new_state=lambda: build_in_place(first_state, backend),
             write_extras=lambda path: None,
@@ -420,6 +420,6 @@ def test_only_storage_that_compares_versions_keeps_runs():
 
 def test_a_workdir_where_nothing_can_be_written_is_refused_at_once(run, object_store):
     object_store.fail(status=403, method="write")
-    told = pytest.raises(StorageError, match=r"process.json cannot be written .Forb")
-    with told, alone_in(run):
+    refusal = pytest.raises(StorageError, match=r"process.json cannot be written .Forb")
+    with refusal, alone_in(run):
         pytest.fail("it began")

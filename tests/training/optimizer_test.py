@@ -98,8 +98,8 @@ def test_the_rate_rises_and_goes_on_as_its_schedule_says(name, step, rate):
         decay_steps=20 if name == "wsd" else 0,
         num_steps=100,
     )
-    found = jax.jit(schedule)(jnp.int32(step))
-    assert float(found) == pytest.approx(rate, rel=1e-4, abs=1e-12)
+    computed = jax.jit(schedule)(jnp.int32(step))
+    assert float(computed) == pytest.approx(rate, rel=1e-4, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -191,7 +191,7 @@ def three_steps(optimizer, params):
     return params
 
 
-def assert_equal_to_reference(found, params, update):
+def assert_equal_to_reference(updated, params, update):
     """`update(name, weight, adam_direction)` is the reference's descent direction."""
     references = {name: Reference() for name, _ in names(params)}
     wanted = {name: np.asarray(leaf, np.float64) for name, leaf in names(params)}
@@ -199,7 +199,7 @@ def assert_equal_to_reference(found, params, update):
         for name, gradient in names(random_like(params, 10 + step)):
             adam = references[name].direction(np.asarray(gradient, np.float64))
             wanted[name] = wanted[name] - RATE * update(name, wanted[name], adam)
-    for name, leaf in names(found):
+    for name, leaf in names(updated):
         np.testing.assert_allclose(leaf, wanted[name], atol=2e-6, err_msg=name)
 
 
@@ -208,8 +208,8 @@ def decayed(name, weight, adam):
 
 
 def test_three_steps_of_adamw_are_the_formula(real_params):
-    found = three_steps(built("adamw"), real_params)
-    assert_equal_to_reference(found, real_params, decayed)
+    updated = three_steps(built("adamw"), real_params)
+    assert_equal_to_reference(updated, real_params, decayed)
 
 
 def test_three_steps_of_lamb_are_the_formula_layer_by_layer(real_params):
@@ -224,8 +224,8 @@ def test_three_steps_of_lamb_are_the_formula_layer_by_layer(real_params):
             scaled[part] = ratio * direction[part]
         return scaled
 
-    found = three_steps(built("lamb"), real_params)
-    assert_equal_to_reference(found, real_params, update)
+    updated = three_steps(built("lamb"), real_params)
+    assert_equal_to_reference(updated, real_params, update)
 
 
 def test_stacked_layers_get_the_trust_ratios_of_separate_ones():
@@ -237,8 +237,10 @@ def test_stacked_layers_get_the_trust_ratios_of_separate_ones():
 
     def scaled(update, weight, name):
         tree = {name: {"layer": update}}
-        found, _ = trust.update(tree, optax.EmptyState(), {name: {"layer": weight}})
-        return found[name]["layer"]
+        scaled_tree, _ = trust.update(
+            tree, optax.EmptyState(), {name: {"layer": weight}}
+        )
+        return scaled_tree[name]["layer"]
 
     together = scaled(updates, weights, "layers")
     for n in range(4):
@@ -258,10 +260,10 @@ def test_stacked_layers_get_the_trust_ratios_of_separate_ones():
 def test_a_trust_ratio_without_a_norm_is_one(zero):
     weight = jnp.zeros((2, 2)) if zero == "weights" else jnp.ones((2, 2))
     update = jnp.zeros((2, 2)) if zero == "update" else jnp.full((2, 2), 3.0)
-    found, _ = scale_by_layer_trust_ratio().update(
+    scaled, _ = scale_by_layer_trust_ratio().update(
         {"kernel": update}, optax.EmptyState(), {"kernel": weight}
     )
-    assert (found["kernel"] == update).all()
+    assert (scaled["kernel"] == update).all()
 
 
 @pytest.mark.parametrize(("norm", "length"), [(0.5, 0.5), (1.0, 1.0), (50.0, 5.0)])

@@ -193,14 +193,14 @@ def updated(step, state, built, batch, updates=3):
     return state, history
 
 
-def assert_close(found, wanted, tolerance):
-    for (path, one), other in zip(
-        jax.tree_util.tree_leaves_with_path(found),
+def assert_close(tree, wanted, tolerance):
+    for (path, leaf), other in zip(
+        jax.tree_util.tree_leaves_with_path(tree),
         jax.tree.leaves(wanted),
         strict=True,
     ):
         name = jax.tree_util.keystr(path)
-        np.testing.assert_allclose(one, other, atol=tolerance, rtol=0, err_msg=name)
+        np.testing.assert_allclose(leaf, other, atol=tolerance, rtol=0, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -282,15 +282,15 @@ def with_dropout(batch):
     ids=str,
 )
 def test_dropout_is_the_same_however_rows_are_spread(batch, with_dropout, how):
-    found, history = trained(batch, dropout=0.2, updates=5, **how)
-    for one, other in zip(
-        jax.tree.leaves(found.params),
+    state, history = trained(batch, dropout=0.2, updates=5, **how)
+    for leaf, other in zip(
+        jax.tree.leaves(state.params),
         jax.tree.leaves(with_dropout[0].params),
         strict=True,
     ):
         # What is added to every key cancels out of the softmax: its bias is rounding.
         largest = max(np.abs(other).max(), 1e-3)
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * largest)
+        np.testing.assert_allclose(leaf, other, rtol=0, atol=1e-5 * largest)
     assert_close(history, with_dropout[1], 1e-4)
 
 
@@ -353,11 +353,11 @@ def test_micro_batches_of_uneven_rows_equal_one_batch_in_every_loss(
     batch, one_device, backend, num_devices, micro_batches
 ):
     whole, wanted = one_device
-    parts, found = trained(
+    parts, history = trained(
         batch, backend=backend, num_devices=num_devices, micro_batches=micro_batches
     )
     assert_close(parts.params, whole.params, 1e-6)
-    assert_close(found, wanted, 1e-5)
+    assert_close(history, wanted, 1e-5)
 
 
 def test_micro_batches_draw_the_same_dropout_for_embeddings_and_their_gradient(batch):
@@ -396,8 +396,10 @@ def test_a_batch_is_spread_over_the_devices_in_order():
         shards = sorted(
             put["pair"]["x"].addressable_shards, key=lambda shard: shard.device.id
         )
-        found = [np.asarray(shard.data).reshape(4, 2).tolist() for shard in shards]
-        assert found == batch["pair"]["x"].reshape(4, 4, 2).tolist()
+        rows_by_device = [
+            np.asarray(shard.data).reshape(4, 2).tolist() for shard in shards
+        ]
+        assert rows_by_device == batch["pair"]["x"].reshape(4, 4, 2).tolist()
 
 
 def test_the_widest_axis_that_divides_is_sharded():

@@ -43,7 +43,7 @@ def begin():
         arguments = {
             "config": {"seed": 0},
             "num_steps": 9,
-            "check": lambda found: None,
+            "check": lambda checkpoint: None,
             "restore": functools.partial(
                 restore_state,
                 abstract=abstract_like(jax.eval_shape(first_state), backend),
@@ -81,8 +81,8 @@ def test_another_run_is_refused_before_anything_is_made(begin, tmp_path):
         run_to(3, begun)
     (tmp_path / "config.json").unlink()
 
-    def refuse(found):
-        raise UserError(f"step {found.step} is of another run")
+    def refuse(checkpoint):
+        raise UserError(f"step {checkpoint.step} is of another run")
 
     with (
         pytest.raises(UserError, match="step 3 is of another run"),
@@ -265,8 +265,8 @@ def test_two_hundred_flipped_bits_are_noticed_each(begin, tmp_path):
         at, bit = drawn.randrange(len(whole)), 1 << drawn.randrange(8)
         path.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
         said = []
-        found = newest_checkpoint(newest.parent, said.append)
-        assert found.step == 3, (path, at, bit)
+        checkpoint = newest_checkpoint(newest.parent, said.append)
+        assert checkpoint.step == 3, (path, at, bit)
         assert f"checkpoint {newest} is not used: " in said[0]
         path.write_bytes(whole)
         touched.add(path)

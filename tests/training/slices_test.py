@@ -32,8 +32,8 @@ def test_without_libtpu_the_user_is_told(monkeypatch):
 
 
 def test_memory_bounds_below_some_hundred_flops_a_byte():
-    found = {name: round(chip.intensity) for name, chip in CHIPS.items()}
-    assert found == {"v4": 229, "v5e": 241, "v5p": 166, "v6e": 574}
+    intensities = {name: round(chip.intensity) for name, chip in CHIPS.items()}
+    assert intensities == {"v4": 229, "v5e": 241, "v5p": 166, "v6e": 574}
 
 
 def test_devices_are_known_by_their_kind():
@@ -53,9 +53,9 @@ def test_a_slice_that_there_is_not_is_refused(name):
 def test_slices_are_of_any_size_and_v4s_devices_are_half_a_chip():
     sizes = {"v5e:1x1": 1, "v5e:4x4": 16, "v6e:16x16": 256, "v5p:2x2x1": 4}
     for name, count in sizes.items():
-        found = slices.described(name)
-        assert len(found.devices) == count
-        assert found.device == CHIPS[name.split(":")[0]]
+        described = slices.described(name)
+        assert len(described.devices) == count
+        assert described.device == CHIPS[name.split(":")[0]]
     half = slices.described("v4:2x2x1")
     assert len(half.devices) == 8
     assert half.device.peak == CHIPS["v4"].peak / 2

@@ -90,7 +90,7 @@ def test_an_update_is_the_gradient_of_the_mean_over_everything(backend, num_devi
 
 @pytest.mark.parametrize("backend", ["jit", "pmap"])
 def test_clipping_acts_on_the_gradient_of_all_devices_together(backend):
-    found = []
+    params = []
     for num_devices in (1, 8):
         state, step = compiled(backend, num_devices=num_devices, clip_norm=0.01)
         before = as_numpy(state.params)
@@ -99,9 +99,9 @@ def test_clipping_acts_on_the_gradient_of_all_devices_together(backend):
         length = np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(moved)))
         assert float(length) == pytest.approx(RATE * 0.01, rel=1e-3)
         assert float(metrics["grad_norm"]) > 0.1, "of the gradient as it was"
-        found.append(as_numpy(state.params))
-    for name in found[0]:
-        np.testing.assert_allclose(found[0][name], found[1][name], atol=1e-7)
+        params.append(as_numpy(state.params))
+    for name in params[0]:
+        np.testing.assert_allclose(params[0][name], params[1][name], atol=1e-7)
 
 
 @pytest.mark.parametrize("micro_batches", [2, 4, 8])
@@ -110,13 +110,13 @@ def test_micro_batches_change_nothing_however_uneven_their_weights(micro_batches
     whole, step = compiled()
     whole, wanted = step(whole, batch)
     parts, step = compiled(micro_batches=micro_batches)
-    parts, found = step(parts, batch)
+    parts, metrics = step(parts, batch)
     for name in whole.params:
         np.testing.assert_allclose(
             parts.params[name], whole.params[name], atol=1e-6, err_msg=name
         )
     for name in ("loss", "error", "grad_norm"):
-        assert float(found[name]) == pytest.approx(float(wanted[name]), rel=1e-5)
+        assert float(metrics[name]) == pytest.approx(float(wanted[name]), rel=1e-5)
 
 
 def test_micro_batches_on_several_devices_change_nothing_either():

@@ -70,8 +70,8 @@ def numbers(workdir):
     return [[x for x in line if not isinstance(x, str)] for line in measured(workdir)]
 
 
-def assert_equal_bits(one, other):
-    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+def assert_equal_bits(tree, other):
+    pairs = zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True)
     for left, right in pairs:
         assert np.asarray(left).tobytes() == np.asarray(right).tobytes()
 
@@ -154,8 +154,8 @@ def test_a_run_from_before_a_setting_was_there_or_renamed_goes_on(
 
     def without_schedules(run, stage):
         run_json = whole(run, stage)
-        for one in run_json["config"]["stages"]:
-            del one["schedule"], one["decay_steps"]
+        for fields in run_json["config"]["stages"]:
+            del fields["schedule"], fields["decay_steps"]
         del run_json["config"]["peak_tflops"]
         sentences = run_json["config"]["sentence_alignment"]  # as it was called
         sentences["normalise"] = sentences.pop("normalize")

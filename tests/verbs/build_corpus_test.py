@@ -72,7 +72,7 @@ def test_a_signal_ends_the_workers_and_leaves_what_is_done(
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "sentence"),
     [
         (["--output=corpus"], "no tokenizer or no config given"),
         ([CONFIG, "--output=corpus"], "no tokenizer or no config given"),
@@ -83,8 +83,8 @@ def test_a_signal_ends_the_workers_and_leaves_what_is_done(
         ([CONFIG, "--output=c", "--task_index=2", "--num_tasks=2"], "wanted 0 to 1"),
     ],
 )
-def test_mistakes_are_told_in_one_sentence(command, flags, told):
+def test_mistakes_are_told_in_one_sentence(command, flags, sentence):
     failed = command(*flags)
     assert failed.returncode == 2
-    assert told in failed.stderr
+    assert sentence in failed.stderr
     assert failed.stderr.count("\n") == 1

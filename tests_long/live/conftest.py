@@ -146,8 +146,8 @@ def in_pairs(sentences):
 
     def rows(vocabulary):
         tokenizer = transformers.BertTokenizer(str(vocabulary), do_lower_case=False)
-        one, other = sentences[::2], sentences[1::2]
-        batch = tokenizer(one, other, padding=True, return_tensors="pt")
+        first, second = sentences[::2], sentences[1::2]
+        batch = tokenizer(first, second, padding=True, return_tensors="pt")
         assert batch["token_type_ids"].any() and not batch["attention_mask"].all()
         assert (batch["input_ids"] == tokenizer.unk_token_id).sum() < 5
         return dict(batch)
@@ -189,6 +189,6 @@ def weight_warnings(monkeypatch):
     return said
 
 
-def largest_difference(one, other):
-    """Returns max |one - other|."""
-    return float(np.abs(np.asarray(one) - np.asarray(other)).max())
+def largest_difference(array, other):
+    """Returns max |array - other|."""
+    return float(np.abs(np.asarray(array) - np.asarray(other)).max())

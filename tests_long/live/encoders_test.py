@@ -74,9 +74,9 @@ def test_hidden_states_and_logits_agree(model_and_folder, xlmr_tokenizer, senten
         wanted["pooler_output"] = output.pooler_output.numpy()
     ours = amber_jax.load(folder)
     sides = torch.zeros_like(batch["input_ids"])
-    found = bert_outputs(ours.config, ours.params, {**batch, "token_type_ids": sides})
-    assert found.keys() == wanted.keys()
-    for name, difference in farthest(found, wanted, batch).items():
+    outputs = bert_outputs(ours.config, ours.params, {**batch, "token_type_ids": sides})
+    assert outputs.keys() == wanted.keys()
+    for name, difference in farthest(outputs, wanted, batch).items():
         print(f"{name}: largest difference {difference:.1e}")
         assert difference < CLOSE, name
 
@@ -116,8 +116,10 @@ def test_labse_is_its_pooler_at_length_one(
 
     folder = tmp_path / "labse"
     for place in ("amber", "sentence-transformers"):
-        told = convert(f"sentence-transformers:{folder}", f"{place}:{tmp_path / place}")
-        assert not [sentence for sentence in told if "left behind" in sentence]
+        messages = convert(
+            f"sentence-transformers:{folder}", f"{place}:{tmp_path / place}"
+        )
+        assert not [sentence for sentence in messages if "left behind" in sentence]
     back = SentenceTransformer(str(tmp_path / "sentence-transformers"), device="cpu")
     for prompt in (None, "query"):
         wanted = reference.encode(sentences, prompt_name=prompt)
@@ -125,8 +127,8 @@ def test_labse_is_its_pooler_at_length_one(
             model = amber_jax.load(path)
             assert model.max_length == 24
             with pytest.warns(UserWarning, match="cut at the model's 24"):
-                found = model.encode(sentences, prompt=prompt)
-            assert np.abs(found - wanted).max() < CLOSE
+                vectors = model.encode(sentences, prompt=prompt)
+            assert np.abs(vectors - wanted).max() < CLOSE
         assert np.array_equal(back.encode(sentences, prompt_name=prompt), wanted)
 
 
@@ -144,9 +146,9 @@ def test_a_real_encoder_agrees_and_knows_translations(
     with torch.no_grad():
         output = model.eval()(**batch, output_hidden_states=True)
     ours = amber_jax.load(folder)
-    found = bert_outputs(ours.config, ours.params, batch)
+    outputs = bert_outputs(ours.config, ours.params, batch)
     wanted = {"hidden_states": torch.stack(output.hidden_states).numpy()}
-    assert max(farthest(found, wanted, batch).values()) < CLOSE
+    assert max(farthest(outputs, wanted, batch).values()) < CLOSE
     vectors = ours.encode(texts, special_tokens=True, normalize=True)
     cosines = vectors[:2] @ vectors[2]
     print(f"cosines to the translation: {cosines}")

@@ -52,9 +52,9 @@ def reference_outputs(model, batch):
     }
 
 
-def assert_close(found, wanted, batch):
-    assert found.keys() == wanted.keys()
-    for name, difference in farthest(found, wanted, batch).items():
+def assert_close(outputs, wanted, batch):
+    assert outputs.keys() == wanted.keys()
+    for name, difference in farthest(outputs, wanted, batch).items():
         print(f"{name}: largest difference {difference:.1e}")
         assert difference < CLOSE, name
 
@@ -76,8 +76,8 @@ def test_every_layer_pooler_and_logits_agree(
 ):
     model, folder = model_and_folder
     ours = brought_in(f"hf:{folder}", tmp_path / "amber")
-    found = bert_outputs(ours.config, ours.params, batch)
-    assert_close(found, reference_outputs(model, batch), batch)
+    outputs = bert_outputs(ours.config, ours.params, batch)
+    assert_close(outputs, reference_outputs(model, batch), batch)
 
 
 def test_the_mlm_loss_and_its_gradient_agree(
@@ -101,8 +101,8 @@ def assert_gradients_agree(model, ours, batch, labels):
     named = dict(model.named_parameters())
     assert len(gradients) == sum(p.grad is not None for p in named.values())
     differences = {
-        name: np.abs(found - named[name].grad.numpy()).max()
-        for name, found in gradients.items()
+        name: np.abs(tensor - named[name].grad.numpy()).max()
+        for name, tensor in gradients.items()
     }
     print(f"gradient: largest difference {max(differences.values()):.1e}")
     assert max(differences.values()) < CLOSE, differences
@@ -117,8 +117,8 @@ def test_what_goes_out_loads_without_a_word_and_is_bit_equal(
     back = load_silently("BertForPreTraining", tmp_path / "hf", weight_warnings)
     for name, parameter in model.state_dict().items():
         assert torch.equal(parameter, back.state_dict()[name]), name
-    found = reference_outputs(back.eval(), batch)
-    assert_close(found, reference_outputs(model, batch), batch)
+    outputs = reference_outputs(back.eval(), batch)
+    assert_close(outputs, reference_outputs(model, batch), batch)
 
 
 def load_silently(kind, folder, said):
@@ -135,9 +135,9 @@ def test_models_of_other_parts_go_in_and_out(
     kind, random_small, convert, weight_warnings, tmp_path
 ):
     model = random_small(tmp_path / "in", kind=kind, **SHAPES["one layer"])
-    told = convert(f"hf:{tmp_path / 'in'}", f"amber:{tmp_path / 'amber'}")
+    messages = convert(f"hf:{tmp_path / 'in'}", f"amber:{tmp_path / 'amber'}")
     parts = {"BertModel": "encoder, pooler;", "BertForMaskedLM": "encoder, mlm_head;"}
-    assert parts[kind] in told[-1]
+    assert parts[kind] in messages[-1]
     convert(f"amber:{tmp_path / 'amber'}", f"hf:{tmp_path / 'out'}")
     back = load_silently(kind, tmp_path / "out", weight_warnings)
     for name, parameter in model.state_dict().items():
@@ -170,9 +170,9 @@ def test_bin_files_and_shards_give_the_same_as_one_file(
     convert(f"hf:{tmp_path / 'shards'}", f"hf:{tmp_path / 'from_shards'}")
 
     for name in ("from_bin", "from_shards"):
-        found = load_file(tmp_path / name / "model.safetensors")
-        assert found.keys() == wanted.keys()
-        assert all(np.array_equal(found[key], wanted[key]) for key in wanted)
+        weights = load_file(tmp_path / name / "model.safetensors")
+        assert weights.keys() == wanted.keys()
+        assert all(np.array_equal(weights[key], wanted[key]) for key in wanted)
 
     convert(
         f"hf:{tmp_path / 'shards'}", f"hf:{tmp_path / 'out'}", max_shard_bytes=200_000
@@ -193,8 +193,8 @@ def test_half_precision_is_cast_and_said(kind, file, random_small, convert, tmp_
         torch.save(model.state_dict(), folder / file)
     else:
         model.save_pretrained(folder)
-    told = convert(f"hf:{folder}", f"hf:{tmp_path / 'out'}")
-    assert any(f"cast to float32 from {kind}" in sentence for sentence in told)
+    messages = convert(f"hf:{folder}", f"hf:{tmp_path / 'out'}")
+    assert any(f"cast to float32 from {kind}" in sentence for sentence in messages)
     weights = load_file(tmp_path / "out" / "model.safetensors")
     name = "bert.embeddings.word_embeddings.weight"
     assert np.array_equal(weights[name], model.state_dict()[name].float().numpy())
@@ -214,8 +214,8 @@ def test_mbert_at_its_real_size(
     assert model.config.num_hidden_layers == 12 and model.config.hidden_size == 768
     ours = brought_in(f"hf:{tmp_path / 'mbert'}", tmp_path / "amber")
     rows = {name: value[::4] for name, value in in_pairs(mbert_vocabulary).items()}
-    found = bert_outputs(ours.config, ours.params, rows)
-    assert_close(found, reference_outputs(model, rows), rows)
+    outputs = bert_outputs(ours.config, ours.params, rows)
+    assert_close(outputs, reference_outputs(model, rows), rows)
     few = {name: value[:2] for name, value in rows.items()}
     assert_gradients_agree(model, ours, few, every_seventh(few))
     convert(f"amber:{tmp_path / 'amber'}", f"hf:{tmp_path / 'out'}")

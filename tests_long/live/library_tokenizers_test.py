@@ -57,8 +57,8 @@ def published(sentences, tmp_path_factory):
     return folder
 
 
-def differing(wanted, found, texts):
-    pairs = zip(texts, wanted, found, strict=True)
+def differing(wanted, theirs, texts):
+    pairs = zip(texts, wanted, theirs, strict=True)
     other = [text for text, ids, others in pairs if ids != others]
     print(f"{len(texts)} sentences, {len(other)} differ: {other[:3]}")
     return other
@@ -67,8 +67,8 @@ def differing(wanted, found, texts):
 def test_fairseqs_ids_are_those_of_the_published_tokenizer(published, sentences):
     ours = load_tokenizer(published)
     theirs = transformers.XLMRobertaTokenizer.from_pretrained(published)
-    found = theirs(sentences, add_special_tokens=False, verbose=False)["input_ids"]
-    assert len(differing(ours.encode_batch(sentences), found, sentences)) <= TIES
+    their_ids = theirs(sentences, add_special_tokens=False, verbose=False)["input_ids"]
+    assert len(differing(ours.encode_batch(sentences), their_ids, sentences)) <= TIES
     assert theirs.mask_token_id == ours.special.mask == ours.vocab_size - 1
 
 

@@ -44,9 +44,9 @@ def test_vectors_are_equal(
     assert not weight_warnings
     texts = [*sentences, "", "word " * 100]  # none and too many words
     wanted = encode(checkpoint, texts)
-    found = model.encode(texts)
-    assert found.shape == (len(texts), 16) and found.dtype == np.float32
-    difference = np.abs(found - wanted).max()
+    vectors = model.encode(texts)
+    assert vectors.shape == (len(texts), 16) and vectors.dtype == np.float32
+    difference = np.abs(vectors - wanted).max()
     print(f"largest difference {difference:.1e}")
     assert difference < CLOSE
 
@@ -62,8 +62,8 @@ def test_a_middle_layer_is_exported_as_a_shallower_model(
 ):
     checkpoint = tiny_checkpoint.write(tmp_path / "amber", wordpiece, num_layers=3)
     out = tmp_path / "out"
-    told = convert(f"amber:{checkpoint}", f"sentence-transformers:{out}", layer=2)
-    assert "left behind: mlm_head, it stands on layer 3" in told
+    messages = convert(f"amber:{checkpoint}", f"sentence-transformers:{out}", layer=2)
+    assert "left behind: mlm_head, it stands on layer 3" in messages
     model = SentenceTransformer(str(out), device="cpu")
     assert not weight_warnings
     assert model[0].auto_model.config.num_hidden_layers == 2
@@ -113,6 +113,6 @@ def test_settings_that_the_library_keeps_are_used(
     )
     model.max_seq_length = 16
     model.save(str(tmp_path / "saved"))
-    found = encode(tmp_path / "saved", sentences)
-    assert np.abs(model.encode(sentences) - found).max() < CLOSE
-    assert np.abs(encode(tmp_path / "out", sentences) - found).max() > 0.1
+    vectors = encode(tmp_path / "saved", sentences)
+    assert np.abs(model.encode(sentences) - vectors).max() < CLOSE
+    assert np.abs(encode(tmp_path / "out", sentences) - vectors).max() > 0.1

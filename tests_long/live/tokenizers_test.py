@@ -30,11 +30,11 @@ def theirs(exported):
 
 def assert_equal_ids(ours, theirs, texts):
     wanted = ours.encode_batch(texts)
-    found = theirs(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    other = [i for i, ids in enumerate(wanted) if ids != found[i]]
+    their_ids = theirs(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    other = [i for i, ids in enumerate(wanted) if ids != their_ids[i]]
     print(f"{len(texts)} sentences, {len(other)} differ")
     for i in other:  # nothing but the order of pieces that cost the same
-        assert sorted(wanted[i]) == sorted(found[i]), texts[i]
+        assert sorted(wanted[i]) == sorted(their_ids[i]), texts[i]
     assert len(other) <= TIES
 
 

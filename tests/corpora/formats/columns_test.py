@@ -63,8 +63,8 @@ def test_columns_are_read_whatever_holds_them(tmp_path, name, write):
 def test_pairs_stand_in_one_column_or_in_two(tmp_path, name, write, outer):
     rows = [{"translation": pair} for pair in PAIRS] if outer else PAIRS
     write(pa.Table.from_pylist(rows), tmp_path / name)
-    found, _ = rows_of(RecordPairSource("fr", "en", tmp_path / name))
-    assert found == [("Oui.", "Yes."), ("", "No.")]
+    pairs, _ = rows_of(RecordPairSource("fr", "en", tmp_path / name))
+    assert pairs == [("Oui.", "Yes."), ("", "No.")]
 
 
 def test_a_saved_data_set_is_the_files_that_its_state_names(tmp_path):

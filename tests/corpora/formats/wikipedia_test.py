@@ -84,9 +84,11 @@ def test_a_multistream_dump_is_read_in_parts_that_are_the_whole(tmp_path, monkey
     monkeypatch.setattr(wikipedia, "PART_BYTES", 400)
     parts = whole.parts()
     assert len(parts) > 3
-    found = [rows_of(dump, part.span) for part in parts]
-    assert list(itertools.chain(*(of_part for of_part, _ in found))) == rows == ROWS * 3
-    assert sum((counts for _, counts in found), Counter()) == left_out
+    of_parts = [rows_of(dump, part.span) for part in parts]
+    assert (
+        list(itertools.chain(*(of_part for of_part, _ in of_parts))) == rows == ROWS * 3
+    )
+    assert sum((counts for _, counts in of_parts), Counter()) == left_out
 
 
 def test_without_its_index_a_dump_is_one_part(tmp_path):

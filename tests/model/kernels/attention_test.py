@@ -37,10 +37,10 @@ def number_of(outcome):
     return jnp.sin(mixed).sum() + (jnp.sin(3 * probs) @ words).sum()
 
 
-def assert_close(found, expected, tolerance):
+def assert_close(tree, expected, tolerance):
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance),
-        found,
+        tree,
         expected,
     )
 
@@ -66,11 +66,11 @@ def test_the_written_form_and_its_gradients_are_the_naive_ones(
         return naive(query, key, value, mask, seeds, rate)
 
     assert_close(written(*three), plain(*three), 1e-5)
-    found, expected = (
+    gradient, expected = (
         jax.jit(jax.grad(lambda *x, f=f: number_of(f(*x)), argnums=(0, 1, 2)))(*three)
         for f in (written, plain)
     )
-    assert_close(found, expected, 1e-5)
+    assert_close(gradient, expected, 1e-5)
     alone = attention.attend(
         stacked(three), mask, seeds=seeds, rate=rate, form="written"
     )
@@ -85,16 +85,16 @@ def test_bfloat16_costs_its_own_rounding_and_no_more(directed):
 
     def gradients(three):
         def number(*three):
-            found = attention.attend_with_probs(
+            attended = attention.attend_with_probs(
                 stacked(three), mask, seeds=SEEDS, rate=RATE
             )
-            return number_of(found)
+            return number_of(attended)
 
         return jax.jit(jax.grad(number, argnums=(0, 1, 2)))(*three)
 
-    for found, expected in zip(gradients(narrow), gradients(wide), strict=True):
-        assert found.dtype == jnp.bfloat16
-        difference = found.astype(jnp.float32) - expected
+    for gradient, expected in zip(gradients(narrow), gradients(wide), strict=True):
+        assert gradient.dtype == jnp.bfloat16
+        difference = gradient.astype(jnp.float32) - expected
         # 8 bits of mantissa, in a handful of roundings.
         assert jnp.linalg.norm(difference) < 0.01 * jnp.linalg.norm(expected)
 
@@ -190,8 +190,8 @@ def test_every_device_runs_the_kernel_on_its_own_rows(handed_to_mosaic, backend)
     state = jnp.zeros(())
     with pltpu.force_tpu_interpret_mode():
         compiled = devices.compile(step, state)
-        _, found = compiled(state, devices.put_batch(pairs), jnp.zeros(()))
-    assert_close(found, expected, 1e-4)
+        _, attended = compiled(state, devices.put_batch(pairs), jnp.zeros(()))
+    assert_close(attended, expected, 1e-4)
     assert handed_to_mosaic == [(1, 1, 128, 8)]
 
 

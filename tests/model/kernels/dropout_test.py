@@ -25,10 +25,10 @@ def gone(seeds, shape=(LENGTH, WIDTH), rate=0.1):
     return ~np.asarray(kept(seeds, (len(seeds), *shape), rate))
 
 
-def correlation(one, other):
+def correlation(mask, other):
     """In standard deviations of what independent bits have."""
-    one, other = (x.ravel() - x.mean() for x in (one, other))
-    return (one * other).mean() / (one.std() * other.std()) * np.sqrt(one.size)
+    mask, other = (x.ravel() - x.mean() for x in (mask, other))
+    return (mask * other).mean() / (mask.std() * other.std()) * np.sqrt(mask.size)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
@@ -56,9 +56,9 @@ def test_every_row_token_and_feature_is_dropped_at_the_rate():
 def test_neighbors_are_independent(shift):
     mask = gone(seeds_of())
     tokens, features = shift
-    one = mask[:, tokens:, features:]
+    shifted = mask[:, tokens:, features:]
     other = mask[:, : LENGTH - tokens, : WIDTH - features]
-    assert abs(correlation(one, other)) < SIGMAS
+    assert abs(correlation(shifted, other)) < SIGMAS
 
 
 def test_rows_layers_dropouts_steps_and_keys_are_independent():
@@ -67,19 +67,19 @@ def test_rows_layers_dropouts_steps_and_keys_are_independent():
     parts = [derived(layers[0], part) for part in range(3)]
     steps = [seeds_of(step=step) for step in (1, 2)]
     many = [gone(seeds) for seeds in (rows, *layers, *parts, *steps, seeds_of(key=1))]
-    for place, one in enumerate(many):
-        assert abs(correlation(one[1:], one[:-1])) < SIGMAS
+    for place, mask in enumerate(many):
+        assert abs(correlation(mask[1:], mask[:-1])) < SIGMAS
         for other in many[:place]:
-            assert abs(correlation(one, other)) < SIGMAS
+            assert abs(correlation(mask, other)) < SIGMAS
 
 
 def test_heads_are_independent():
     mask = gone(seeds_of(), (4, LENGTH, LENGTH))
-    for one in range(4):
-        for other in range(one):
-            assert abs(correlation(mask[:, one], mask[:, other])) < SIGMAS
+    for head in range(4):
+        for other in range(head):
+            assert abs(correlation(mask[:, head], mask[:, other])) < SIGMAS
             turned = mask[:, other].swapaxes(1, 2)
-            assert abs(correlation(mask[:, one], turned)) < SIGMAS
+            assert abs(correlation(mask[:, head], turned)) < SIGMAS
 
 
 def test_no_pattern_over_rows_tokens_or_features():

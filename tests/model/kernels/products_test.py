@@ -22,8 +22,8 @@ def test_value_and_gradient_are_those_of_a_plain_product(operands, turned):
 
     ours = through(lambda x, kernel: project(x, kernel, turned, wide=False))
     plain = through(jnp.matmul)
-    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    for leaf, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(leaf, other, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -57,16 +57,18 @@ def test_layers_side_by_side_give_what_each_gives_alone(operands, dtype):
         *kernel.shape, dtype=dtype, initializer_range=1.0, turned=False, wide=True
     )
     params = [layer.init(jax.random.key(seed), x) for seed in range(3)]
-    params = [jax.tree.map(lambda p: p + 0.5, one) for one in params]
+    params = [jax.tree.map(lambda p: p + 0.5, variables) for variables in params]
 
     def together(params):
-        bound = tuple(layer.bind(one) for one in params)
+        bound = tuple(layer.bind(variables) for variables in params)
         return side_by_side(bound, x)
 
     def apart(params):
-        return jnp.concatenate([layer.apply(one, x) for one in params], axis=-1)
+        return jnp.concatenate(
+            [layer.apply(variables, x) for variables in params], axis=-1
+        )
 
-    found, expected = (
+    at_once, expected = (
         jax.value_and_grad(lambda p, f=f: jnp.sin(f(p).astype(jnp.float32)).sum())(
             params
         )
@@ -75,6 +77,6 @@ def test_layers_side_by_side_give_what_each_gives_alone(operands, dtype):
     assert together(params).dtype == dtype
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
-        found,
+        at_once,
         expected,
     )

@@ -58,7 +58,7 @@ def test_the_kernel_and_its_gradient_are_the_written_ones(
     cut(forward, backward)
     mask = masks_of(length, directed=directed)
     heads = heads_of(mask, heads=heads, width=width)
-    found = mixed_and_gradient(
+    mixed = mixed_and_gradient(
         lambda heads: triton.attend(heads, mask, seeds, RATE), heads
     )
     expected = mixed_and_gradient(
@@ -67,7 +67,7 @@ def test_the_kernel_and_its_gradient_are_the_written_ones(
         ),
         heads,
     )
-    for x, y in zip(found, expected, strict=True):
+    for x, y in zip(mixed, expected, strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
 
 
@@ -123,18 +123,18 @@ def test_every_device_runs_the_kernel_on_its_own_rows(cut, backend):
         )
 
     def step(state, batch, _, axis_name=None):
-        found = run(*batch)
+        mixed = run(*batch)
         if axis_name:
-            found = jax.lax.all_gather(found, axis_name, tiled=True)
-        return state, found
+            mixed = jax.lax.all_gather(mixed, axis_name, tiled=True)
+        return state, mixed
 
     devices = build_backend(backend, fsdp=False, num_devices=4)
     state = jnp.zeros(())
     compiled = devices.compile(step, state)
     placed = devices.put_batch((heads, mask, seeds))
-    _, found = compiled(state, placed, jnp.zeros(()))
+    _, mixed = compiled(state, placed, jnp.zeros(()))
     # The number of which the gradient is taken counts entries of its own rows.
-    np.testing.assert_array_equal(found[0], run(heads, mask, seeds)[0])
+    np.testing.assert_array_equal(mixed[0], run(heads, mask, seeds)[0])
 
 
 @pytest.mark.parametrize("change", ["float32", "an odd width"])
