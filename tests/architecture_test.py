@@ -408,4 +408,4 @@ def test_no_setting_has_a_default_at_the_point_of_use():
             is_get = isinstance(node, ast.Attribute) and node.attr == "get"
             owner = node.value if is_get else None
             if isinstance(owner, ast.Name):
-                assert owner.id not in {"config", "settings", "one"}, path
+                assert owner.id not in {"config", "settings"}, path

@@ -43,21 +43,21 @@ def read_encoder_config(path: Path) -> EncoderConfig:
     Raises:
         UserError: unreadable, or of a model that this encoder is not.
     """
-    config = read_object(path)
+    fields = read_object(path)
     for field, wanted in _MUST_BE.items():
-        if config.get(field, wanted) != wanted:
+        if fields.get(field, wanted) != wanted:
             raise UserError(
-                f"{path}: {field} is {config[field]!r}; only BERT's own architecture "
+                f"{path}: {field} is {fields[field]!r}; only BERT's own architecture "
                 f"can be converted, with {field} {wanted!r}"
             )
-    sizes = {ours: _size(config, field, path) for ours, field in _SIZES.items()}
+    sizes = {ours: _size(fields, field, path) for ours, field in _SIZES.items()}
     if sizes["hidden_size"] % sizes["num_heads"]:
         raise UserError(
             f"{path}: hidden_size {sizes['hidden_size']} is not a multiple of "
             f"num_attention_heads {sizes['num_heads']}; use an intact copy"
         )
-    shares = {ours: _share(config, field, path) for ours, field in _SHARES.items()}
-    epsilon = _share({_EPSILON: EPSILON} | config, _EPSILON, path)
+    shares = {ours: _share(fields, field, path) for ours, field in _SHARES.items()}
+    epsilon = _share({_EPSILON: EPSILON} | fields, _EPSILON, path)
     return EncoderConfig(
         **sizes,
         **shares,
@@ -74,8 +74,8 @@ def as_bert_config(config: EncoderConfig) -> dict[str, Any]:
     return fields | {"hidden_act": "gelu"}
 
 
-def _size(config: Mapping[str, Any], field: str, path: Path) -> int:
-    value = config.get(field)
+def _size(fields: Mapping[str, Any], field: str, path: Path) -> int:
+    value = fields.get(field)
     if type(value) is not int or value < 1:
         raise UserError(
             f"{path}: {field} is {value!r}; wanted a number above 0, as every BERT has"
@@ -83,8 +83,8 @@ def _size(config: Mapping[str, Any], field: str, path: Path) -> int:
     return value
 
 
-def _share(config: Mapping[str, Any], field: str, path: Path) -> float:
-    value = config.get(field)
+def _share(fields: Mapping[str, Any], field: str, path: Path) -> float:
+    value = fields.get(field)
     if type(value) not in (int, float) or not 0 <= value < 1:
         raise UserError(
             f"{path}: {field} is {value!r}; wanted a number from 0 to below 1"

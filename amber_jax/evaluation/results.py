@@ -137,9 +137,8 @@ class Retrieval(Result):
     def shares(self) -> Scores:
         """All scores, the mean of both directions included."""
         return {
-            language: by_direction
-            | {BOTH: sum(by_direction.values()) / max(1, len(by_direction))}
-            for language, by_direction in self.scores.items()
+            language: scores | {BOTH: sum(scores.values()) / max(1, len(scores))}
+            for language, scores in self.scores.items()
         }
 
     @property
@@ -297,9 +296,7 @@ def average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 def write_results(path: Path, results: Sequence[Result]) -> None:
     """Writes a results.json, whole or not at all; raises as `files.new_file`."""
-    content = [
-        dataclasses.asdict(result) | {"average": result.average} for result in results
-    ]
+    content = [dataclasses.asdict(x) | {"average": x.average} for x in results]
     write_json(path, {"results": content})
 
 

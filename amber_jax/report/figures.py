@@ -196,16 +196,13 @@ def _language_caption(table: Table) -> str:
 
 def _gap_page(scores: Scores) -> Page:
     gaps = {tables[0].title: score_panels.gaps(tables[0]) for _, tables in scores}
-    shown = {title: of_table for title, of_table in gaps.items() if of_table}
+    shown = {title: table for title, table in gaps.items() if table}
     most = max(map(len, shown.values()), default=0)
     return Page(
         "English and the others",
         "How far what was learned in English carries: the score in English, the mean "
         "of the other languages, and the points between them.",
-        [
-            (title, score_panels.draw_gaps, of_table)
-            for title, of_table in shown.items()
-        ],
+        [(title, score_panels.draw_gaps, table) for title, table in shown.items()],
         columns=1,
         size=(7.4, 1.3 + 0.42 * most),
     )
