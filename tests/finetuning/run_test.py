@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -32,7 +30,6 @@ from amber_jax.training.checkpoint import find_checkpoint
 from amber_jax.training.console import Console
 from amber_jax.training.manifest import MANIFEST, complete_folder
 from amber_jax.training.metrics import read_metrics
-from benchmarks.interrupted import MEASURED
 
 LABELS = ("contradiction", "entailment", "neutral")
 
@@ -288,58 +285,6 @@ def test_a_pooler_is_kept_and_another_tasks_head_is_not(config_of, finished):
     kept, fresh = params["pooler"]["kernel"], params["head"]["kernel"]
     np.testing.assert_array_equal(kept, source.params["pooler"]["kernel"])
     assert np.abs(fresh - source.params["head"]["kernel"]).max() > 1e-2
-
-
-def arguments(data, pretrained, workdir, *others):
-    return [
-        *(sys.executable, "launch/finetune.py", "--config=configs/xnli.py"),
-        *(f"--config.data={data / 'xnli'}", f"--checkpoint={pretrained}"),
-        *(f"--workdir={workdir}", "--config.languages=('en','fr')"),
-        "--config.seeds=(1,)",
-        *("--config.max_length=16", "--config.batch_size=4", "--config.num_epochs=3"),
-        *("--config.evaluate_every=10", "--config.log_every=1"),
-        *("--config.peak_learning_rate=1e-2", "--config.tensorboard=False", *others),
-    ]
-
-
-def launched(command, **options):
-    return subprocess.Popen(
-        command,
-        cwd=tiny_run.ROOT,
-        env={**os.environ, "PYTHONPATH": str(tiny_run.ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def test_a_killed_run_that_is_started_again_ends_with_the_same_scores(
-    data, pretrained, tmp_path
-):
-    whole = launched(arguments(data, pretrained, tmp_path / "whole"))
-    _, errors = whole.communicate(timeout=120)
-    assert whole.returncode == 0, errors
-    killed = launched(arguments(data, pretrained, tmp_path / "killed"))
-    for line in killed.stdout:
-        if " 27/90 " in line:
-            killed.kill()
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
-    again = launched(arguments(data, pretrained, tmp_path / "killed"))
-    output, errors = again.communicate(timeout=120)
-    assert again.returncode == 0, errors
-    assert "resuming from" in output
-    outcomes = []
-    for name in ("whole", "killed"):
-        folder = tmp_path / name
-        (result,) = json.loads((folder / "results.json").read_text())["results"]
-        del result["checkpoint"]
-        records = read_metrics(folder / "seed-1" / "metrics.jsonl")
-        outcomes.append(
-            (result, [{k: r[k] for k in r.keys() - MEASURED} for r in records])
-        )
-    assert outcomes[0] == outcomes[1]
 
 
 def test_a_run_that_is_asked_to_stop_at_its_last_step_is_finished_by_the_next(
