@@ -31,6 +31,7 @@ _SILENCE_SECONDS = 60.0  # of a process that stands still; less than JAX's 100
 _SHUTDOWN_SECONDS = 24 * 60 * 60  # while process 0 writes the last; the pulse watches
 # What ends one process may be about to end this one too, with a sentence of its own.
 _OWN_END_SECONDS = 3.0
+_NAME_SECONDS = 2.0  # more until its name has come, on a machine with too much work
 _HEEDED_SECONDS = 0.2  # between two looks whether a signal has come
 _GONE, _MISSING = "gone", "missing"  # what process 0's sentences begin with
 _NAMED = 8  # of missing processes, at most
@@ -95,6 +96,7 @@ class _Watch:
         self.tell: Callable[[str], None] = lambda _: None
         self.named = "other processes"  # those that process 0 misses
         self._sentence = "another process of this run has ended"
+        self._heard = threading.Event()  # which one
         self._leaving = threading.Lock()
 
     def hear(self, sentence: str) -> None:
@@ -108,6 +110,7 @@ class _Watch:
     def gone(self, sentence: str) -> None:
         """Ends this process, if another one is missed; returns before all joined."""
         self._sentence = sentence
+        self._heard.set()
         self.broken()
 
     def broken(self) -> None:
@@ -115,6 +118,7 @@ class _Watch:
         if not self.joined:
             return  # JAX goes on trying
         time.sleep(_OWN_END_SECONDS)
+        self._heard.wait(_NAME_SECONDS)
         with self._leaving:  # one thread says it
             if not self.ending:
                 leave_to_start_again(
