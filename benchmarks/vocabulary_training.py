@@ -17,8 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from amber_jax.commands import command_line
-from amber_jax.corpora.sources import TextSource
-from amber_jax.corpora.vocabulary import sample_text
+from amber_jax.corpora.vocabulary import configured_sample
 from amber_jax.errors import UserError
 from benchmarks import tables
 from benchmarks.wikitext import cpu_seconds
@@ -55,19 +54,8 @@ def main(_: Sequence[str]) -> None:
 def millions_of(text: str, sentences: int) -> float:
     """Returns how many million characters the sample of a vocabulary has."""
     config = runpy.run_path(str(CONFIG))["get_config"](text)
-    sample = sample_text(
-        [
-            named
-            if isinstance(named, TextSource)
-            else TextSource(named[0], Path(named[1]))
-            for named in config.files
-        ],
-        [Path(path) for path in config.many_way],
-        sentences=sentences,
-        alpha=config.alpha,
-        seed=config.seed,
-        languages=config.languages,
-    )
+    config.sentences = sentences
+    sample = configured_sample(config)
     return sum(map(len, sample.sentences)) / 1e6
 
 

@@ -72,7 +72,6 @@ def kept(extracted: Text, ours: Text, known: Text) -> dict[str, float | int]:
 def compare(dump: Path, peer_python: str | None) -> list[tables.Row]:
     """Returns a row of figures for each program."""
     expected = dump.with_suffix(".jsonl")
-    known = Text(_json_paragraphs(expected)) if expected.is_file() else Text()
     megabytes = sum(map(len, read_chunks(dump))) / 1e6
     programs = {"this package": [sys.executable, "-c", _OURS, str(dump)]}
     if peer_python:
@@ -81,10 +80,16 @@ def compare(dump: Path, peer_python: str | None) -> list[tables.Row]:
         programs["mwparserfromhell"] = [peer_python, str(_REFERENCE), str(dump)]
     rows: list[tables.Row] = []
     with tempfile.TemporaryDirectory() as folder:
+        # All before a text is read: a child's peak is at least what its parent has.
+        answers = {name: Path(folder) / name for name in programs}
+        spent = {
+            name: cpu_seconds(command, answers[name])
+            for name, command in programs.items()
+        }
+        known = Text(_json_paragraphs(expected)) if expected.is_file() else Text()
         ours = Text()
-        for name, command in programs.items():
-            answer = Path(folder) / "answer"
-            seconds, memory = cpu_seconds(command, answer)
+        for name, answer in answers.items():
+            seconds, memory = spent[name]
             extracted = Text((_json_paragraphs if rows else _line_paragraphs)(answer))
             ours = ours or extracted
             speed = megabytes / seconds

@@ -143,13 +143,23 @@ def no_text_error(
 
 
 def input_facts(
-    source: Input, tallies: Tallies, examples: Mapping[str, str]
+    source: Input,
+    tallies: Tallies,
+    examples: Mapping[str, str],
+    names: Mapping[Path, str],
 ) -> InputFacts:
-    """Returns what an input gave; pairs whose sides are also text count once."""
+    """Returns what an input gave; pairs whose sides are also text count once.
+
+    Args:
+        source: the input.
+        tallies: of its units, summed.
+        examples: of its rejected lines, by reason.
+        names: what its files are called, see `file_names`.
+    """
     own = "mono" if isinstance(source.source, TextSource) else "pair"
     total = sum((t for (kind, _), t in tallies.items() if kind == own), Tally())
     return InputFacts(
-        files=[path.name for path in source_files(source.source)],
+        files=[names[path] for path in source_files(source.source)],
         kind=type(source.source).__name__.removesuffix("Source").lower(),
         streams=[name for kind, name in source.streams if kind == own],
         lines=source.lines,

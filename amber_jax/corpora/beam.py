@@ -16,7 +16,7 @@ from amber_jax.corpora.processes import Mapper, mapper
 from amber_jax.errors import UserError, WorkersLost, from_extra
 
 # What a worker raised, in the text of its traceback: the last of these is it.
-_RAISED = re.compile(rf"^{UserError.__module__}\.\w+: (.+)$", re.MULTILINE)
+_RAISED = re.compile(rf"^{UserError.__module__}\.(\w+): (.+)$", re.MULTILINE)
 _STEP = " [while running "  # Beam puts this behind a message
 
 
@@ -90,7 +90,10 @@ def _check(beam: ModuleType, options: Sequence[str]) -> None:
 def _in_one_sentence(error: RuntimeError) -> UserError:
     """Returns what a worker raised, or else that the pipeline has failed."""
     if raised := _RAISED.findall(str(error)):
-        return UserError(raised[-1].partition(_STEP)[0])
+        name, message = raised[-1]
+        # All others are of disks, storage or workers: what was done is to stay.
+        kind = UserError if name == UserError.__name__ else WorkersLost
+        return kind(message.partition(_STEP)[0])
     return WorkersLost(
         f"the pipeline of --beam failed ({' '.join(str(error).split())[-500:]}); "
         "correct what it tells, the same command then goes on where it was"

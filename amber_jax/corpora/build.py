@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from amber_jax.corpora.accounts import (
-    file_names,
     held_out_facts,
     write_inputs,
 )
@@ -53,7 +52,6 @@ from amber_jax.corpora.records import (
     read_manifest,
     write_manifest,
 )
-from amber_jax.corpora.sources import source_files
 from amber_jax.corpora.unit_rows import BuildOptions
 from amber_jax.corpora.units import StreamKey
 from amber_jax.corpora.work import (
@@ -114,20 +112,14 @@ def build_corpus(
             process_units(build, inputs, Share())
         check_processed(build, inputs)
         parts, facts_of = collect(build, inputs)
-        files = itertools.chain.from_iterable(map(source_files, recipe.sources))
-        names = file_names([*files, *recipe.evaluation_files])
         facts_of = [
-            replace(
-                facts,
-                files=[names[path] for path in source_files(source.source)],
-                license=license_of(source.source, recipe.licenses),
-            )
+            replace(facts, license=license_of(source.source, recipe.licenses))
             for facts, source in zip(facts_of, inputs, strict=True)
         ]
         directory = work.directory / "corpus"
         streams = _write_streams(build, parts, directory)
         facts_of += [
-            held_out_facts(names[path], len(hashes))
+            held_out_facts(build.names[path], len(hashes))
             for path, hashes in build.held_out.items()
         ]
         write_inputs(directory, facts_of)

@@ -114,7 +114,7 @@ def sign_units(
 def compare_units(
     directory: Path, cleaning: Cleaning, *, mapper: Mapper, report: Report
 ) -> None:
-    """Decides by the keys of all units; arguments as `find_duplicates`.
+    """Decides what is left out by the keys of all units.
 
     Args:
         directory: holds what `sign_units` left of every unit of the corpus.

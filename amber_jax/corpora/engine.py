@@ -1,13 +1,15 @@
 """The work that can be anywhere: inputs read and units processed, a share at a time."""
 
+import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from amber_jax.corpora.accounts import (
     InputFacts,
     Tally,
+    file_names,
     input_facts,
     left_out,
     no_text_error,
@@ -26,6 +28,7 @@ from amber_jax.corpora.planning import Input, own_units, plan_inputs
 from amber_jax.corpora.processes import Mapper, Report, reported
 from amber_jax.corpora.recipe import Recipe
 from amber_jax.corpora.screening import Screening, store_held_out
+from amber_jax.corpora.sources import source_files
 from amber_jax.corpora.unit_rows import BuildOptions, Part
 from amber_jax.corpora.units import StreamKey, Unit
 from amber_jax.corpora.work import DUPLICATES, Share, WorkFolder
@@ -46,6 +49,7 @@ class Build:
     held_out: dict[Path, frozenset[int]]  # of each file of evaluation sentences
     screening: Screening
     duplicates: Path  # where it is decided what occurs again, if that is asked for
+    names: Mapping[Path, str]  # what the input and evaluation files are called
     run: Mapper
     report: Report
     note: Note
@@ -92,9 +96,18 @@ def begin_build(
     every = frozenset().union(*held_out.values())
     store_held_out(work.directory, every, recipe.evaluation_files, cleaning)
     screening = Screening(recipe.options.max_line_bytes, cleaning, work.directory)
-    duplicates = duplicates or work.directory / DUPLICATES
+    inputs = itertools.chain.from_iterable(map(source_files, recipe.sources))
     return Build(
-        recipe, work, tokenizer, held_out, screening, duplicates, run, report, note
+        recipe,
+        work,
+        tokenizer,
+        held_out,
+        screening,
+        duplicates or work.directory / DUPLICATES,
+        file_names([*inputs, *recipe.evaluation_files]),
+        run,
+        report,
+        note,
     )
 
 
@@ -144,9 +157,9 @@ def check_processed(build: Build, inputs: Sequence[Input]) -> None:
     missing = [name for name in units if not build.work.record(f"rows/{name}")]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(units)} units of work have not been processed, as "
-            f"rows/{missing[0]}.json tells, which no task's folder holds; remove the "
-            "folders that are damaged and run these tasks again"
+            f"no task's folder holds rows/{missing[0]}.json; {len(missing):,} of "
+            f"{len(units):,} units of work are missing: remove the folders that are "
+            "damaged and run these tasks again"
         )
 
 
@@ -185,4 +198,10 @@ def collect(
     empty = [key for key in keys if not any(p.rows + p.left for p in parts[key])]
     if empty:
         raise no_text_error(sorted(empty), inputs, tallies_of)
-    return parts, [*map(input_facts, inputs, tallies_of, examples_of)]
+    facts = [
+        input_facts(source, tallies, examples, build.names)
+        for source, tallies, examples in zip(
+            inputs, tallies_of, examples_of, strict=True
+        )
+    ]
+    return parts, facts

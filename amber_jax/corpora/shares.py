@@ -31,7 +31,6 @@ from amber_jax.corpora.work import (
 )
 from amber_jax.files import (
     PROGRESS,
-    is_whole,
     make_folder,
     new_file,
     publish,
@@ -120,10 +119,10 @@ def compare_shares(
     Raises:
         UserError: a task has not finished, or was of another recipe.
     """
-    _, recipe_id = checked_recipe(recipe, processes)
     cleaning = recipe.options.cleaning
-    if not cleaning.compares_texts or is_whole(output / MANIFEST):
+    if not cleaning.compares_texts or (output / MANIFEST).is_file():
         return None
+    _, recipe_id = checked_recipe(recipe, processes)  # reads all inputs
     if _is_decided(output, recipe_id):
         return None
     decisions = _decisions(output)

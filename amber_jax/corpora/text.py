@@ -153,7 +153,12 @@ def clean_line(raw: bytes, *, max_bytes: int) -> tuple[str | None, str | None]:
 def clean_lines(
     raws: Sequence[bytes], *, max_bytes: int
 ) -> list[tuple[str | None, str | None]]:
-    """Returns `clean_line` of each line; those that are clean together cost little."""
+    """Returns `clean_line` of each line, fast where no line needs cleaning.
+
+    Args:
+        raws: lines as `read_lines` yields them, at least one.
+        max_bytes: as of `clean_line`.
+    """
     joined = b"\n".join(raws)
     if len(joined) <= min(max_bytes, LINE_CAP_BYTES):
         text = joined.decode("utf-8", "replace")

@@ -96,7 +96,7 @@ def process_unit(
 def _no_collector() -> Iterator[None]:
     """Keeps Python's collector from walking the ids of each line again and again."""
     enabled = gc.isenabled()
-    gc.disable()  # ids form no cycles, and a unit is small
+    gc.disable()  # ids form no cycles
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import collections
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from amber_jax.corpora.sources import Converted, TextSource
 from amber_jax.corpora.text import clean_line, read_lines, read_many_way
 from amber_jax.errors import UserError
 from amber_jax.ranges import SEED, whole
+from amber_jax.storage import location
 from amber_jax.tokenization.sentencepiece import COVERAGE, MAX_SENTENCE_BYTES
 
 VOCABULARY_RANGES = {
@@ -87,6 +89,27 @@ def sample_text(
             if next(iter(lines), None) is None
         ],
         probes=probes,
+    )
+
+
+def configured_sample(config: Mapping[str, Any]) -> Sample:
+    """Returns the sample of a config of `configs/tokenizer.py`'s kind.
+
+    Raises:
+        UserError: as `sample_text`.
+    """
+    return sample_text(
+        [
+            named
+            if isinstance(named, TextSource)
+            else TextSource(named[0], location(named[1]))
+            for named in config["files"]
+        ],
+        [location(path) for path in config["many_way"]],
+        sentences=config["sentences"],
+        alpha=config["alpha"],
+        seed=config["seed"],
+        languages=config["languages"],
     )
 
 

@@ -101,7 +101,7 @@ def open_work(
             shutil.rmtree(other)
     if directory.exists():
         units = sum(1 for _ in (directory / "rows").glob("*.json"))
-        signed = sum(1 for _ in (directory / DUPLICATES).glob("*.json"))
+        signed = sum(1 for _ in (directory / DUPLICATES).glob("[0-9]*.json"))
         note(
             f"going on where a build was cut: {units:,} units of work are done"
             + (f", {signed:,} are signed" if signed else "")

@@ -31,7 +31,7 @@ _SILENCE_SECONDS = 60.0  # of a process that stands still; less than JAX's 100
 _SHUTDOWN_SECONDS = 24 * 60 * 60  # while process 0 writes the last; the pulse watches
 # What ends one process may be about to end this one too, with a sentence of its own.
 _OWN_END_SECONDS = 3.0
-_NAME_SECONDS = 2.0  # more until its name has come, on a machine with too much work
+_NAME_SECONDS = 1.5  # more until its name has come, on a machine with too much work
 _HEEDED_SECONDS = 0.2  # between two looks whether a signal has come
 _GONE, _MISSING = "gone", "missing"  # what process 0's sentences begin with
 _NAMED = 8  # of missing processes, at most

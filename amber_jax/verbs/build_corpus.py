@@ -152,7 +152,7 @@ def _tasks() -> int:
     """Returns how many tasks share the work; 0: this process does all of it."""
     task, count = _TASK_INDEX.value, _NUM_TASKS.value
     if _DRY_RUN.value and _BEAM.value:
-        raise UserError("--dry_run reads little text, here; leave --beam out")
+        raise UserError("--dry_run works in this process; leave --beam out")
     if task is None and not _MERGE.value:
         if count is not None:
             raise UserError(

@@ -21,27 +21,14 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder to write", required=True)
 
 def main(_: list[str]) -> None:
     from amber_jax.corpora.fertility import fertility, write_fertility
-    from amber_jax.corpora.sources import TextSource
-    from amber_jax.corpora.vocabulary import VOCABULARY_RANGES, sample_text
+    from amber_jax.corpora.vocabulary import VOCABULARY_RANGES, configured_sample
     from amber_jax.ranges import problems, refuse
     from amber_jax.tokenization import save_once, sentencepiece
 
     config = _CONFIG.value
     require_keys(config, ("files", "many_way", *VOCABULARY_RANGES))
     refuse("config", problems(config, VOCABULARY_RANGES))
-    sample = sample_text(
-        [
-            named
-            if isinstance(named, TextSource)
-            else TextSource(named[0], location(named[1]))
-            for named in config.files
-        ],
-        [location(path) for path in config.many_way],
-        sentences=config.sentences,
-        alpha=config.alpha,
-        seed=config.seed,
-        languages=config.languages,
-    )
+    sample = configured_sample(config)
     tokenizer = sentencepiece.train(
         sample.sentences,
         vocab_size=config.vocab_size,

@@ -9,7 +9,7 @@ from quiet_build import silent
 
 from amber_jax.corpora.beam import beam_mapper
 from amber_jax.corpora.build import build_corpus
-from amber_jax.errors import UserError
+from amber_jax.errors import UserError, WorkersLost
 
 
 class Pipeline(contextlib.nullcontext):
@@ -71,6 +71,14 @@ def test_options_that_beam_refuses_are_told(beam, option, message):
 def test_a_fault_of_ours_is_not_blamed_on_the_options(beam):
     beam.setattr(Pipeline, "failure", ValueError("zip() argument 2 is shorter"))
     with pytest.raises(ValueError, match="zip"):
+        beam_mapper(["--runner=DirectRunner"])(print, [1])
+
+
+@pytest.mark.parametrize("name", ["DiskFull", "StorageError"])
+def test_a_full_disk_of_a_worker_is_no_fault_of_an_input(beam, name):
+    text = f"Traceback\namber_jax.errors.{name}: c cannot be written (no room); wait"
+    beam.setattr(Pipeline, "failure", RuntimeError(text))
+    with pytest.raises(WorkersLost, match="^c cannot be written .no room.; wait$"):
         beam_mapper(["--runner=DirectRunner"])(print, [1])
 
 
