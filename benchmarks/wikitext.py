@@ -11,7 +11,7 @@ processes; megabytes are of XML.
 
 import collections
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,13 +39,17 @@ _PEER = ("--json", "--no-templates", "--processes", "1", "--quiet", "--output", 
 
 
 def cpu_seconds(command: list[str], output: Path) -> tuple[float, float]:
-    """Returns CPU seconds and megabytes at most of a program whose output is kept."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """Returns CPU seconds and megabytes at most of a program whose output is kept.
+
+    It is told to have at least the memory of this process, which starts it.
+    """
     with output.open("wb") as file:
-        subprocess.run(command, stdout=file, stderr=subprocess.DEVNULL, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return spent, after.ru_maxrss / 1024
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def kept(extracted: Text, ours: Text, known: Text) -> dict[str, float | int]:
@@ -80,7 +84,7 @@ def compare(dump: Path, peer_python: str | None) -> list[tables.Row]:
         programs["mwparserfromhell"] = [peer_python, str(_REFERENCE), str(dump)]
     rows: list[tables.Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        # All before a text is read: a child's peak is at least what its parent has.
+        # All before a text is read, for the sake of the memory that they are told.
         answers = {name: Path(folder) / name for name in programs}
         spent = {
             name: cpu_seconds(command, answers[name])
