@@ -102,9 +102,10 @@ def split_words(tokenizer: Tokenizer, sentences: Sequence[Words]) -> list[WordPi
 
     Every word is tokenized alone, so that no piece stands in two words. WordPiece and
     unigram tokenizers never join what a space separates: the pieces are those of the
-    words with spaces between them. They are not those of the running text: `Moon 's`
-    has other pieces than `Moon's` where a vocabulary marks the beginnings of words. A
-    word without pieces, such as a zero-width space, gets none, and so no link.
+    words with spaces between them. (Of splits of a word that score the same, a unigram
+    takes one by rounding.) They are not those of the running text: `Moon 's` has other
+    pieces than `Moon's` where a vocabulary marks the beginnings of words. A word
+    without pieces, such as a zero-width space, gets none, and so no link.
     """
     vocabulary = sorted({word for words in sentences for word in words})
     pieces = dict(zip(vocabulary, tokenizer.encode_batch(vocabulary), strict=True))
