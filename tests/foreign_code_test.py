@@ -44,14 +44,16 @@ def checkpoint_of(folder):
 def test_a_run_goes_on_by_its_json(plant, tmp_path, monkeypatch):
     config = tiny_run.get_config()
     config.corpus = str(tiny_run.write_corpus(tmp_path / "corpus"))
+    config.stages, config.save_every = config.stages[:1], 1
+    config.stages[0].num_steps = 2
     workdir = tmp_path / "run"
     pretrain(config, workdir, note=lambda _: None)
     plant(workdir, workdir / "checkpoints", tmp_path / "corpus")
-    shutil.rmtree(workdir / "checkpoints" / "6")
+    shutil.rmtree(workdir / "checkpoints" / "2")
     monkeypatch.chdir(workdir)
     state = pretrain(config, workdir, note=lambda _: None)
-    assert int(state.step) == 6
-    assert (workdir / "checkpoints" / "6").is_dir()
+    assert int(state.step) == 2
+    assert (workdir / "checkpoints" / "2").is_dir()
 
 
 def test_a_checkpoint_is_loaded_and_evaluated_by_its_json(plant, tmp_path, monkeypatch):
