@@ -30,7 +30,7 @@ from amber_jax.training.checkpoint import CHECKPOINTS
 from amber_jax.training.metrics import METRICS_FILE, read_metrics
 from benchmarks import interrupted, tables
 
-_LOG_EVERY, _SAVE_EVERY = 2, 20  # steps
+_SAVE_EVERY = 20  # steps
 _ENDLESS = 1_000_000  # steps
 _LATER_SECONDS = 600.0  # for the checkpoint of a step that is under way
 # A process that was asked to stop before it listened has nothing to save.
@@ -61,7 +61,7 @@ def _command(workdir: Path, corpus: Path) -> list[str]:
             f"--config.stages[0].{kind}_pairs=8"
             for kind in ("monolingual", "translation")
         ),
-        *(f"--config.log_every={_LOG_EVERY}", f"--config.save_every={_SAVE_EVERY}"),
+        *("--config.log_every=1", f"--config.save_every={_SAVE_EVERY}"),
         *("--config.evaluate_every=100", f"--config.corpus={corpus}"),
         *("--config.tensorboard=False", f"--workdir={workdir}"),
     ]
@@ -147,7 +147,7 @@ def _measured(workdir: Path, before: int) -> dict[str, Any]:
 def missing(records: Sequence[Mapping[str, Any]]) -> list[int]:
     """Returns the steps whose train record is not there, or not in its place."""
     steps = [record["step"] for record in records if record["kind"] == "train"]
-    wanted = range(_LOG_EVERY, max(steps, default=0) + 1, _LOG_EVERY)
+    wanted = range(1, max(steps, default=0) + 1)
     misplaced = [step for last, step in itertools.pairwise(steps) if step <= last]
     return sorted({*misplaced, *(set(wanted) - set(steps))})
 
