@@ -10,6 +10,7 @@ Cycles compare programs: what has no estimate, see compiled_text.py, is not in t
 """
 
 import functools
+import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,15 @@ from benchmarks import compiled_text, tables
 Tables = dict[str, list[tables.Row]]
 
 _PRODUCT_WIDTH = 4096
+_COMPARED = ("layers", "attention")  # fields of `Kernels`
 
 
 def define_flags() -> None:
     define_config("the experiment")
     flags.DEFINE_list("topology", ["v5e:4x4"], "slices, as CHIP:SHAPE")
     flags.DEFINE_list("stages", [], "names; none: all of the config")
-    flags.DEFINE_list("layers", [], "forms of kernels.layers in turn; none: as it is")
+    for field in _COMPARED:
+        flags.DEFINE_list(field, [], f"forms of kernels.{field} in turn; none: as is")
     without = "where the config names no corpus"
     flags.DEFINE_integer("row_length", 256, f"tokens, {without}", lower_bound=8)
     flags.DEFINE_integer("pair_tokens", 63, f"of a pair, {without}", lower_bound=6)
@@ -62,9 +65,14 @@ def main(_: list[str]) -> None:
     shown: Tables = {}
     for described in [slices.described(name) for name in wanted.topology]:
         shown.setdefault("a device", []).append(limits(described))
-        for layers in wanted.layers or [wanted.config.kernels.layers]:
+        for forms in itertools.product(
+            *(
+                wanted[field].value or [wanted.config.kernels[field]]
+                for field in _COMPARED
+            )
+        ):
             config = wanted.config.copy_and_resolve_references()
-            config.kernels.layers = layers
+            config.kernels.update(dict(zip(_COMPARED, forms, strict=True)))
             run = stand_in.prepare(config, rows, described.devices)
             for stage in _chosen(run.stages, wanted.stages):
                 stage_tables = {"by arithmetic": [roofline(described, run, stage)]}
@@ -149,8 +157,13 @@ def compiled(
         stage: of the run.
         folder: for the program's text, or None.
     """
-    layers = "loop" if run.encoder.remat else run.encoder.kernels.layers
-    which = {"slice": described.name, "stage": stage.name, "layers": layers}
+    forms = run.encoder.kernels
+    which = {
+        "slice": described.name,
+        "stage": stage.name,
+        "layers": "loop" if run.encoder.remat else forms.layers,
+        "attention": forms.attention,
+    }
     key = jax.eval_shape(dropout_key, run.config.seed)
     lowered = run.compile(stage).lower(
         run.abstract_state, run.abstract_batch(stage), key

@@ -1,5 +1,6 @@
 """Rows of every sort that attention meets, and seeds of their dropout."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,11 +16,12 @@ SPANS = {
 }
 
 
-def masks_of(length, *, directed):
+def masks_of(length, *, directed, times=1):
+    """Of rows whose spans are so many times as long."""
     spans = np.zeros((len(SPANS), 16, 2), np.int32)
     for row, pairs in enumerate(SPANS.values()):
         spans[row, : len(pairs)] = np.reshape(pairs, (-1, 2))
-    place = rows.layout(spans, length)
+    place = rows.layout(times * spans, length)
     mask_of = rows.directed_attention if directed else rows.full_attention
     return mask_of(place)
 
@@ -38,6 +40,18 @@ def heads_of(mask, **sizes):
 def stacked(three):
     """Query, key and value [3, B, L, H, K] as attention takes them."""
     return jnp.stack(list(three), axis=2)
+
+
+def mixed_and_gradient(attend, heads):
+    """What is attended, and a gradient to which every entry of it adds."""
+
+    def number(heads):
+        mixed = attend(heads)
+        factors = jnp.cos(jnp.arange(mixed.size, dtype=jnp.float32))
+        return (jnp.sin(mixed.astype(jnp.float32)).ravel() @ factors), mixed
+
+    gradient, mixed = jax.jit(jax.grad(number, has_aux=True))(heads)
+    return mixed, gradient
 
 
 SEEDS = jnp.asarray(

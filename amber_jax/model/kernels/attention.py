@@ -2,11 +2,9 @@
 
 The written form runs everywhere, with every mask and dropout, and is the reference of
 the others. Kernels of accelerators, where they support the shapes, never write the
-[B, H, L, L] between the two products to memory. Triton's has dropout inside, Mosaic's
-has none.
+[B, H, L, L] between the two products to memory.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,12 +20,7 @@ from amber_jax.types import Array
 
 MASKED_SCORE = -1e9  # no real score comes near half of it
 LEAST_TOTAL = 1e-30  # of a token that attends nothing; it gets zeros
-# Least row for Mosaic's kernel. In shorter rows attention is a few percent of the
-# arithmetic, and its probabilities fit; from where on it wins was not measured.
-_LONG_ROW = 512  # tokens
 _TRITON_HEADS = (16, 32, 64, 128)
-_TPU_BLOCKS = (512, 256, 128)  # tokens, what Pallas' kernel can go by
-_TPU_HEAD = 128  # wider ones are multiples of it
 
 
 def attend(
@@ -41,8 +34,7 @@ def attend(
     """The mean of the values that each token attends, [B, L, H, K].
 
     What a kernel does not take is written out: Triton takes 16-bit rows of any length
-    with heads of round widths, and Pallas on a TPU long rows in which tokens see
-    exactly their pair, without dropout.
+    with heads of round widths, Mosaic rows of whole tiles that a core has room for.
 
     Args:
         stacked: [B, L, 3, H, K], every token's query, key and value.
@@ -54,12 +46,13 @@ def attend(
     if form == "triton" and _triton_takes(stacked):
         attend_fused = _on_every_device(_attend_by_triton, rate)
         return attend_fused(stacked, mask, seeds)
-    query, key, value = _apart(stacked)
-    whole_pairs = not mask.directed and not drops(seeds, rate)
-    if form == "mosaic" and whole_pairs and _mosaic_takes(query):
-        attend_pairs = _on_every_device(_attend_pairs)
-        return attend_pairs(query, key, value, mask.pair_ids)
-    return _written(query, key, value, mask, seeds, rate, False)[0]
+    if form == "mosaic":
+        # Imported here, because that takes a quarter of a second of every start.
+        from amber_jax.model.kernels import mosaic
+
+        if mosaic.takes(stacked):
+            return _on_every_device(mosaic.attend, rate)(stacked, mask, seeds)
+    return _written(*_apart(stacked), mask, seeds, rate, False)[0]
 
 
 def attend_with_probs(
@@ -175,31 +168,6 @@ def _drop(x: Array, seeds: Array | None, rate: float) -> Array:
     if not drops(seeds, rate):
         return x
     return jnp.where(kept(seeds, x.shape, rate), x * scale_of_kept(rate), 0)
-
-
-def _mosaic_takes(query: Array) -> bool:
-    _, length, _, head = query.shape
-    fits = length >= _LONG_ROW and not length % min(_TPU_BLOCKS)
-    return fits and (head <= _TPU_HEAD or not head % _TPU_HEAD)
-
-
-def _attend_pairs(query: Array, key: Array, value: Array, pair_ids: Array) -> Array:
-    # Imported here, because that takes a quarter of a second of every start.
-    from jax.experimental.pallas.ops.tpu import flash_attention as tpu_kernel
-
-    # The kernel wants [B, H, L, K].
-    heads_first = (x.swapaxes(1, 2) for x in (query, key, value))
-    block = next(size for size in _TPU_BLOCKS if not query.shape[1] % size)
-    sizes = [field.name for field in dataclasses.fields(tpu_kernel.BlockSizes)]
-    context = tpu_kernel.flash_attention(
-        *heads_first,
-        segment_ids=tpu_kernel.SegmentIds(pair_ids, pair_ids),
-        sm_scale=_scale(query),
-        block_sizes=tpu_kernel.BlockSizes(
-            **dict.fromkeys(sizes, block) | {"block_b": 1}
-        ),
-    )
-    return context.swapaxes(1, 2)
 
 
 def _on_every_device(

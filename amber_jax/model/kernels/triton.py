@@ -22,6 +22,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as pallas_triton
 
 from amber_jax.model.kernels import triton_programs
+from amber_jax.model.kernels.blocks import visited_blocks
 from amber_jax.model.kernels.dropout import drops
 from amber_jax.model.kernels.triton_programs import Blocks, Plan
 from amber_jax.model.rows import Mask
@@ -156,26 +157,10 @@ def _run(
 
 
 def _visited(dense: Array, plan: Plan) -> Array | None:
-    """Returns the first block that a program visits, and the one behind the last.
-
-    [B, programs, 2] int32; None where there is only one.
-
-    Args:
-        dense: [B, L, L] bool, whether a token that a program has and one that it visits
-            have anything to do with each other.
-        plan: of the kernel.
-    """
+    """See `visited_blocks`; None where there is only one."""
     if plan.visits == 1:
         return None
-    own, visited, *_ = plan.blocks
-    missing = plan.padded - plan.length
-    dense = jnp.pad(dense, ((0, 0), (0, missing), (0, missing)))
-    cut = dense.reshape(plan.batch, -1, own, plan.padded // visited, visited)
-    meet = cut.any((2, 4))[:, : plan.programs]
-    numbers = jnp.arange(meet.shape[-1], dtype=jnp.int32)
-    first = jnp.where(meet, numbers, plan.visits).min(-1)
-    behind = jnp.where(meet, numbers + 1, 0).max(-1)
-    return jnp.stack([jnp.minimum(first, behind), behind], axis=-1)
+    return visited_blocks(dense, plan.blocks.own, plan.blocks.visited)
 
 
 def _three(plan: Plan) -> list[pl.BlockSpec]:

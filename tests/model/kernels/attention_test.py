@@ -1,4 +1,4 @@
-"""Attention written out against a naive one, and what kernels of accelerators take."""
+"""Attention written out against a naive one."""
 
 import functools
 
@@ -7,12 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from attended_rows import SEEDS, masks_of, stacked, three_of
-from jax.experimental.pallas import tpu as pltpu
-from jax.experimental.pallas.ops.tpu import flash_attention
 
-from amber_jax.model import rows
 from amber_jax.model.kernels import attention, dropout
-from amber_jax.training.parallel import build_backend
 
 RATE = 0.3
 
@@ -121,105 +117,3 @@ def test_padding_attends_nothing_and_gets_zeros():
     padding = np.asarray(mask.pair_ids == 0)
     assert padding.any() and (np.asarray(mixed)[padding] == 0).all()
     assert (np.asarray(probs).swapaxes(1, 2)[padding] == 0).all()
-
-
-def attend(three, mask, *, form, seeds=None):
-    return attention.attend(stacked(three), mask, seeds=seeds, rate=RATE, form=form)
-
-
-def rows_of_pairs(length):
-    """Query, key and value of 4 rows, and the pairs in them."""
-    rng = np.random.default_rng(1)
-    query, key, value = rng.normal(size=(3, 4, length, 1, 8)).astype(np.float32)
-    pair_ids = np.sort(rng.integers(1, 5, (4, length)), axis=1)
-    pair_ids[:, length - 8 :] = 0  # padding
-    return query, key, value, pair_ids.astype(np.int32)
-
-
-def mask_of(pair_ids, *, directed=False):
-    return rows.Mask(pair_ids, 0 * pair_ids, 0 * pair_ids, directed)
-
-
-def sines(query, key, value, pair_ids, form):
-    """A number that depends on what all the tokens of pairs attend."""
-    mixed = attend((query, key, value), mask_of(pair_ids), form=form)
-    return (jnp.sin(mixed) * (pair_ids > 0)[..., None, None]).sum()
-
-
-values_and_gradients = jax.value_and_grad(sines, argnums=(0, 1, 2))
-
-
-@pytest.fixture
-def handed_to_mosaic(monkeypatch):
-    """Queries that a TPU's kernel would get; rows are long from one block on."""
-    monkeypatch.setattr(attention, "_LONG_ROW", 128)
-    calls = []
-    kernel = flash_attention.flash_attention
-
-    def counted(query, *args, **options):
-        calls.append(query.shape)
-        return kernel(query, *args, **options)
-
-    monkeypatch.setattr(flash_attention, "flash_attention", counted)
-    return calls
-
-
-@pytest.mark.parametrize("length", [128, 384])  # one block, and three
-def test_long_rows_on_a_tpu_go_to_the_kernel_that_knows_pairs(length, handed_to_mosaic):
-    pairs = rows_of_pairs(length)
-    expected = values_and_gradients(*pairs, "written")
-    assert handed_to_mosaic == []
-    with pltpu.force_tpu_interpret_mode():
-        assert_close(values_and_gradients(*pairs, "mosaic"), expected, 1e-4)
-    assert handed_to_mosaic == [(4, 1, length, 8)]
-
-
-@pytest.mark.parametrize("backend", ["jit", "pmap"])
-def test_every_device_runs_the_kernel_on_its_own_rows(handed_to_mosaic, backend):
-    pairs = rows_of_pairs(128)
-    expected = values_and_gradients(*pairs, "written")
-
-    def step(state, rows, _, axis_name=None):
-        total, gradients = values_and_gradients(*rows, "mosaic")
-        if axis_name:
-            total = jax.lax.psum(total, axis_name)
-            gradients = jax.lax.all_gather(gradients, axis_name, tiled=True)
-        return state, (total, gradients)
-
-    devices = build_backend(backend, fsdp=False, num_devices=4)
-    state = jnp.zeros(())
-    with pltpu.force_tpu_interpret_mode():
-        compiled = devices.compile(step, state)
-        _, attended = compiled(state, devices.put_batch(pairs), jnp.zeros(()))
-    assert_close(attended, expected, 1e-4)
-    assert handed_to_mosaic == [(1, 1, 128, 8)]
-
-
-@pytest.mark.parametrize("length", [512, 768, 1024])  # blocks of 512, 256 and 512
-def test_the_kernel_is_lowered_for_a_tpu(length):
-    shape = jax.ShapeDtypeStruct((4, length, 12, 64), jnp.bfloat16)
-    ids = jax.ShapeDtypeStruct((4, length), jnp.int32)
-    run = jax.jit(values_and_gradients, static_argnums=4)
-    traced = run.trace(shape, shape, shape, ids, "mosaic")
-    text = traced.lower(lowering_platforms=("tpu",)).as_text()
-    assert text.count("tpu_custom_call") >= 3  # forward, and two of the gradient
-
-
-@pytest.mark.parametrize(
-    "change", ["dropout", "directed", "a short row", "no whole blocks", "a wide head"]
-)
-def test_what_the_tpu_kernel_does_not_take_is_written_out(
-    handed_to_mosaic, monkeypatch, change
-):
-    query, key, value, pair_ids = rows_of_pairs(128)
-    if change == "a short row":
-        monkeypatch.setattr(attention, "_LONG_ROW", 256)
-    elif change == "a wide head":
-        query, key, value = (np.repeat(x, 24, axis=-1) for x in (query, key, value))
-    elif change == "no whole blocks":
-        query, key, value = (x[:, :120] for x in (query, key, value))
-        pair_ids = pair_ids[:, :120]
-    mask = mask_of(pair_ids, directed=change == "directed")
-    seeds = SEEDS[:4] if change == "dropout" else None
-    attend((query, key, value), mask, form="mosaic", seeds=seeds)
-    assert handed_to_mosaic == []

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from attended_rows import SEEDS, heads_of, masks_of
+from attended_rows import SEEDS, heads_of, masks_of, mixed_and_gradient
 
 from amber_jax.model.kernels import attention, triton
 from amber_jax.model.kernels.triton_programs import Blocks
@@ -26,18 +26,6 @@ def cut(monkeypatch):
             monkeypatch.setattr(triton, f"{name}_blocks", chosen)
 
     return use
-
-
-def mixed_and_gradient(attend, heads):
-    """What is attended, and a gradient to which every entry of it adds."""
-
-    def number(heads):
-        mixed = attend(heads)
-        factors = jnp.cos(jnp.arange(mixed.size, dtype=jnp.float32))
-        return (jnp.sin(mixed.astype(jnp.float32)).ravel() @ factors), mixed
-
-    gradient, mixed = jax.jit(jax.grad(number, has_aux=True))(heads)
-    return mixed, gradient
 
 
 @pytest.mark.parametrize(

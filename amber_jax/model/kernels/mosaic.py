@@ -1,0 +1,221 @@
+"""Attention of packed rows as one kernel of a TPU, dropout and both masks within.
+
+The definition is that of `attention`: scores, a softmax in float32, dropout by the hash
+of the place, the product with the values. No [B, H, L, L] is written to memory, and of
+long rows only those blocks are computed in which some token may attend another.
+
+The forward pass has blocks of queries, which visit the blocks of keys, and keeps the
+softmax so far. The backward pass has keys, which visit queries and add to the queries'
+gradients: a core runs a row's programs one after the other, so the order is fixed.
+
+Source: Dao 2023, arXiv 2307.08691.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pallas_tpu
+
+from amber_jax.model.kernels import mosaic_programs
+from amber_jax.model.kernels.blocks import visited_blocks
+from amber_jax.model.kernels.dropout import drops
+from amber_jax.model.kernels.mosaic_programs import Plan, Row
+from amber_jax.model.rows import Mask
+from amber_jax.types import Array
+
+_TOKEN_ROWS = 8  # what a tile has at least, of which `Mask` needs three
+
+
+def takes(stacked: Array) -> bool:
+    """Whether rows of [B, L, 3, H, K] suit the kernel."""
+    _, length, _, _, width = stacked.shape
+    return mosaic_programs.takes(length, width, stacked.dtype)
+
+
+def attend(stacked: Array, mask: Mask, seeds: Array | None, rate: float) -> Array:
+    """The values that each token attends, mixed, [B, L, H, K].
+
+    Args:
+        stacked: [B, L, 3, H, K], every token's query, key and value; see `takes`.
+        mask: who may attend whom.
+        seeds: [B, 2] uint32, of the dropout of probabilities; None for none.
+        rate: of that dropout; probability.
+    """
+    heads_first = stacked.transpose(2, 0, 3, 1, 4)
+    seeds = seeds if drops(seeds, rate) else None
+    return _attend(heads_first, mask, seeds, rate).swapaxes(1, 2)
+
+
+def _plan(heads_first: Array, rate: float) -> Plan:
+    return Plan(*heads_first.shape[1:], heads_first.dtype, rate)
+
+
+class _Kept(NamedTuple):
+    """What the backward pass needs."""
+
+    heads_first: Array  # [3, B, H, L, K]
+    mask: Mask
+    seeds: Array | None
+    mixed: Array  # [B, H, L, K]
+    log_total: Array  # [B, H, blocks, 1, tokens of a block] float32
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _attend(heads_first: Array, mask: Mask, seeds: Array | None, rate: float) -> Array:
+    """[3, B, H, L, K] -> [B, H, L, K]."""
+    return _forward(heads_first, mask, seeds, rate)[0]
+
+
+def _forward(
+    heads_first: Array, mask: Mask, seeds: Array | None, rate: float
+) -> tuple[Array, _Kept]:
+    plan = _plan(heads_first, rate)
+    mixed, log_total = _run(
+        mosaic_programs.forward,
+        plan,
+        mask,
+        seeds,
+        visited_blocks(mask.dense(), plan.block, plan.block),
+        (
+            (heads_first, _own(plan, 0)),
+            *((heads_first, _whole(plan, n)) for n in (1, 2)),
+        ),
+        (
+            (heads_first.shape[1:], heads_first.dtype, _own(plan)),
+            (_numbers_shape(plan), jnp.float32, _own_numbers(plan)),
+        ),
+    )
+    return mixed, _Kept(heads_first, mask, seeds, mixed, log_total)
+
+
+def _backward(rate: float, saved: _Kept, grad: Array) -> tuple[Array, None, None]:
+    heads_first, mask, seeds, mixed, log_total = saved
+    plan = _plan(heads_first, rate)
+    # A token's probabilities sum to 1, so their gradients lose their weighted mean.
+    weighted = (grad.astype(jnp.float32) * mixed).sum(-1)
+    result = (grad.shape, grad.dtype)
+    gradients = _run(
+        mosaic_programs.backward,
+        plan,
+        mask,
+        seeds,
+        visited_blocks(mask.dense().swapaxes(1, 2), plan.block, plan.block),
+        (
+            (heads_first, _whole(plan, 0)),
+            *((heads_first, _own(plan, n)) for n in (1, 2)),
+            (grad, _whole(plan)),
+            (log_total, _whole_numbers(plan)),
+            (weighted.reshape(log_total.shape), _whole_numbers(plan)),
+        ),
+        ((*result, _whole(plan)), (*result, _own(plan)), (*result, _own(plan))),
+        ((plan.blocks, plan.group, plan.width, plan.block),),
+    )
+    return jnp.stack(gradients), None, None
+
+
+_attend.defvjp(_forward, _backward)
+
+
+def _run(
+    program: Callable[..., None],
+    plan: Plan,
+    mask: Mask,
+    seeds: Array | None,
+    visited: Array,
+    operands: tuple[tuple[Array, pl.BlockSpec], ...],
+    results: tuple[tuple[tuple[int, ...], Any, pl.BlockSpec], ...],
+    scratch: tuple[tuple[int, ...], ...] = (),
+) -> tuple[Array, ...]:
+    """What the program writes; on a CPU it is interpreted."""
+
+    def kernel(visited_ref: Any, seeds_ref: Any, tokens_ref: Any, *refs: Any) -> None:
+        row, group, own = (pl.program_id(axis) for axis in range(3))
+        place = 2 * (row * plan.blocks + own)
+        program(
+            Row(
+                plan,
+                mask.directed,
+                tokens_ref,
+                None if seeds is None else (seeds_ref[2 * row], seeds_ref[2 * row + 1]),
+                (visited_ref[place], visited_ref[place + 1]),
+                group,
+                own,
+            ),
+            *refs,
+        )
+
+    def call(*operands: Array, interpret: bool) -> tuple[Array, ...]:
+        return pl.pallas_call(
+            kernel,
+            grid_spec=pallas_tpu.PrefetchScalarGridSpec(
+                num_scalar_prefetch=2,
+                grid=plan.grid,
+                in_specs=specs,
+                out_specs=[spec for *_, spec in results],
+                scratch_shapes=[pallas_tpu.VMEM(x, jnp.float32) for x in scratch],
+            ),
+            out_shape=[
+                jax.ShapeDtypeStruct(shape, dtype) for shape, dtype, _ in results
+            ],
+            compiler_params=pallas_tpu.CompilerParams(
+                dimension_semantics=("parallel", "parallel", "arbitrary")
+            ),
+            interpret=interpret,
+            name=f"attention_{program.__name__}",
+        )(*operands)
+
+    tokens = jnp.stack([mask.pair_ids, mask.sides, mask.position_ids], axis=1)
+    tokens = jnp.pad(tokens, ((0, 0), (0, _TOKEN_ROWS - 3), (0, 0)))
+    tokens = tokens.reshape(plan.batch, _TOKEN_ROWS, plan.blocks, plan.block)
+    tokens = tokens.swapaxes(1, 2)  # [B, blocks, 8, T]
+    arrays, specs = zip(
+        (tokens, pl.BlockSpec((None, *tokens.shape[1:]), lambda b, *_: (b, 0, 0, 0))),
+        *operands,
+        strict=True,
+    )
+    scalars = visited.ravel(), (jnp.zeros(1) if seeds is None else seeds).ravel()
+    return jax.lax.platform_dependent(
+        *(*scalars, *arrays),
+        cpu=functools.partial(call, interpret=True),
+        default=functools.partial(call, interpret=False),
+    )
+
+
+def _own(plan: Plan, which: int | None = None) -> pl.BlockSpec:
+    """A program's block of [B, H, L, K], or of one of three such arrays."""
+    return _vectors(plan.block, lambda i: i, plan, which)
+
+
+def _whole(plan: Plan, which: int | None = None) -> pl.BlockSpec:
+    """A program's row of the same."""
+    return _vectors(plan.length, lambda _: 0, plan, which)
+
+
+def _vectors(
+    tokens: int, number: Callable[[Any], Any], plan: Plan, which: int | None
+) -> pl.BlockSpec:
+    shape = (None, plan.group, tokens, plan.width)
+    if which is None:
+        return pl.BlockSpec(shape, lambda b, g, i, *_: (b, g, number(i), 0))
+    return pl.BlockSpec((None, *shape), lambda b, g, i, *_: (which, b, g, number(i), 0))
+
+
+def _numbers_shape(plan: Plan) -> tuple[int, ...]:
+    """That of an array which has a number for each head and token."""
+    return plan.batch, plan.heads, plan.blocks, 1, plan.block
+
+
+def _own_numbers(plan: Plan) -> pl.BlockSpec:
+    """A program's block of them."""
+    shape = (None, plan.group, None, 1, plan.block)
+    return pl.BlockSpec(shape, lambda b, g, i, *_: (b, g, i, 0, 0))
+
+
+def _whole_numbers(plan: Plan) -> pl.BlockSpec:
+    """A program's row of them."""
+    shape = (None, plan.group, plan.blocks, 1, plan.block)
+    return pl.BlockSpec(shape, lambda b, g, *_: (b, g, 0, 0, 0))

@@ -1,0 +1,265 @@
+"""The programs of the TPU's attention kernel: what each of them reads and writes.
+
+A program has a row, a group of its heads and a block of tokens, and visits blocks of
+the others. Scores lie with their keys down and their queries across, so that what a
+query has one of, its highest score or its total, is a row.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+from amber_jax.model.kernels.attention import LEAST_TOTAL, MASKED_SCORE
+from amber_jax.model.kernels.dropout import kept_at, scale_of_kept
+from amber_jax.model.rows import Mask, may_attend
+from amber_jax.types import Array
+
+_BLOCKS = (256, 128)  # tokens, the larger one that divides a row
+_WIDTHS = (32, 64, 128, 256)  # of heads
+# Of a core's own 16 MiB a program has ten arrays of a row's vectors, each twice because
+# the next program's are on their way, and some eight arrays of scores.
+_ROW_BYTES = 1 << 19
+_SCORES = 1 << 18
+_LANES = 128  # of a tile; narrower heads are padded to it
+
+
+def takes(length: int, width: int, dtype: Any) -> bool:
+    """Whether a core has room for rows of `length` tokens with heads of `width`."""
+    fits = _row_bytes(length, width, dtype) <= _ROW_BYTES
+    return fits and length % min(_BLOCKS) == 0 and width in _WIDTHS
+
+
+def _row_bytes(length: int, width: int, dtype: Any) -> int:
+    """A head's vectors of a row, as they lie in a core's memory."""
+    return length * max(width, _LANES) * jnp.dtype(dtype).itemsize
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What the kernel knows before it runs."""
+
+    batch: int
+    heads: int
+    length: int  # of a row
+    width: int  # of a head
+    dtype: Any
+    rate: float  # of dropout, where there are seeds
+
+    @property
+    def block(self) -> int:
+        """The tokens of a block."""
+        return next(size for size in _BLOCKS if self.length % size == 0)
+
+    @property
+    def blocks(self) -> int:
+        """Those of a row."""
+        return self.length // self.block
+
+    @property
+    def group(self) -> int:
+        """The heads of a program."""
+        row = _row_bytes(self.length, self.width, self.dtype)
+        most = min(_SCORES // self.block**2, _ROW_BYTES // row)
+        divisors = (n for n in range(1, self.heads + 1) if self.heads % n == 0)
+        return max(n for n in divisors if n <= most)
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Rows, groups of heads, and blocks."""
+        return self.batch, self.heads // self.group, self.blocks
+
+    @property
+    def scale(self) -> float:
+        """What products of queries and keys are multiplied with."""
+        return self.width**-0.5
+
+
+def forward(
+    row: "Row",
+    query_ref: Any,
+    key_ref: Any,
+    value_ref: Any,
+    mixed_ref: Any,
+    log_total_ref: Any,
+) -> None:
+    """Writes what a block of queries attends, and the log of its sums of exp.
+
+    Args:
+        row: of the program.
+        query_ref: [G, T, K], a block, as is `mixed_ref`.
+        key_ref: [G, L, K], a row, as is `value_ref`.
+        value_ref: what is mixed.
+        mixed_ref: written.
+        log_total_ref: [G, 1, T] float32, written.
+    """
+    plan = row.plan
+    query = query_ref[...]
+
+    def visit(
+        number: Array | int, so_far: tuple[Array, Array, Array]
+    ) -> tuple[Array, Array, Array]:
+        highest, total, mixed = so_far  # [G, 1, T] twice, [G, K, T]
+        key, value = (_block(ref, number, plan) for ref in (key_ref, value_ref))
+        pairs = row.pairs(queries=row.own, keys=number)
+        scores = pairs.masked(_product(key, query, (2, 2)))  # [G, keys, queries]
+        higher = jnp.maximum(highest, scores.max(1, keepdims=True))
+        weights = jnp.exp(scores - higher)
+        shrunk = jnp.exp(highest - higher)
+        staying = pairs.dropped(weights).astype(value.dtype)
+        return (
+            higher,
+            total * shrunk + weights.sum(1, keepdims=True),
+            mixed * shrunk + _product(value, staying, (1, 1)),
+        )
+
+    numbers = (plan.group, 1, plan.block)
+    highest, total, mixed = row.over_visited(
+        visit,
+        (
+            jnp.full(numbers, MASKED_SCORE / 2, jnp.float32),
+            jnp.zeros(numbers, jnp.float32),
+            jnp.zeros((plan.group, plan.width, plan.block), jnp.float32),
+        ),
+    )
+    total = jnp.maximum(total, LEAST_TOTAL)
+    mixed_ref[...] = (mixed / total).swapaxes(1, 2).astype(mixed_ref.dtype)
+    log_total_ref[...] = highest + jnp.log(total)
+
+
+def backward(
+    row: "Row",
+    query_ref: Any,
+    key_ref: Any,
+    value_ref: Any,
+    grad_ref: Any,
+    log_total_ref: Any,
+    weighted_ref: Any,
+    by_query_ref: Any,
+    by_key_ref: Any,
+    by_value_ref: Any,
+    summed_ref: Any,
+) -> None:
+    """Writes the gradients of a block of keys and values, and after the last, queries.
+
+    Args:
+        row: of the program.
+        query_ref: [G, L, K], a row, as are `grad_ref` and `by_query_ref`.
+        key_ref: [G, T, K], a block, as are the other three.
+        value_ref: what was mixed.
+        grad_ref: of what was mixed.
+        log_total_ref: [G, blocks, 1, T] float32, as is the next.
+        weighted_ref: the product of `grad_ref` with what was mixed.
+        by_query_ref: written, as are the next two.
+        by_key_ref: of the block.
+        by_value_ref: of the block.
+        summed_ref: [blocks, G, K, T] float32, what queries have from the keys so far.
+    """
+    plan = row.plan
+    key, value = key_ref[...], value_ref[...]
+
+    @pl.when(row.own == 0)
+    def _() -> None:
+        summed_ref[...] = jnp.zeros_like(summed_ref)
+
+    def visit(number: Array | int, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
+        by_key, by_value = so_far  # [G, T, K]
+        query, grad = (_block(ref, number, plan) for ref in (query_ref, grad_ref))
+        pairs = row.pairs(queries=number, keys=row.own)
+        scores = pairs.masked(_product(key, query, (2, 2)))  # [G, keys, queries]
+        probs = jnp.exp(scores - log_total_ref[:, number])
+        staying = pairs.dropped(probs)
+        by_scores = staying * _product(value, grad, (2, 2))
+        by_scores -= probs * weighted_ref[:, number]
+        by_scores = (by_scores * plan.scale).astype(key.dtype)
+        summed_ref[number] += _product(key, by_scores, (1, 1))
+        return (
+            by_key + _product(by_scores, query, (2, 1)),
+            by_value + _product(staying.astype(key.dtype), grad, (2, 1)),
+        )
+
+    zeros = jnp.zeros(key.shape, jnp.float32)
+    by_key, by_value = row.over_visited(visit, (zeros, zeros))
+    by_key_ref[...] = by_key.astype(by_key_ref.dtype)
+    by_value_ref[...] = by_value.astype(by_value_ref.dtype)
+
+    @pl.when(row.own == plan.blocks - 1)
+    def _() -> None:
+        for number in range(plan.blocks):
+            by_query = summed_ref[number].swapaxes(1, 2).astype(by_query_ref.dtype)
+            by_query_ref[:, pl.ds(number * plan.block, plan.block)] = by_query
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """The row and the heads of a program, and the block that it has."""
+
+    plan: Plan
+    directed: bool
+    tokens: Any  # reference of [blocks, 8, T] int32
+    seeds: tuple[Array, Array] | None
+    visited: tuple[Array, Array]  # the first block, and the one behind the last
+    group: Array  # of heads, a number
+    own: Array  # block, a number
+
+    def over_visited(self, visit: Callable[..., Any], start: Any) -> Any:
+        """What is left after all the blocks that are to be visited."""
+        if self.plan.blocks == 1:
+            return visit(0, start)
+        return jax.lax.fori_loop(*self.visited, visit, start)
+
+    def pairs(self, *, queries: Array | int, keys: Array | int) -> "_Pairs":
+        """Those of a block of queries and a block of keys."""
+        return _Pairs(self, queries, keys)
+
+
+class _Pairs:
+    """The pairs of a block of keys, down, and one of queries, across."""
+
+    def __init__(self, row: Row, queries: Array | int, keys: Array | int) -> None:
+        self._row, self._queries, self._keys = row, queries, keys
+
+    def masked(self, scores: Array) -> Array:
+        """[G, T, T] -> scaled, and of what may not be attended none."""
+        across = self._row.tokens[self._queries]  # [8, T]
+        down = self._row.tokens[self._keys].T  # [T, 8]
+        query, key = (
+            Mask(*numbers, directed=self._row.directed)
+            for numbers in (
+                (across[n : n + 1] for n in range(3)),
+                (down[:, n : n + 1] for n in range(3)),
+            )
+        )
+        allowed = may_attend(query, key)
+        return jnp.where(allowed[None], scores * self._row.plan.scale, MASKED_SCORE)
+
+    def dropped(self, x: Array) -> Array:
+        """`x` [G, T, T] after dropout, as the written form has it."""
+        plan, seeds = self._row.plan, self._row.seeds
+        if seeds is None:
+            return x
+        counted = functools.partial(jax.lax.broadcasted_iota, jnp.int32, x.shape)
+        heads = self._row.group * plan.group + counted(0)
+        queries = self._queries * plan.block + counted(2)
+        keys = self._keys * plan.block + counted(1)
+        places = (heads * plan.length + queries) * plan.length + keys
+        kept = kept_at(seeds, places.astype(jnp.uint32), plan.rate)
+        return jnp.where(kept, x * scale_of_kept(plan.rate), 0)
+
+
+def _block(ref: Any, number: Array | int, plan: Plan) -> Array:
+    """A block of [G, L, K]."""
+    first = number * plan.block
+    if not isinstance(first, int):
+        first = pl.multiple_of(first, plan.block)
+    return ref[:, pl.ds(first, plan.block)]
+
+
+def _product(left: Array, right: Array, over: tuple[int, int]) -> Array:
+    """The float32 products of each head's matrices over an axis of either."""
+    axes = (((over[0],), (over[1],)), ((0,), (0,)))
+    return jax.lax.dot_general(left, right, axes, preferred_element_type=jnp.float32)
