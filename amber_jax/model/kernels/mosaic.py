@@ -45,79 +45,82 @@ def attend(stacked: Array, mask: Mask, seeds: Array | None, rate: float) -> Arra
         seeds: [B, 2] uint32, of the dropout of probabilities; None for none.
         rate: of that dropout; probability.
     """
-    heads_first = stacked.transpose(2, 0, 3, 1, 4)
-    seeds = seeds if drops(seeds, rate) else None
-    return _attend(heads_first, mask, seeds, rate).swapaxes(1, 2)
-
-
-def _plan(heads_first: Array, rate: float) -> Plan:
-    return Plan(*heads_first.shape[1:], heads_first.dtype, rate)
+    return _attend(stacked, mask, seeds if drops(seeds, rate) else None, rate)
 
 
 class _Kept(NamedTuple):
     """What the backward pass needs."""
 
-    heads_first: Array  # [3, B, H, L, K]
+    vectors: Array  # [B, 3, H, K, L], queries, keys and values
     mask: Mask
     seeds: Array | None
-    mixed: Array  # [B, H, L, K]
+    mixed: Array  # [B, L, H, K]
     log_total: Array  # [B, H, blocks, 1, tokens of a block] float32
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _attend(heads_first: Array, mask: Mask, seeds: Array | None, rate: float) -> Array:
-    """[3, B, H, L, K] -> [B, H, L, K]."""
-    return _forward(heads_first, mask, seeds, rate)[0]
+def _attend(stacked: Array, mask: Mask, seeds: Array | None, rate: float) -> Array:
+    return _forward(stacked, mask, seeds, rate)[0]
 
 
 def _forward(
-    heads_first: Array, mask: Mask, seeds: Array | None, rate: float
+    stacked: Array, mask: Mask, seeds: Array | None, rate: float
 ) -> tuple[Array, _Kept]:
-    plan = _plan(heads_first, rate)
+    vectors = stacked.transpose(0, 2, 3, 4, 1)
+    plan = _plan(vectors, rate)
     mixed, log_total = _run(
         mosaic_programs.forward,
         plan,
         mask,
         seeds,
         visited_blocks(mask.dense(), plan.block, plan.block),
+        ((vectors, _own(plan, 0)), *((vectors, _whole(plan, n)) for n in (1, 2))),
         (
-            (heads_first, _own(plan, 0)),
-            *((heads_first, _whole(plan, n)) for n in (1, 2)),
-        ),
-        (
-            (heads_first.shape[1:], heads_first.dtype, _own(plan)),
+            ((*vectors.shape[:1], *vectors.shape[2:]), vectors.dtype, _own(plan)),
             (_numbers_shape(plan), jnp.float32, _own_numbers(plan)),
         ),
     )
-    return mixed, _Kept(heads_first, mask, seeds, mixed, log_total)
+    mixed = mixed.transpose(0, 3, 1, 2)
+    return mixed, _Kept(vectors, mask, seeds, mixed, log_total)
 
 
 def _backward(rate: float, saved: _Kept, grad: Array) -> tuple[Array, None, None]:
-    heads_first, mask, seeds, mixed, log_total = saved
-    plan = _plan(heads_first, rate)
+    vectors, mask, seeds, mixed, log_total = saved
+    plan = _plan(vectors, rate)
     # A token's probabilities sum to 1, so their gradients lose their weighted mean.
-    weighted = (grad.astype(jnp.float32) * mixed).sum(-1)
-    result = (grad.shape, grad.dtype)
-    gradients = _run(
+    weighted = (grad.astype(jnp.float32) * mixed).sum(-1).swapaxes(1, 2)
+    all_three = (None, 3, plan.group, plan.width, plan.length)
+    (gradients,) = _run(
         mosaic_programs.backward,
         plan,
         mask,
         seeds,
         visited_blocks(mask.dense().swapaxes(1, 2), plan.block, plan.block),
         (
-            (heads_first, _whole(plan, 0)),
-            *((heads_first, _own(plan, n)) for n in (1, 2)),
-            (grad, _whole(plan)),
+            (vectors, _whole(plan, 0)),
+            *((vectors, _own(plan, n)) for n in (1, 2)),
+            (grad.transpose(0, 2, 3, 1), _whole(plan)),
             (log_total, _whole_numbers(plan)),
             (weighted.reshape(log_total.shape), _whole_numbers(plan)),
         ),
-        ((*result, _whole(plan)), (*result, _own(plan)), (*result, _own(plan))),
+        (
+            (
+                vectors.shape,
+                vectors.dtype,
+                pl.BlockSpec(all_three, lambda b, g, *_: (b, 0, g, 0, 0)),
+            ),
+        ),
         ((plan.blocks, plan.group, plan.width, plan.block),),
     )
-    return jnp.stack(gradients), None, None
+    return gradients.transpose(0, 4, 1, 2, 3), None, None
 
 
 _attend.defvjp(_forward, _backward)
+
+
+def _plan(vectors: Array, rate: float) -> Plan:
+    batch, _, heads, width, length = vectors.shape
+    return Plan(batch, heads, length, width, vectors.dtype, rate)
 
 
 def _run(
@@ -186,7 +189,7 @@ def _run(
 
 
 def _own(plan: Plan, which: int | None = None) -> pl.BlockSpec:
-    """A program's block of [B, H, L, K], or of one of three such arrays."""
+    """A program's block of [B, H, K, L], or of one of three such arrays."""
     return _vectors(plan.block, lambda i: i, plan, which)
 
 
@@ -198,10 +201,12 @@ def _whole(plan: Plan, which: int | None = None) -> pl.BlockSpec:
 def _vectors(
     tokens: int, number: Callable[[Any], Any], plan: Plan, which: int | None
 ) -> pl.BlockSpec:
-    shape = (None, plan.group, tokens, plan.width)
+    shape = (plan.group, plan.width, tokens)
     if which is None:
-        return pl.BlockSpec(shape, lambda b, g, i, *_: (b, g, number(i), 0))
-    return pl.BlockSpec((None, *shape), lambda b, g, i, *_: (which, b, g, number(i), 0))
+        return pl.BlockSpec((None, *shape), lambda b, g, i, *_: (b, g, 0, number(i)))
+    return pl.BlockSpec(
+        (None, None, *shape), lambda b, g, i, *_: (b, which, g, 0, number(i))
+    )
 
 
 def _numbers_shape(plan: Plan) -> tuple[int, ...]:

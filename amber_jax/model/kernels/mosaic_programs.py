@@ -2,7 +2,8 @@
 
 A program has a row, a group of its heads and a block of tokens, and visits blocks of
 the others. Scores lie with their keys down and their queries across, so that what a
-query has one of, its highest score or its total, is a row.
+query has one of, its highest score or its total, is a row. Vectors lie with their
+tokens across as well: heads of 64 across would leave half of every tile empty.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental import pallas as pl
 
 from amber_jax.model.kernels.attention import LEAST_TOTAL, MASKED_SCORE
@@ -25,18 +27,12 @@ _WIDTHS = (32, 64, 128, 256)  # of heads
 # the next program's are on their way, and some eight arrays of scores.
 _ROW_BYTES = 1 << 19
 _SCORES = 1 << 18
-_LANES = 128  # of a tile; narrower heads are padded to it
 
 
 def takes(length: int, width: int, dtype: Any) -> bool:
     """Whether a core has room for rows of `length` tokens with heads of `width`."""
-    fits = _row_bytes(length, width, dtype) <= _ROW_BYTES
+    fits = length * width * jnp.dtype(dtype).itemsize <= _ROW_BYTES
     return fits and length % min(_BLOCKS) == 0 and width in _WIDTHS
-
-
-def _row_bytes(length: int, width: int, dtype: Any) -> int:
-    """A head's vectors of a row, as they lie in a core's memory."""
-    return length * max(width, _LANES) * jnp.dtype(dtype).itemsize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +43,7 @@ class Plan:
     heads: int
     length: int  # of a row
     width: int  # of a head
-    dtype: Any
+    dtype: np.dtype
     rate: float  # of dropout, where there are seeds
 
     @property
@@ -63,7 +59,7 @@ class Plan:
     @property
     def group(self) -> int:
         """The heads of a program."""
-        row = _row_bytes(self.length, self.width, self.dtype)
+        row = self.length * self.width * self.dtype.itemsize
         most = min(_SCORES // self.block**2, _ROW_BYTES // row)
         divisors = (n for n in range(1, self.heads + 1) if self.heads % n == 0)
         return max(n for n in divisors if n <= most)
@@ -91,8 +87,8 @@ def forward(
 
     Args:
         row: of the program.
-        query_ref: [G, T, K], a block, as is `mixed_ref`.
-        key_ref: [G, L, K], a row, as is `value_ref`.
+        query_ref: [G, K, T], a block, as is `mixed_ref`.
+        key_ref: [G, K, L], a row, as is `value_ref`.
         value_ref: what is mixed.
         mixed_ref: written.
         log_total_ref: [G, 1, T] float32, written.
@@ -106,7 +102,7 @@ def forward(
         highest, total, mixed = so_far  # [G, 1, T] twice, [G, K, T]
         key, value = (_block(ref, number, plan) for ref in (key_ref, value_ref))
         pairs = row.pairs(queries=row.own, keys=number)
-        scores = pairs.masked(_product(key, query, (2, 2)))  # [G, keys, queries]
+        scores = pairs.masked(_product(key, query, (1, 1)))  # [G, keys, queries]
         higher = jnp.maximum(highest, scores.max(1, keepdims=True))
         weights = jnp.exp(scores - higher)
         shrunk = jnp.exp(highest - higher)
@@ -114,7 +110,7 @@ def forward(
         return (
             higher,
             total * shrunk + weights.sum(1, keepdims=True),
-            mixed * shrunk + _product(value, staying, (1, 1)),
+            mixed * shrunk + _product(value, staying, (2, 1)),
         )
 
     numbers = (plan.group, 1, plan.block)
@@ -127,7 +123,7 @@ def forward(
         ),
     )
     total = jnp.maximum(total, LEAST_TOTAL)
-    mixed_ref[...] = (mixed / total).swapaxes(1, 2).astype(mixed_ref.dtype)
+    mixed_ref[...] = (mixed / total).astype(mixed_ref.dtype)
     log_total_ref[...] = highest + jnp.log(total)
 
 
@@ -139,59 +135,55 @@ def backward(
     grad_ref: Any,
     log_total_ref: Any,
     weighted_ref: Any,
+    by_ref: Any,
     by_query_ref: Any,
-    by_key_ref: Any,
-    by_value_ref: Any,
-    summed_ref: Any,
 ) -> None:
     """Writes the gradients of a block of keys and values, and after the last, queries.
 
     Args:
         row: of the program.
-        query_ref: [G, L, K], a row, as are `grad_ref` and `by_query_ref`.
-        key_ref: [G, T, K], a block, as are the other three.
+        query_ref: [G, K, L], a row, as is `grad_ref`.
+        key_ref: [G, K, T], a block, as is `value_ref`.
         value_ref: what was mixed.
         grad_ref: of what was mixed.
         log_total_ref: [G, blocks, 1, T] float32, as is the next.
         weighted_ref: the product of `grad_ref` with what was mixed.
-        by_query_ref: written, as are the next two.
-        by_key_ref: of the block.
-        by_value_ref: of the block.
-        summed_ref: [blocks, G, K, T] float32, what queries have from the keys so far.
+        by_ref: [3, G, K, L], the row's gradients, written.
+        by_query_ref: [blocks, G, K, T] float32, what queries have from keys so far.
     """
     plan = row.plan
     key, value = key_ref[...], value_ref[...]
 
     @pl.when(row.own == 0)
     def _() -> None:
-        summed_ref[...] = jnp.zeros_like(summed_ref)
+        by_query_ref[...] = jnp.zeros_like(by_query_ref)
 
     def visit(number: Array | int, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
-        by_key, by_value = so_far  # [G, T, K]
+        by_key, by_value = so_far  # [G, K, T]
         query, grad = (_block(ref, number, plan) for ref in (query_ref, grad_ref))
         pairs = row.pairs(queries=number, keys=row.own)
-        scores = pairs.masked(_product(key, query, (2, 2)))  # [G, keys, queries]
+        scores = pairs.masked(_product(key, query, (1, 1)))  # [G, keys, queries]
         probs = jnp.exp(scores - log_total_ref[:, number])
         staying = pairs.dropped(probs)
-        by_scores = staying * _product(value, grad, (2, 2))
+        by_scores = staying * _product(value, grad, (1, 1))
         by_scores -= probs * weighted_ref[:, number]
         by_scores = (by_scores * plan.scale).astype(key.dtype)
-        summed_ref[number] += _product(key, by_scores, (1, 1))
+        by_query_ref[number] += _product(key, by_scores, (2, 1))
         return (
-            by_key + _product(by_scores, query, (2, 1)),
-            by_value + _product(staying.astype(key.dtype), grad, (2, 1)),
+            by_key + _product(query, by_scores, (2, 2)),
+            by_value + _product(grad, staying.astype(key.dtype), (2, 2)),
         )
 
     zeros = jnp.zeros(key.shape, jnp.float32)
-    by_key, by_value = row.over_visited(visit, (zeros, zeros))
-    by_key_ref[...] = by_key.astype(by_key_ref.dtype)
-    by_value_ref[...] = by_value.astype(by_value_ref.dtype)
+    for which, gradient in enumerate(row.over_visited(visit, (zeros, zeros)), start=1):
+        own = _tokens(row.own if plan.blocks > 1 else 0, plan)
+        by_ref[which, :, :, own] = gradient.astype(by_ref.dtype)
 
     @pl.when(row.own == plan.blocks - 1)
     def _() -> None:
         for number in range(plan.blocks):
-            by_query = summed_ref[number].swapaxes(1, 2).astype(by_query_ref.dtype)
-            by_query_ref[:, pl.ds(number * plan.block, plan.block)] = by_query
+            by_query = by_query_ref[number].astype(by_ref.dtype)
+            by_ref[0, :, :, _tokens(number, plan)] = by_query
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,13 +219,9 @@ class _Pairs:
         """[G, T, T] -> scaled, and of what may not be attended none."""
         across = self._row.tokens[self._queries]  # [8, T]
         down = self._row.tokens[self._keys].T  # [T, 8]
-        query, key = (
-            Mask(*numbers, directed=self._row.directed)
-            for numbers in (
-                (across[n : n + 1] for n in range(3)),
-                (down[:, n : n + 1] for n in range(3)),
-            )
-        )
+        directed = self._row.directed
+        query = Mask(across[0:1], across[1:2], across[2:3], directed)
+        key = Mask(down[:, 0:1], down[:, 1:2], down[:, 2:3], directed)
         allowed = may_attend(query, key)
         return jnp.where(allowed[None], scores * self._row.plan.scale, MASKED_SCORE)
 
@@ -252,11 +240,16 @@ class _Pairs:
 
 
 def _block(ref: Any, number: Array | int, plan: Plan) -> Array:
-    """A block of [G, L, K]."""
+    """A block of [G, K, L]."""
+    return ref[:, :, _tokens(number, plan)]
+
+
+def _tokens(number: Array | int, plan: Plan) -> Any:
+    """Those of a block of the row."""
     first = number * plan.block
     if not isinstance(first, int):
         first = pl.multiple_of(first, plan.block)
-    return ref[:, pl.ds(first, plan.block)]
+    return pl.ds(first, plan.block)
 
 
 def _product(left: Array, right: Array, over: tuple[int, int]) -> Array:
