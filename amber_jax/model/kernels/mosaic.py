@@ -79,6 +79,8 @@ def _forward(
             ((*vectors.shape[:1], *vectors.shape[2:]), vectors.dtype, _own(plan)),
             (_numbers_shape(plan), jnp.float32, _own_numbers(plan)),
         ),
+        products=2,
+        vectors=4,
     )
     mixed = mixed.transpose(0, 3, 1, 2)
     return mixed, _Kept(vectors, mask, seeds, mixed, log_total)
@@ -111,6 +113,8 @@ def _backward(rate: float, saved: _Kept, grad: Array) -> tuple[Array, None, None
             ),
         ),
         ((plan.blocks, plan.group, plan.width, plan.block),),
+        products=5,
+        vectors=7,
     )
     return gradients.transpose(0, 4, 1, 2, 3), None, None
 
@@ -132,8 +136,25 @@ def _run(
     operands: tuple[tuple[Array, pl.BlockSpec], ...],
     results: tuple[tuple[tuple[int, ...], Any, pl.BlockSpec], ...],
     scratch: tuple[tuple[int, ...], ...] = (),
+    *,
+    products: int,
+    vectors: int,
 ) -> tuple[Array, ...]:
-    """What the program writes; on a CPU it is interpreted."""
+    """What the program writes; on a CPU it is interpreted.
+
+    Args:
+        program: of `mosaic_programs`.
+        plan: of the kernel.
+        mask: who may attend whom.
+        seeds: of dropout; None for none.
+        visited: the blocks that each block visits.
+        operands: arrays, and what of them a program gets.
+        results: shapes and dtypes, and what of them a program writes.
+        scratch: shapes of float32 that a program finds as the one before left them.
+        products: of a head's matrices, for the compiler's estimate.
+        vectors: that are read or written of a head and token, for the same.
+    """
+    scores = plan.batch * plan.heads * plan.length**2
 
     def kernel(visited_ref: Any, seeds_ref: Any, tokens_ref: Any, *refs: Any) -> None:
         row, group, own = (pl.program_id(axis) for axis in range(3))
@@ -166,6 +187,11 @@ def _run(
             ],
             compiler_params=pallas_tpu.CompilerParams(
                 dimension_semantics=("parallel", "parallel", "arbitrary")
+            ),
+            cost_estimate=pl.CostEstimate(
+                flops=2 * products * scores * plan.width,
+                transcendentals=scores,
+                bytes_accessed=vectors * plan.batch * plan.heads * plan.row_bytes,
             ),
             interpret=interpret,
             name=f"attention_{program.__name__}",

@@ -59,10 +59,14 @@ class Plan:
     @property
     def group(self) -> int:
         """The heads of a program."""
-        row = self.length * self.width * self.dtype.itemsize
-        most = min(_SCORES // self.block**2, _ROW_BYTES // row)
+        most = min(_SCORES // self.block**2, _ROW_BYTES // self.row_bytes)
         divisors = (n for n in range(1, self.heads + 1) if self.heads % n == 0)
         return max(n for n in divisors if n <= most)
+
+    @property
+    def row_bytes(self) -> int:
+        """Those of a head's vectors of one kind."""
+        return self.length * self.width * self.dtype.itemsize
 
     @property
     def grid(self) -> tuple[int, int, int]:

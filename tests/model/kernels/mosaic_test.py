@@ -110,7 +110,7 @@ def test_every_device_runs_the_kernel_on_its_own_rows(handed_to_mosaic, backend)
 
 
 @pytest.mark.parametrize(
-    ("length", "width"), [(120, 32), (128, 24), (4096, 64), (64, 64)]
+    ("length", "width"), [(120, 32), (128, 24), (8192, 64), (64, 64)]
 )
 def test_what_the_kernel_does_not_take_is_written_out(handed_to_mosaic, length, width):
     shape = jax.ShapeDtypeStruct((5, length, 3, 1, width), jnp.bfloat16)
