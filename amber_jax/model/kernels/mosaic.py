@@ -197,21 +197,23 @@ def _run(
             name=f"attention_{program.__name__}",
         )(*operands)
 
-    tokens = jnp.stack([mask.pair_ids, mask.sides, mask.position_ids], axis=1)
-    tokens = jnp.pad(tokens, ((0, 0), (0, _TOKEN_ROWS - 3), (0, 0)))
-    tokens = tokens.reshape(plan.batch, _TOKEN_ROWS, plan.blocks, plan.block)
-    tokens = tokens.swapaxes(1, 2)  # [B, blocks, 8, T]
-    arrays, specs = zip(
-        (tokens, pl.BlockSpec((None, *tokens.shape[1:]), lambda b, *_: (b, 0, 0, 0))),
-        *operands,
-        strict=True,
-    )
+    arrays, specs = zip(_tokens(mask, plan), *operands, strict=True)
     scalars = visited.ravel(), (jnp.zeros(1) if seeds is None else seeds).ravel()
     return jax.lax.platform_dependent(
         *(*scalars, *arrays),
         cpu=functools.partial(call, interpret=True),
         default=functools.partial(call, interpret=False),
     )
+
+
+def _tokens(mask: Mask, plan: Plan) -> tuple[Array, pl.BlockSpec]:
+    """The three numbers of every token, [B, blocks, 8, T] int32; a program's row."""
+    numbers = jnp.stack([mask.pair_ids, mask.sides, mask.position_ids], axis=1)
+    numbers = jnp.pad(numbers, ((0, 0), (0, _TOKEN_ROWS - 3), (0, 0)))
+    shape = (_TOKEN_ROWS, plan.blocks, plan.block)
+    numbers = numbers.reshape(plan.batch, *shape).swapaxes(1, 2)
+    block = (None, *numbers.shape[1:])
+    return numbers, pl.BlockSpec(block, lambda b, *_: (b, 0, 0, 0))
 
 
 def _own(plan: Plan, which: int | None = None) -> pl.BlockSpec:
