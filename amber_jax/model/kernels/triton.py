@@ -79,7 +79,7 @@ def _forward(
         triton_programs.forward,
         plan,
         (*3 * (stacked,), mask, seeds, keys),
-        (*_three(plan), _row(mask), _row(seeds), _block(keys)),
+        (*_three(plan), _tokens(mask, plan), _seeds(seeds), _block(keys)),
         (
             jax.ShapeDtypeStruct((batch, length, heads, width), stacked.dtype),
             jax.ShapeDtypeStruct((batch, heads, length), jnp.float32),
@@ -105,7 +105,8 @@ def _backward(rate: float, saved: _Kept, grad: Array) -> tuple[Array, None, None
         plan,
         (*3 * (stacked,), mask, seeds, keys, queries, grad, normalizer, gained),
         (
-            *(*_three(plan), _row(mask), _row(seeds), _block(keys), _block(queries)),
+            *(*_three(plan), _tokens(mask, plan), _seeds(seeds)),
+            *(_block(keys), _block(queries)),
             *(
                 _vectors(plan),
                 _numbers(plan),
@@ -183,11 +184,15 @@ def _numbers(plan: Plan) -> pl.BlockSpec:
     return pl.BlockSpec((None, None, plan.padded), lambda b, h, _: (b, h, 0))
 
 
-def _row(tree: Any) -> Any:
-    """Returns the row of every [B, N]."""
-    return jax.tree.map(
-        lambda x: pl.BlockSpec((None, x.shape[1]), lambda b, h, _: (b, 0)), tree
-    )
+def _tokens(mask: Mask, plan: Plan) -> Mask:
+    """Returns the row of every [B, L]."""
+    row = pl.BlockSpec((None, plan.padded), lambda b, h, _: (b, 0))
+    return jax.tree.map(lambda _: row, mask)
+
+
+def _seeds(seeds: Array | None) -> pl.BlockSpec | None:
+    """Returns the row of [B, 2]."""
+    return None if seeds is None else pl.BlockSpec((None, 2), lambda b, h, _: (b, 0))
 
 
 def _block(x: Array | None) -> pl.BlockSpec | None:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from attended_rows import SEEDS, heads_of, masks_of, mixed_and_gradient
+from jax.sharding import AbstractDevice, AbstractMesh
 
 from amber_jax.model.kernels import attention, triton
 from amber_jax.model.kernels.triton_programs import Blocks
@@ -152,5 +153,8 @@ def test_the_kernel_is_lowered_for_a_gpu(length):
             lambda heads: triton.attend(heads, mask, seeds, RATE), heads
         )
 
-    lowered = jax.jit(run).trace(heads, mask, SEEDS).lower(lowering_platforms=("cuda",))
+    hopper = AbstractDevice("NVIDIA H100 80GB HBM3", num_cores=None, platform="gpu")
+    with jax.sharding.use_abstract_mesh(AbstractMesh((), (), abstract_device=hopper)):
+        traced = jax.jit(run).trace(heads, mask, SEEDS)
+        lowered = traced.lower(lowering_platforms=("cuda",))
     assert lowered.as_text().count("xla.gpu.triton") >= 2
