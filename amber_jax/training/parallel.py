@@ -1,4 +1,4 @@
-"""Two ways to run the one step on several devices: `pmap` and `jit` over a mesh.
+"""Ways to run the one step on several devices: `pmap`, and `jit` over a mesh.
 
 In both, the state keeps its logical shape; only its placement differs.
 """
@@ -26,7 +26,7 @@ class Backend(NamedTuple):
     """How states and batches get onto devices and steps get compiled."""
 
     num_devices: int
-    shards: int  # devices whose rows a step sees together: all under jit, 1 under pmap
+    shards: int  # devices whose rows a step sees together: all if the state is sharded
     compile: Callable[[Callable[..., Any], Any], jax.stages.Wrapped]  # of (step, state)
     place: Callable[[Any], Any]  # tree -> shardings of its leaves
     put_batch: Callable[[Any], Any]  # this process's rows -> device arrays
@@ -59,12 +59,12 @@ def build_backend(
         )
     mesh = Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
     if name == "jit":
-        return _jit_backend(mesh, fsdp)
+        return _sharded_backend(mesh) if fsdp else _replicated_backend(mesh)
     if fsdp:
         raise UserError("fsdp is true with backend pmap; sharded states need jit")
-    if jax.process_count() > 1:
-        return _mapped_backend(mesh)
-    return _pmap_backend(mesh)
+    # With several processes `pmap` returns each of them a state of its own, which
+    # neither a checkpoint nor the next step takes as that of all.
+    return _replicated_backend(mesh) if jax.process_count() > 1 else _pmap_backend(mesh)
 
 
 def _replicated(mesh: Mesh, tree: Any) -> Any:
@@ -109,24 +109,31 @@ def _pmap_backend(mesh: Mesh) -> Backend:
     )
 
 
-def _mapped_backend(mesh: Mesh) -> Backend:
-    """Does what `pmap` does, for several processes.
+def _replicated_backend(mesh: Mesh) -> Backend:
+    """Maps the step as `pmap` does, by `shard_map`: its arrays are all processes'.
 
-    There, `pmap` itself returns each process a state of its own, which neither a
-    checkpoint nor the next step takes as that of all; `shard_map` maps the same step
-    over the same devices, and its arrays are everyone's.
+    The step itself sums gradients over the devices, each once. Divided by the compiler
+    it would have the word table's summed for each of its uses, before they are added.
     """
     rows, whole = PartitionSpec(AXIS), PartitionSpec()
+    placed_rows, placed_whole = (NamedSharding(mesh, spec) for spec in (rows, whole))
 
     def compile_step(step: Callable[..., Any], _: Any) -> jax.stages.Wrapped:
-        mapped = jax.shard_map(
-            functools.partial(step, axis_name=AXIS),
-            mesh=mesh,
-            in_specs=(whole, rows, whole),
-            out_specs=(whole, whole),
-            check_vma=False,  # else it would sum gradients once more
+        if mesh.size > 1:  # a sum over one device is a copy
+            step = jax.shard_map(
+                functools.partial(step, axis_name=AXIS),
+                mesh=mesh,
+                in_specs=(whole, rows, whole),
+                out_specs=(whole, whole),
+                check_vma=False,  # else it would sum gradients once more
+            )
+        return jax.jit(
+            step,
+            in_shardings=(placed_whole, placed_rows, placed_whole),
+            out_shardings=placed_whole,
+            donate_argnums=0,
+            compiler_options=_compiler_options(mesh),
         )
-        return jax.jit(mapped, donate_argnums=0)
 
     return Backend(
         num_devices=mesh.size,
@@ -146,13 +153,16 @@ def _put_rows(mesh: Mesh) -> Callable[[Any], Any]:
     )
 
 
-def _jit_backend(mesh: Mesh, fsdp: bool) -> Backend:
+def _compiler_options(mesh: Mesh) -> dict[str, Any] | None:
+    return _COMPILER_OPTIONS.get(mesh.devices.flat[0].platform)
+
+
+def _sharded_backend(mesh: Mesh) -> Backend:
+    """Leaves it to the compiler to divide the step, and the state with it."""
     rows = NamedSharding(mesh, PartitionSpec(AXIS))
     whole = NamedSharding(mesh, PartitionSpec())
 
     def place(tree: Any) -> Any:
-        if not fsdp:
-            return _replicated(mesh, tree)
         return jax.tree.map(lambda x: _shard_widest(mesh, x), tree)
 
     def compile_step(step: Callable[..., Any], state: TrainState) -> jax.stages.Wrapped:
@@ -168,7 +178,7 @@ def _jit_backend(mesh: Mesh, fsdp: bool) -> Backend:
             in_shardings=(shardings, rows, whole),
             out_shardings=(shardings, whole),
             donate_argnums=0,
-            compiler_options=_COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
+            compiler_options=_compiler_options(mesh),
         )
 
     return Backend(
