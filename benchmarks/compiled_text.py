@@ -196,16 +196,20 @@ def collectives(program: Program) -> dict[tuple[str, str], Moved]:
     """Returns what goes between devices by kind and dtype, most bytes first.
 
     Bytes are of what a device holds when it is done. The compiler may spread a
-    collective over several fusions, which name the same channel: it counts once.
+    collective over several fusions, which name the same channel: it counts once. Of
+    those that stand alone all may name the same one.
     """
-    rows = {}
+    rows: dict[Any, tuple[str, str, int, int]] = {}
     for instruction, times in executed(program):
         for part in (instruction, *_inside(program, instruction)):
             kind = part.opcode.removesuffix("-done")
             if kind in COLLECTIVES:
                 dtypes = ", ".join(sorted({array.dtype for array in part.arrays}))
                 row = (kind, dtypes, _bytes(part), times)
-                rows.setdefault(part.channel or part.name, row)
+                fused = part is not instruction and part.channel
+                rows.setdefault(
+                    (part.channel, part.arrays) if fused else part.name, row
+                )
     return _sums(rows.values())
 
 

@@ -97,6 +97,8 @@ custom_call_target="tpu_custom_call", metadata={op_name="jit(train_step)/flash"}
   %all-gather-start.3 = (f32[1,768]{1,0:T(1,128)}, f32[16,768]{1,0:T(8,128)}) \
 all-gather-start(%p), channel_id=50, dimensions={0}
   %all-gather-done.3 = f32[16,768]{1,0:T(8,128)} all-gather-done(%all-gather-start.3)
+  %psum.1 = f32[16,768]{1,0:T(8,128)} all-reduce(%p), channel_id=1, to_apply=%region_1.1
+  %psum.2 = f32[16,768]{1,0:T(8,128)} all-reduce(%q), channel_id=1, to_apply=%region_1.1
   ROOT %conditional.1 = f32[12,3072]{1,0:T(8,128)} conditional(%finite, %param.9, \
 %param.9), branch_computations={%update.1, %leave.1}
 }
@@ -145,6 +147,7 @@ def test_collectives_are_counted_once_wherever_they_are_fused(program):
     collectives = compiled_text.collectives(program)
     assert collectives == {
         ("all-reduce", "bf16, f32"): (1, 12, 12 * (1024 * 4 + 768 * 3072 * 2)),
+        ("all-reduce", "f32"): (2, 2, 2 * 16 * 768 * 4),
         ("all-gather", "pred"): (1, 1, 16 * 16 * 256),
         ("all-gather", "f32"): (1, 1, 16 * 768 * 4),
     }
