@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ def test_one_call_measures_the_sections_of_a_gpu_that_are_asked_for():
     assert {line["blocks"].split()[0] for line in blocks} == {"forward", "backward"}
     assert all(line["us"] > 0 for line in blocks)
     assert "nearest neighbors" in done.stdout
+    assert re.search(r"\d passed", done.stdout)
 
 
 def test_the_command_tells_the_steps_arithmetic(tmp_path):
