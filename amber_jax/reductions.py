@@ -1,7 +1,8 @@
 """What a step says to other devices; nothing else inside a step does.
 
-`axis_name` is the mapped axis under `pmap` and None under `jit`, where arrays are
-already global and every function here is the identity.
+`axis_name` is the axis over which `pmap` or `shard_map` maps the step. It is None where
+the compiler divides the step, or one device has all of it: there arrays are global
+already, and every function here is the identity.
 """
 
 from typing import Any

@@ -208,7 +208,7 @@ def collectives(program: Program) -> dict[tuple[str, str], Moved]:
                 row = (kind, dtypes, _bytes(part), times)
                 fused = part is not instruction and part.channel
                 rows.setdefault(
-                    (part.channel, part.arrays) if fused else part.name, row
+                    (part.channel, part.arrays, part.origin) if fused else part.name, row
                 )
     return _sums(rows.values())
 

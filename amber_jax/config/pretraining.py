@@ -104,7 +104,7 @@ def pretraining() -> ConfigDict:
     # A model to start from, which decides the sizes below; empty: random parameters
     config.init_checkpoint = ""
 
-    config.backend = "pmap"  # or "jit", which is made for pods
+    config.backend = "pmap"  # or "jit", the one to take on pods
     config.num_devices = 0  # 0: all
     config.fsdp = False  # under jit: shard parameters and optimizer state
     config.row_multiple = 8  # batches hold a multiple of this many rows of each kind

@@ -105,8 +105,8 @@ def pretraining_objective(
         mask_key: the stage's key for masks and position offsets, which depend on it
             and on a row's identity only.
         options: what `loss_options` returns.
-        shards: devices that a batch's rows are spread over in a global view (under
-            `jit`); it decides how many logits are made at once.
+        shards: devices that a batch's rows are spread over in a global view, where the
+            compiler divides the step; it decides how many logits are made at once.
 
     Returns:
         Its terms are WeightedSums: the losses by name, `mlm` and `tlm` apart,

@@ -110,7 +110,7 @@ def _pmap_backend(mesh: Mesh) -> Backend:
 
 
 def _replicated_backend(mesh: Mesh) -> Backend:
-    """Maps the step as `pmap` does, by `shard_map`: its arrays are all processes'.
+    """Maps the step as `pmap` does, by `shard_map`: all processes share its arrays.
 
     The step itself sums gradients over the devices, each once. Divided by the compiler
     it would have the word table's summed for each of its uses, before they are added.

@@ -36,7 +36,7 @@ def train_step(
 
     Args:
         state: replicated on every device, or sharded under jit.
-        batch: this device's rows under `pmap`, all rows under `jit`.
+        batch: this device's rows where the step is mapped, else all.
         base_key: the run's key. What is random in step k is derived from it and k, by
             the objective from their key and what is told of each row: it is the same on
             all devices and in all parts.
@@ -46,7 +46,7 @@ def train_step(
         optimizer: gradients -> descent direction.
         micro_batches: the batch is processed in this many parts, to save memory; what
             compares examples still compares those of all parts.
-        axis_name: the mapped axis under `pmap`, None under `jit`.
+        axis_name: the mapped axis, None where the step is not; see `reductions`.
     """
     scales = loss_weights(state.step)
     differentiate = _at_once if micro_batches == 1 else _part_by_part

@@ -23,7 +23,7 @@ class Kernels:
     """The forms of an encoder's arithmetic and of a search's; plain by default."""
 
     attention: str = "written"
-    """Written out, or by a kernel for whatever it takes: ours for Triton, Mosaic's."""
+    """Written out, or by our kernel for Triton or Mosaic, for whatever it takes."""
     layers: str = "side_by_side"
     """In the compiled program: one layer after the other, or one that runs in a loop.
     A loop compiles faster and copies the residuals of the backward pass."""

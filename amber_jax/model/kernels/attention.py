@@ -20,7 +20,6 @@ from amber_jax.types import Array
 
 MASKED_SCORE = -1e9  # no real score comes near half of it
 LEAST_TOTAL = 1e-30  # of a token that attends nothing; it gets zeros
-_TRITON_HEADS = (16, 32, 64, 128)
 
 
 def attend(
@@ -43,15 +42,10 @@ def attend(
         rate: of that dropout; probability.
         form: `Kernels.attention`.
     """
-    if form == "triton" and _triton_takes(stacked):
-        attend_fused = _on_every_device(_attend_by_triton, rate)
-        return attend_fused(stacked, mask, seeds)
-    if form == "mosaic":
-        # Imported here, because that takes a quarter of a second of every start.
-        from amber_jax.model.kernels import mosaic
-
-        if mosaic.takes(stacked):
-            return _on_every_device(mosaic.attend, rate)(stacked, mask, seeds)
+    if form != "written":
+        kernel = _kernel(form)
+        if kernel.takes(stacked):
+            return _on_every_device(kernel.attend, rate)(stacked, mask, seeds)
     return _written(*_apart(stacked), mask, seeds, rate, False)[0]
 
 
@@ -177,8 +171,8 @@ def _on_every_device(
 
     After the arrays it gets the settings.
 
-    The compiler cannot divide a hand-written kernel. Under `jit` over several devices
-    the step is traced with their mesh around it; under `pmap` there is nothing to do.
+    The compiler cannot divide a hand-written kernel. Where it divides the step, that is
+    traced with the devices' mesh around it; in a mapped step there is nothing to do.
     """
 
     def run(*arrays: Any) -> Array:
@@ -191,16 +185,9 @@ def _on_every_device(
     return jax.shard_map(run, in_specs=rows, out_specs=rows, check_vma=False)
 
 
-def _triton_takes(stacked: Array) -> bool:
-    """Returns whether it is of 16 bits, for which matrix units are, and of a width."""
-    narrow = stacked.dtype in (jnp.bfloat16, jnp.float16)
-    return narrow and stacked.shape[-1] in _TRITON_HEADS
-
-
-def _attend_by_triton(
-    stacked: Array, mask: Mask, seeds: Array | None, rate: float
-) -> Array:
+def _kernel(form: str) -> Any:
+    """The module of a form that is not written out."""
     # Imported here, because that takes a quarter of a second of every start.
-    from amber_jax.model.kernels import triton
+    from amber_jax.model.kernels import mosaic, triton
 
-    return triton.attend(stacked, mask, seeds, rate)
+    return {"mosaic": mosaic, "triton": triton}[form]

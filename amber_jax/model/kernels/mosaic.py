@@ -132,7 +132,7 @@ def _run(
     plan: Plan,
     mask: Mask,
     seeds: Array | None,
-    visited: Array,
+    visited: Array | None,
     operands: tuple[tuple[Array, pl.BlockSpec], ...],
     results: tuple[tuple[tuple[int, ...], Any, pl.BlockSpec], ...],
     scratch: tuple[tuple[int, ...], ...] = (),
@@ -147,7 +147,7 @@ def _run(
         plan: of the kernel.
         mask: who may attend whom.
         seeds: of dropout; None for none.
-        visited: the blocks that each block visits.
+        visited: see `visited_blocks`.
         operands: arrays, and what of them a program gets.
         results: shapes and dtypes, and what of them a program writes.
         scratch: shapes of float32 that a program finds as the one before left them.
@@ -155,6 +155,7 @@ def _run(
         vectors: that are read or written of a head and token, for the same.
     """
     scores = plan.batch * plan.heads * plan.length**2
+    dropping = seeds is not None
 
     def kernel(visited_ref: Any, seeds_ref: Any, tokens_ref: Any, *refs: Any) -> None:
         row, group, own = (pl.program_id(axis) for axis in range(3))
@@ -164,7 +165,7 @@ def _run(
                 plan,
                 mask.directed,
                 tokens_ref,
-                None if seeds is None else (seeds_ref[2 * row], seeds_ref[2 * row + 1]),
+                (seeds_ref[2 * row], seeds_ref[2 * row + 1]) if dropping else None,
                 (visited_ref[place], visited_ref[place + 1]),
                 group,
                 own,
@@ -198,7 +199,8 @@ def _run(
         )(*operands)
 
     arrays, specs = zip(_tokens(mask, plan), *operands, strict=True)
-    scalars = visited.ravel(), (jnp.zeros(1) if seeds is None else seeds).ravel()
+    unread = jnp.zeros(2 * plan.batch, jnp.uint32)
+    scalars = (unread if x is None else x.ravel() for x in (visited, seeds))
     return jax.lax.platform_dependent(
         *(*scalars, *arrays),
         cpu=functools.partial(call, interpret=True),

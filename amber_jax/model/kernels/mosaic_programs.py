@@ -23,8 +23,8 @@ from amber_jax.types import Array
 
 _BLOCKS = (256, 128)  # tokens, the larger one that divides a row
 _WIDTHS = (32, 64, 128, 256)  # of heads
-# Of a core's own 16 MiB a program has ten arrays of a row's vectors, each twice because
-# the next program's are on their way, and some eight arrays of scores.
+# Of a core's own 16 MiB the backward program has at most: seven arrays of a row's
+# vectors, twice because the next program's are on their way; and some eight of scores.
 _ROW_BYTES = 1 << 19
 _SCORES = 1 << 18
 
@@ -180,14 +180,14 @@ def backward(
 
     zeros = jnp.zeros(key.shape, jnp.float32)
     for which, gradient in enumerate(row.over_visited(visit, (zeros, zeros)), start=1):
-        own = _tokens(row.own if plan.blocks > 1 else 0, plan)
+        own = _places_of(row.own if plan.blocks > 1 else 0, plan)
         by_ref[which, :, :, own] = gradient.astype(by_ref.dtype)
 
     @pl.when(row.own == plan.blocks - 1)
     def _() -> None:
         for number in range(plan.blocks):
             by_query = by_query_ref[number].astype(by_ref.dtype)
-            by_ref[0, :, :, _tokens(number, plan)] = by_query
+            by_ref[0, :, :, _places_of(number, plan)] = by_query
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,11 +245,11 @@ class _Pairs:
 
 def _block(ref: Any, number: Array | int, plan: Plan) -> Array:
     """A block of [G, K, L]."""
-    return ref[:, :, _tokens(number, plan)]
+    return ref[:, :, _places_of(number, plan)]
 
 
-def _tokens(number: Array | int, plan: Plan) -> Any:
-    """Those of a block of the row."""
+def _places_of(number: Array | int, plan: Plan) -> Any:
+    """The places of a block's tokens in the row."""
     first = number * plan.block
     if not isinstance(first, int):
         first = pl.multiple_of(first, plan.block)

@@ -28,6 +28,14 @@ from amber_jax.model.kernels.triton_programs import Blocks, Plan
 from amber_jax.model.rows import Mask
 from amber_jax.types import Array
 
+_WIDTHS = (16, 32, 64, 128)  # of heads
+
+
+def takes(stacked: Array) -> bool:
+    """Whether [B, L, 3, H, K] is of 16 bits, as matrix units are, and of a width."""
+    narrow = stacked.dtype in (jnp.bfloat16, jnp.float16)
+    return narrow and stacked.shape[-1] in _WIDTHS
+
 
 def forward_blocks(length: int, width: int) -> Blocks:
     """Returns those of the forward pass over rows of `length`, heads of `width`."""
@@ -74,7 +82,7 @@ def _forward(
     blocks = forward_blocks(length, width)
     plan = Plan(batch, length, heads, width, rate, blocks)
     seeds = seeds if drops(seeds, rate) else None
-    keys = _visited(mask.dense(), plan)
+    keys = visited_blocks(mask.dense(), blocks.own, blocks.visited)
     mixed, normalizer = _run(
         triton_programs.forward,
         plan,
@@ -97,7 +105,10 @@ def _backward(rate: float, saved: _Kept, grad: Array) -> tuple[Array, None, None
     keys = queries = gained = None
     if plan.programs > 1:
         dense = mask.dense()
-        keys, queries = _visited(dense, plan), _visited(dense.swapaxes(1, 2), plan)
+        keys, queries = (
+            visited_blocks(whom, blocks.own, blocks.visited)
+            for whom in (dense, dense.swapaxes(1, 2))
+        )
         # What a token's probabilities gain together they lose again.
         gained = (grad.astype(jnp.float32) * mixed).sum(-1).swapaxes(1, 2)
     (by_stacked,) = _run(
@@ -155,13 +166,6 @@ def _run(
         cpu=functools.partial(call, interpret=True),
         default=functools.partial(call, interpret=False),
     )
-
-
-def _visited(dense: Array, plan: Plan) -> Array | None:
-    """See `visited_blocks`; None where there is only one."""
-    if plan.visits == 1:
-        return None
-    return visited_blocks(dense, plan.blocks.own, plan.blocks.visited)
 
 
 def _three(plan: Plan) -> list[pl.BlockSpec]:

@@ -84,7 +84,7 @@ def forward(
         value_ref: what is mixed.
         tokens: of references, each [L].
         seeds: [2] uint32 of the row; None where nothing is dropped.
-        keys: [2], see `triton._visited`; None for all blocks.
+        keys: [2], see `visited_blocks`; None for all.
         mixed_ref: written.
         normalizer_ref: [L] float32, written.
         plan: of the whole kernel.

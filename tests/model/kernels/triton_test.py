@@ -96,8 +96,10 @@ def test_blocks_in_which_no_pair_meets_are_not_visited(cut):
     assert (np.asarray(mixed)[last] == 0).all()
 
 
-@pytest.mark.parametrize("backend", ["jit", "pmap"])
-def test_every_device_runs_the_kernel_on_its_own_rows(cut, backend):
+@pytest.mark.parametrize(
+    ("backend", "fsdp"), [("jit", False), ("jit", True), ("pmap", False)]
+)
+def test_every_device_runs_the_kernel_on_its_own_rows(cut, backend, fsdp):
     cut((16, 16), (16, 16))
     mask = jax.tree.map(lambda x: x[:4], masks_of(32, directed=True))
     heads = heads_of(mask, heads=1, width=16, dtype=jnp.bfloat16)
@@ -117,7 +119,7 @@ def test_every_device_runs_the_kernel_on_its_own_rows(cut, backend):
             mixed = jax.lax.all_gather(mixed, axis_name, tiled=True)
         return state, mixed
 
-    devices = build_backend(backend, fsdp=False, num_devices=4)
+    devices = build_backend(backend, fsdp=fsdp, num_devices=4)
     state = jnp.zeros(())
     compiled = devices.compile(step, state)
     placed = devices.put_batch((heads, mask, seeds))
