@@ -30,5 +30,5 @@ env "${memory[@]}" python -m benchmarks.gpu_step --peer_python="$peer" "${step[@
 echo "exact nearest neighbors"
 python -m benchmarks.retrieval --noone_core "${search[@]}" || failed=1
 echo "the tests of model, losses and step, which need no TensorFlow, under this machine's jax"
-JAX_PLATFORMS=cpu python -m pytest -q "${tests[@]}" || failed=1
+JAX_PLATFORMS=cpu python -m pytest "${tests[@]}" || failed=1
 exit $failed
