@@ -206,10 +206,9 @@ def collectives(program: Program) -> dict[tuple[str, str], Moved]:
             if kind in COLLECTIVES:
                 dtypes = ", ".join(sorted({array.dtype for array in part.arrays}))
                 row = (kind, dtypes, _bytes(part), times)
+                spread = (part.channel, part.arrays, part.origin)
                 fused = part is not instruction and part.channel
-                rows.setdefault(
-                    (part.channel, part.arrays, part.origin) if fused else part.name, row
-                )
+                rows.setdefault(spread if fused else part.name, row)
     return _sums(rows.values())
 
 

@@ -55,7 +55,7 @@ def test_a_stage_in_miniature_compiles_and_tells_of_itself(tmp_path):
     assert memory["rows"] == 2
     assert memory["arguments"] < memory["peak"] < 1000
     (cycles,) = shown["millions of cycles, as the compiler estimates"]
-    assert cycles["products"] > 0
+    assert cycles["all"] > 0  # products round to 0 in miniature
     (moved,) = shown["moved within a device"]
     assert moved["kernels in a step"] == 2 * config.model.num_layers
     assert {row["what"] for row in shown["between devices"]} >= {"all-reduce"}
