@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from amber_jax.model import rows
+from amber_jax.training.parallel import build_backend
 
 # Spans of rows of one pair, of sixteen, of a lone text, of nothing, and of a mixture.
 SPANS = {
@@ -52,6 +53,22 @@ def mixed_and_gradient(attend, heads):
 
     gradient, mixed = jax.jit(jax.grad(number, has_aux=True))(heads)
     return mixed, gradient
+
+
+def on_four_devices(run, batch, backend, *, fsdp):
+    """What `run` returns of a batch when four devices have a quarter of it each."""
+
+    def step(state, batch, _, axis_name=None):
+        mixed = run(*batch)
+        if axis_name:
+            mixed = jax.lax.all_gather(mixed, axis_name, tiled=True)
+        return state, mixed
+
+    devices = build_backend(backend, fsdp=fsdp, num_devices=4)
+    state = jnp.zeros(())
+    compiled = devices.compile(step, state)
+    _, mixed = compiled(state, devices.put_batch(batch), jnp.zeros(()))
+    return mixed
 
 
 SEEDS = jnp.asarray(

@@ -180,14 +180,14 @@ def backward(
 
     zeros = jnp.zeros(key.shape, jnp.float32)
     for which, gradient in enumerate(row.over_visited(visit, (zeros, zeros)), start=1):
-        own = _places_of(row.own if plan.blocks > 1 else 0, plan)
+        own = _block_slice(row.own if plan.blocks > 1 else 0, plan)
         by_ref[which, :, :, own] = gradient.astype(by_ref.dtype)
 
     @pl.when(row.own == plan.blocks - 1)
     def _() -> None:
         for number in range(plan.blocks):
             by_query = by_query_ref[number].astype(by_ref.dtype)
-            by_ref[0, :, :, _places_of(number, plan)] = by_query
+            by_ref[0, :, :, _block_slice(number, plan)] = by_query
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,11 +245,11 @@ class _Pairs:
 
 def _block(ref: Any, number: Array | int, plan: Plan) -> Array:
     """A block of [G, K, L]."""
-    return ref[:, :, _places_of(number, plan)]
+    return ref[:, :, _block_slice(number, plan)]
 
 
-def _places_of(number: Array | int, plan: Plan) -> Any:
-    """The places of a block's tokens in the row."""
+def _block_slice(number: Array | int, plan: Plan) -> Any:
+    """Where a block's tokens stand in the row."""
     first = number * plan.block
     if not isinstance(first, int):
         first = pl.multiple_of(first, plan.block)

@@ -4,10 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from attended_rows import SEEDS, heads_of, masks_of, mixed_and_gradient
+from attended_rows import SEEDS, heads_of, masks_of, mixed_and_gradient, on_four_devices
 
 from amber_jax.model.kernels import attention, mosaic
-from amber_jax.training.parallel import build_backend
 
 RATE = 0.3
 TIMES = 7  # pairs of all sizes then reach over blocks of 128 tokens
@@ -103,18 +102,12 @@ def test_every_device_runs_the_kernel_on_its_own_rows(handed_to_mosaic, backend,
     expected = run(heads, mask, "mosaic", SEEDS[:4])[0]
     handed_to_mosaic.clear()
 
-    def step(state, batch, _, axis_name=None):
-        heads, mask, seeds = batch
-        mixed = run(heads, mask, "mosaic", seeds)
-        if axis_name:
-            mixed = jax.lax.all_gather(mixed, axis_name, tiled=True)
-        return state, mixed
-
-    devices = build_backend(backend, fsdp=fsdp, num_devices=4)
-    state = jnp.zeros(())
-    compiled = devices.compile(step, state)
-    placed = devices.put_batch((heads, mask, SEEDS[:4]))
-    _, mixed = compiled(state, placed, jnp.zeros(()))
+    mixed = on_four_devices(
+        lambda heads, mask, seeds: run(heads, mask, "mosaic", seeds),
+        (heads, mask, SEEDS[:4]),
+        backend,
+        fsdp=fsdp,
+    )
     # The number of which the gradient is taken counts entries of its own rows.
     np.testing.assert_array_equal(mixed[0], expected)
     assert handed_to_mosaic == [(1, 128, 3, 1, 32)]

@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from attended_rows import SEEDS, heads_of, masks_of, mixed_and_gradient
+from attended_rows import SEEDS, heads_of, masks_of, mixed_and_gradient, on_four_devices
 from jax.sharding import AbstractDevice, AbstractMesh
 
 from amber_jax.model.kernels import attention, triton
 from amber_jax.model.kernels.triton_programs import Blocks
-from amber_jax.training.parallel import build_backend
 
 RATE = 0.3
 
@@ -113,17 +112,7 @@ def test_every_device_runs_the_kernel_on_its_own_rows(cut, backend, fsdp):
             heads,
         )
 
-    def step(state, batch, _, axis_name=None):
-        mixed = run(*batch)
-        if axis_name:
-            mixed = jax.lax.all_gather(mixed, axis_name, tiled=True)
-        return state, mixed
-
-    devices = build_backend(backend, fsdp=fsdp, num_devices=4)
-    state = jnp.zeros(())
-    compiled = devices.compile(step, state)
-    placed = devices.put_batch((heads, mask, seeds))
-    _, mixed = compiled(state, placed, jnp.zeros(()))
+    mixed = on_four_devices(run, (heads, mask, seeds), backend, fsdp=fsdp)
     # The number of which the gradient is taken counts entries of its own rows.
     np.testing.assert_array_equal(mixed[0], run(heads, mask, seeds)[0])
 
