@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The paper's tables from a real encoder: as it comes, and after a short stage 2 with
-# TLM, with word and with sentence alignment.
+# TLM, with word alignment in two forms, and with sentence alignment.
 #
 #   ./launch/paper_tables.sh ENCODER DATA [FOLDER]    # FOLDER: tables
 #
@@ -54,35 +54,40 @@ judge() {  # NAME CHECKPOINT LABEL
   unless "$out/udpos/results.json" \
     python launch/finetune.py --config=configs/udpos.py:treebanks --config.data="$data/ud" \
     --checkpoint="$2" --config.label="$3" --workdir="$out/udpos" \
-    --config.num_epochs=2 --config.peak_learning_rate=1e-4
+    --config.max_train_examples=6000 --config.num_epochs=1 --config.peak_learning_rate=1e-4
   heading "$3: PAWS-X"
   unless "$out/pawsx/results.json" \
     python launch/finetune.py --config=configs/pawsx.py:dev_en --config.data="$data/pawsx" \
-    --checkpoint="$2" --config.label="$3" --workdir="$out/pawsx" \
-    --config.num_epochs=5 --config.peak_learning_rate=1e-4
+    --checkpoint="$2" --config.label="$3" --workdir="$out/pawsx" --config.evaluate_every=57 \
+    --config.max_test_examples=1000 --config.num_epochs=3 --config.peak_learning_rate=1e-4
   heading "$3: XNLI"
   unless "$out/xnli/results.json" \
     python launch/finetune.py --config=configs/xnli.py:sick --config.data="$data" \
     --config.train='sick/SICK_train.txt*' --config.dev='xnli/dev-{language}.tsv*' \
     --config.test='xnli/test-{language}.tsv*' \
     --config.languages="('en','zh','es','de','ar','ru','bg','el','fr','hi','tr','vi')" \
-    --checkpoint="$2" --config.label="$3" --workdir="$out/xnli" \
-    --config.num_epochs=3 --config.peak_learning_rate=1e-4
+    --checkpoint="$2" --config.label="$3" --workdir="$out/xnli" --config.evaluate_every=141 \
+    --config.max_test_examples=500 --config.num_epochs=1 --config.peak_learning_rate=1e-4
+}
+
+row() {  # NAME LABEL VARIANT FLAG...: trains a row, and judges it
+  local run=$folder/runs/$1
+  heading "$2: stage 2"
+  python launch/pretrain.py --config="configs/encoder_continue.py:$3,short" \
+    --config.corpus="$folder/corpus" --config.init_checkpoint="$encoder" --workdir="$run" "${@:4}"
+  judge "$1" "$run" "$2"
 }
 
 mkdir -p "$folder"
 heading "corpus"
 unless "$folder/corpus/manifest.json" corpus
-for variant in tlm wa sa; do
-  heading "stage 2: $variant"
-  python launch/pretrain.py --config="configs/encoder_continue.py:$variant,short" \
-    --config.corpus="$folder/corpus" --config.init_checkpoint="$encoder" --workdir="$folder/runs/$variant"
-done
 judge start "$encoder" "as it comes"
-judge tlm "$folder/runs/tlm" "TLM"
-judge wa "$folder/runs/wa" "TLM+WA"
-judge sa "$folder/runs/sa" "AMBER (TLM+WA+SA)"
+row tlm "TLM" tlm
+row wa "TLM+WA" wa
+row matches "TLM+WA of mutual matches" wa \
+  --config.word_alignment.form=similarity --config.word_alignment.layer=8
+row sa "AMBER (TLM+WA+SA)" sa
 
 results=()
-for file in "$folder"/{start,tlm,wa,sa}/*/results.json; do results+=("--results=$file"); done
+for file in "$folder"/{start,tlm,wa,matches,sa}/*/results.json; do results+=("--results=$file"); done
 python launch/report.py "${results[@]}" --output="$folder/report"

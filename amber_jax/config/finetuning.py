@@ -31,7 +31,7 @@ FINETUNING_RANGES = {
     "seeds": [SEED],
     "languages": [str],
     "dev_share": real(0, 1, without_low=True, without_high=True),
-    "max_train_examples": whole(0),
+    **dict.fromkeys(("max_train_examples", "max_test_examples"), whole(0)),
     "max_length": whole(8, 2**20),
     "batch_size": whole(1, 2**20),
     "num_epochs": whole(1, 1_000),
@@ -75,6 +75,7 @@ def finetuning(task: str) -> ConfigDict:
     config.dev_share = 0.1  # of train, if there is no dev [ours]
     config.stand_in = ""  # a sentence, if train is not the benchmark's own
     config.max_train_examples = 0  # first ones; 0: all
+    config.max_test_examples = 0  # first ones of each language; 0: all [ours]
     config.syntactic_words = False  # of udpos: UD's words, not XTREME's tokens
 
     config.max_length = 128  # tokens of an example, specials included

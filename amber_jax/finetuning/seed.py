@@ -60,7 +60,7 @@ _COMPILED_AHEAD = 32  # batches whose numbers of rows have a program before the 
 _FREE_TO_CHANGE = (
     *("backend", "num_devices", "fsdp", "log_every", "tensorboard", "label", "seeds"),
     *("languages", "test", "data", "stand_in", "max_skipped_in_a_row", "kernels"),
-    *("row_multiple", "stuck_after"),
+    *("row_multiple", "stuck_after", "max_test_examples"),
 )
 
 

@@ -264,10 +264,16 @@ def _check_task(model: LoadedModel, wanted: str) -> None:
 
 
 def read_tests(config: ConfigDict) -> dict[str, Read]:
-    """Returns {language: what was read} of the config's tests."""
-    return {
+    """Returns {language: what was read} of the config's tests, as much as it wants."""
+    tests = {
         language: read_language(config, config.test, language)
         for language in config.languages
+    }
+    return {
+        language: read._replace(
+            examples=read.examples[: config.max_test_examples or None]
+        )
+        for language, read in tests.items()
     }
 
 
