@@ -264,7 +264,7 @@ def _check_task(model: LoadedModel, wanted: str) -> None:
 
 
 def read_tests(config: ConfigDict) -> dict[str, Read]:
-    """Returns {language: what was read} of the config's tests, as much as it wants."""
+    """Returns {language: what was read}, at most `max_test_examples` of each."""
     tests = {
         language: read_language(config, config.test, language)
         for language in config.languages
