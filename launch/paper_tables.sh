@@ -6,8 +6,9 @@
 #
 # PROMPT, if set, stands before each side of a pair whose words are aligned ("query: " of
 # E5). ENCODER is a folder of Hugging Face or sentence-transformers. DATA holds parallel/,
-# mono/wikipedia/, tatoeba/, align/xl-wa/, ud/, pawsx/, xnli/ and sick/, as docs/results.md tells.
-# Hours on two cores; running it again goes on where it stopped.
+# mono/wikipedia/, tatoeba/, align/xl-wa/, ud/, pawsx/ and xnli/, as docs/results.md tells.
+# Hours on two cores; running it again goes on where it stopped, a fine-tuning from its
+# last dev score.
 set -euo pipefail
 
 if [ $# -lt 2 ] || [ $# -gt 3 ]; then
@@ -22,8 +23,16 @@ source "$(dirname "$0")/environment.sh" train,report
 
 languages=ar,bg,de,el,en,es,fr,hi,ru,sw,th,tr,ur,vi,zh
 heading() { printf '\n[%s] %s\n' "$(date +%H:%M)" "$1"; }
-unless() {  # FILE COMMAND...: what FILE is the last thing of is not done again
-  [ -e "$1" ] || "${@:2}"
+once() {  # OUT COMMAND...: makes OUT or goes on with it, never what another command began
+  local out=$1 record=$1.command
+  shift
+  if [ -e "$out" ] && [ "$(cat "$record" 2> /dev/null)" != "$*" ]; then
+    echo "error: $out is of another command than \"$*\"; remove it, or name another FOLDER" >&2
+    exit 2
+  fi
+  mkdir -p "$(dirname "$out")"
+  printf '%s\n' "$*" > "$record"
+  [ -e "$out/results.json" ] || "$@"
 }
 
 corpus() {
@@ -41,46 +50,46 @@ corpus() {
 judge() {  # NAME CHECKPOINT LABEL
   local out=$folder/$1
   heading "$3: Tatoeba"
-  unless "$out/tatoeba/results.json" \
+  once "$out/tatoeba" \
     python launch/evaluate.py --config=configs/tatoeba.py --checkpoint="$2" --config.label="$3" \
     --config.retrievals[0].path="$data/tatoeba" --config.retrievals[0].layer_curve=True \
     --output="$out/tatoeba"
   heading "$3: word alignment"
-  unless "$out/alignment/results.json" \
+  once "$out/alignment" \
     python launch/evaluate.py --config=configs/word_alignment.py:deep --checkpoint="$2" \
     --config.label="$3" --config.data="$data/align/xl-wa" --output="$out/alignment" \
     --config.dev='{language}/dev.tsv' --config.prompt="${PROMPT-}"
   heading "$3: part of speech"
-  unless "$out/udpos/results.json" \
+  once "$out/udpos" \
     python launch/finetune.py --config=configs/udpos.py:treebanks --config.data="$data/ud" \
     --checkpoint="$2" --config.label="$3" --workdir="$out/udpos" \
     --config.max_train_examples=6000 --config.num_epochs=1 --config.peak_learning_rate=1e-4
   heading "$3: PAWS-X"
-  unless "$out/pawsx/results.json" \
+  once "$out/pawsx" \
     python launch/finetune.py --config=configs/pawsx.py:dev_en --config.data="$data/pawsx" \
     --checkpoint="$2" --config.label="$3" --workdir="$out/pawsx" --config.evaluate_every=57 \
     --config.max_test_examples=1000 --config.num_epochs=3 --config.peak_learning_rate=1e-4
   heading "$3: XNLI"
-  unless "$out/xnli/results.json" \
-    python launch/finetune.py --config=configs/xnli.py:sick --config.data="$data" \
-    --config.train='sick/SICK_train.txt*' --config.dev='xnli/dev-{language}.tsv*' \
-    --config.test='xnli/test-{language}.tsv*' \
+  once "$out/xnli" \
+    python launch/finetune.py --config=configs/xnli.py:dev_en --config.data="$data/xnli" \
     --config.languages="('en','zh','es','de','ar','ru','bg','el','fr','hi','tr','vi')" \
-    --checkpoint="$2" --config.label="$3" --workdir="$out/xnli" --config.evaluate_every=141 \
-    --config.max_test_examples=500 --config.num_epochs=1 --config.peak_learning_rate=1e-4
+    --checkpoint="$2" --config.label="$3" --workdir="$out/xnli" --config.evaluate_every=71 \
+    --config.max_test_examples=500 --config.num_epochs=2 --config.peak_learning_rate=1e-4
 }
 
 row() {  # NAME LABEL VARIANT FLAG...: trains a row, and judges it
   local run=$folder/runs/$1
   heading "$2: stage 2"
-  python launch/pretrain.py --config="configs/encoder_continue.py:$3,short" \
-    --config.corpus="$folder/corpus" --config.init_checkpoint="$encoder" --workdir="$run" "${@:4}"
+  once "$run" \
+    python launch/pretrain.py --config="configs/encoder_continue.py:$3,short" \
+    --config.corpus="$folder/corpus" --config.init_checkpoint="$encoder" --workdir="$run" \
+    --config.keep_every=60 "${@:4}"
   judge "$1" "$run" "$2"
 }
 
 mkdir -p "$folder"
 heading "corpus"
-unless "$folder/corpus/manifest.json" corpus
+corpus
 judge start "$encoder" "as it comes"
 row tlm "TLM" tlm
 row wa "TLM+WA" wa

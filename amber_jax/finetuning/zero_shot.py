@@ -264,7 +264,10 @@ def _check_task(model: LoadedModel, wanted: str) -> None:
 
 
 def read_tests(config: ConfigDict) -> dict[str, Read]:
-    """Returns {language: what was read}, at most `max_test_examples` of each."""
+    """Returns {language: what was read}, at most `max_test_examples` of each.
+
+    What was dropped while reading is of the whole files.
+    """
     tests = {
         language: read_language(config, config.test, language)
         for language in config.languages

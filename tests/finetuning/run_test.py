@@ -151,19 +151,24 @@ def test_what_can_be_learned_is_learned_and_written_down(task, finished):
     assert "selected by" in text and "majority" in text
 
 
-def test_a_part_of_each_test_set_is_its_first_examples(config_of, finished, tmp_path):
+def test_a_part_of_each_test_set_is_its_first_examples(
+    config_of, pretrained, finished, tmp_path
+):
     workdir, result = finished("xnli")
     config = config_of("xnli").copy_and_resolve_references()
     config.max_test_examples = 25
-    (part,) = zero_shot.evaluate_task(config, workdir, tmp_path, note=quietly)
+    out, copy = tmp_path / "part", tmp_path / "copy"
+    (part,) = zero_shot.evaluate_task(config, workdir, out, note=quietly)
     assert part.sizes == {"en": 25, "fr": 20}
     assert part.scores["fr"] == result.scores["fr"]
     name = "predictions/xnli/test-en.tsv"
     answers, first = (
-        (folder / "seed-1" / name).read_text().splitlines()
-        for folder in (workdir, tmp_path)
+        (folder / "seed-1" / name).read_text().splitlines() for folder in (workdir, out)
     )
     assert first == answers[:25] and len(answers) == 30
+    shutil.copytree(workdir, copy)  # what is trained may be tested otherwise
+    (again,) = finetune.finetune(config, pretrained, copy, note=quietly)
+    assert again.sizes == part.sizes
 
 
 def test_entities_are_scored_as_in_xtremes_folders(data, finished, tmp_path):
