@@ -68,7 +68,7 @@ judge() {  # NAME CHECKPOINT LABEL
   once "$out/pawsx" \
     python launch/finetune.py --config=configs/pawsx.py:dev_en --config.data="$data/pawsx" \
     --checkpoint="$2" --config.label="$3" --workdir="$out/pawsx" --config.evaluate_every=57 \
-    --config.max_test_examples=1000 --config.num_epochs=3 --config.peak_learning_rate=1e-4
+    --config.max_test_examples=1000 --config.num_epochs=8 --config.peak_learning_rate=1e-4
   heading "$3: XNLI"
   once "$out/xnli" \
     python launch/finetune.py --config=configs/xnli.py:dev_en --config.data="$data/xnli" \
