@@ -127,6 +127,8 @@ class _Stop:
     def __init__(self) -> None:
         self.number: int | None = None
         self._heard = -_ONE_REQUEST_SECONDS
+        self._put_off = False
+        self._main_thread = threading.get_ident()
         self._numbers = stopping.heeded()
         self._handle(self._stop)
 
@@ -141,11 +143,24 @@ class _Stop:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.number = number
         if _swallows(frame):
-            threading.Timer(_LATER_SECONDS, os.kill, (os.getpid(), number)).start()
+            if not self._put_off:
+                self._put_off = True
+                threading.Thread(target=self._send_again, daemon=True).start()
             return
+        self._put_off = False
         since, self._heard = time.monotonic() - self._heard, time.monotonic()
         if since >= _ONE_REQUEST_SECONDS:
             raise SystemExit(128 + number)
+
+    def _send_again(self) -> None:
+        """Sends the signal until it comes where it can end the command.
+
+        Once is not enough: what comes just before a call that waits for long is heard
+        only when that call returns.
+        """
+        while self._put_off:
+            time.sleep(_LATER_SECONDS)
+            signal.pthread_kill(self._main_thread, self.number)
 
 
 def _swallows(frame: FrameType | None) -> bool:
