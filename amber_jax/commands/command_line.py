@@ -160,7 +160,10 @@ class _Stop:
         """
         while self._put_off:
             time.sleep(_LATER_SECONDS)
+            listening = signal.getsignal(self.number) == self._stop
             signal.pthread_kill(self._main_thread, self.number)
+            if not listening:  # but training, which is told once
+                return
 
 
 def _swallows(frame: FrameType | None) -> bool:
