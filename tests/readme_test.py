@@ -203,5 +203,5 @@ def test_every_benchmark_that_is_shown_knows_its_flags(command, parsed):
         "python -m benchmarks.finetuning_step --checkpoint=DIR --config.datum=DIR",
     ],
 )
-def test_a_flag_that_no_benchmark_knows_would_be_seen(command, parsed):
+def test_wrong_flags_of_a_benchmark_are_refused(command, parsed):
     assert parsed(command) == 2

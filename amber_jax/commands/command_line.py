@@ -128,7 +128,6 @@ class _Stop:
         self.number: int | None = None
         self._heard = -_ONE_REQUEST_SECONDS
         self._put_off = False
-        self._main_thread = threading.get_ident()
         self._numbers = stopping.heeded()
         self._handle(self._stop)
 
@@ -161,9 +160,9 @@ class _Stop:
         while self._put_off:
             time.sleep(_LATER_SECONDS)
             listening = signal.getsignal(self.number) == self._stop
-            signal.pthread_kill(self._main_thread, self.number)
-            if not listening:  # but training, which is told once
-                return
+            signal.pthread_kill(threading.main_thread().ident, self.number)
+            if not listening:  # but training, for which once is enough
+                self._put_off = False
 
 
 def _swallows(frame: FrameType | None) -> bool:

@@ -149,7 +149,7 @@ def test_a_bug_of_ours_is_no_mistake_of_the_users(small):
 
 
 ENDS = """
-import gc, pathlib, signal, sys, time
+import gc, os, pathlib, signal, sys, time
 from absl import flags
 from amber_jax.commands.command_line import run
 from amber_jax.data.pipeline import import_ahead
@@ -162,6 +162,24 @@ def collected(phase, info):  # what is raised here is dropped, as in JAX's callb
     if phase == "start":
         print("waiting", flush=True)
         time.sleep(0.5)
+
+heard = []
+
+def handed_over(phase, info):  # to another listener and back, as by training
+    if phase == "start" and not heard:
+        print("waiting", flush=True)
+        time.sleep(0.5)
+        ours = {
+            number: signal.signal(number, lambda number, _: heard.append(number))
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        while not heard:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        for number, listener in ours.items():
+            signal.signal(number, listener)
+        os.kill(os.getpid(), heard[0])
+        time.sleep(0.1)
 
 def main(argv):
     if how.value == "pipe":
@@ -179,11 +197,15 @@ def main(argv):
         if how.value == "signal":
             print("waiting", flush=True)
             import tensorflow
-        if how.value == "lost":  # as before a call that waits, which it does not end
+        if how.value == "lost":  # the first that is sent again
             send, lost = signal.pthread_kill, iter([True])
             signal.pthread_kill = lambda *to: next(lost, False) or send(*to)
         if how.value in ("collection", "lost"):
             gc.callbacks.append(collected)
+            gc.collect()
+            time.sleep(60)
+        if how.value == "handed over":
+            gc.callbacks.append(handed_over)
             gc.collect()
             time.sleep(60)
 
@@ -236,7 +258,7 @@ def test_an_import_under_way_changes_no_exit_status(ending, how, status, errors)
     assert ("Traceback" in stderr) == (how == "bug")
 
 
-@pytest.mark.parametrize("how", ["signal", "collection", "lost"])
+@pytest.mark.parametrize("how", ["signal", "collection", "lost", "handed over"])
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
