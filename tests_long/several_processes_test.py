@@ -79,6 +79,31 @@ flags.DEFINE_list("bounds", ["60", "20", "60", "0"], "seconds")
 run(main)
 """
 
+REFUSED = """
+import time
+
+from absl import flags
+from amber_jax.commands.command_line import run
+
+def refuse():
+    from amber_jax.errors import UserError
+
+    raise UserError("there is none; make one")
+
+def main(_):
+    from amber_jax.training import peers
+    from amber_jax.training.agreement import decided_by_first, is_first
+
+    with peers.joined(flags.FLAGS.who):
+        if not is_first():
+            time.sleep(float(flags.FLAGS.bounds[0]))
+        decided_by_first(refuse)
+
+flags.DEFINE_string("who", None, "as --distributed")
+flags.DEFINE_list("bounds", None, "seconds that the others are late")
+run(main)
+"""
+
 
 def free_port():
     with socket.socket() as opened:
@@ -291,6 +316,13 @@ def test_what_the_first_finds_wrong_ends_all_with_one_sentence(config, tmp_path)
             assert "none of its checkpoints can be used" in errors[0]
 
 
+@pytest.mark.parametrize("late", [0, 0, 0, 0, 6])  # 0 is a race, which can be lost
+def test_an_error_of_the_first_is_that_of_all_however_late_they_are(late, tmp_path):
+    with members(tmp_path, 3, program=REFUSED, bounds=(late,)) as processes:
+        for status, _, errors in ended(processes):
+            assert (status, errors) == (2, ["error: there is none; make one"])
+
+
 @pytest.mark.parametrize("backend", ["pmap", "jit"])
 def test_fine_tuning_and_retrieval_score_as_one_process_does(
     backend, alone, config, tmp_path
@@ -339,8 +371,10 @@ def test_fine_tuning_and_retrieval_score_as_one_process_does(
 
 
 @contextlib.contextmanager
-def members(folder, count, *, started=None, who=None, bounds=(60, 20, 60, 0)):
-    (folder / "member.py").write_text(MEMBER)
+def members(
+    folder, count, *, program=MEMBER, started=None, who=None, bounds=(60, 20, 60, 0)
+):
+    (folder / "member.py").write_text(program)
     address = f"127.0.0.1:{free_port()}"
     port = str(free_port())
 

@@ -4,9 +4,10 @@ Several processes that each look at a folder may see it differently, as a shared
 system shows new files late, and would then wait for each other in different places.
 """
 
-import contextlib
 import itertools
 import json
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,7 +19,8 @@ T = TypeVar("T")
 
 _numbers = itertools.count()  # of decisions; they are the same ones in all processes
 _LOOK_MILLISECONDS = 1000  # so often a process that waits hears its signals
-_LAST_WORD_MILLISECONDS = 3000  # in which the others learn of an error
+_LAST_WORD_SECONDS = 60.0  # that the first one waits until the others know of an error
+_LEAVE_SECONDS = 0.05  # between two looks whether the first one has left
 _PIECE_CHARACTERS = 1 << 20  # a message of 4 MB is refused
 
 
@@ -41,7 +43,8 @@ def decided_by_first(decide: Callable[[], T]) -> T:
         decide: called in the first process alone; its result is JSON-able.
 
     Raises:
-        UserError: `decide` raised it; every process does.
+        UserError: `decide` raised it; every process does, with its `decision` set, and
+            is to call `take_leave` before it ends.
     """
     if jax.process_count() == 1:
         return decide()
@@ -54,15 +57,14 @@ def decided_by_first(decide: Callable[[], T]) -> T:
             decided = decide()
         except UserError as error:
             _send(client, key, {"error": str(error), "passes": error.passes})
-            _take_leave(client, key)
+            error.decision = key
             raise
         _send(client, key, {"decided": decided})
         return decided
     answer = _receive(client, key)
     if "error" in answer:
-        _take_leave(client, key)
         same = UserError(answer["error"])
-        same.passes = answer["passes"]
+        same.passes, same.decision = answer["passes"], key
         raise same
     return answer["decided"]
 
@@ -94,15 +96,43 @@ def _receive(client: Any, key: str) -> dict[str, Any]:
 
 
 def _value(client: Any, key: str) -> str:
-    while True:
-        try:
-            return client.blocking_key_value_get(key, _LOOK_MILLISECONDS)
-        except jax.errors.JaxRuntimeError as error:
-            if "DEADLINE_EXCEEDED" not in str(error):
-                raise
+    while (value := _look(client, key)) is None:
+        pass
+    return value
 
 
-def _take_leave(client: Any, key: str) -> None:
-    """Returns when all processes know of an error; the first one has told them."""
-    with contextlib.suppress(jax.errors.JaxRuntimeError):
-        client.wait_at_barrier(key, _LAST_WORD_MILLISECONDS)
+def _look(client: Any, key: str) -> str | None:
+    """Returns the value of a key, or None if a process has not set it by now."""
+    try:
+        return client.blocking_key_value_get(key, _LOOK_MILLISECONDS)
+    except jax.errors.JaxRuntimeError as error:
+        if "DEADLINE_EXCEEDED" not in str(error):
+            raise
+        return None
+
+
+def take_leave(decision: str, missing: Callable[[], list[int]]) -> None:
+    """Returns when this process may end with an error without being missed.
+
+    The first one serves what the others read, and waits until all know of the error;
+    they wait until it has left, as nothing that they wait for comes from it after that.
+
+    Args:
+        decision: of the error that every process raises.
+        missing: returns the processes that are gone, as far as this one can tell.
+    """
+    from jax._src.distributed import global_state
+
+    client: Any = global_state.client
+    end = time.monotonic() + _LAST_WORD_SECONDS
+    if is_first():
+        for index in range(1, jax.process_count()):
+            while time.monotonic() < end and index not in missing():
+                if _look(client, f"{decision}/known/{index}") is not None:
+                    break
+        return
+    key = f"{decision}/known/{jax.process_index()}"
+    # In a thread: the first may have left before its answer comes here.
+    threading.Thread(target=client.key_value_set, args=(key, ""), daemon=True).start()
+    while time.monotonic() < end and 0 not in missing():
+        time.sleep(_LEAVE_SECONDS)

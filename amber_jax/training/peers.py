@@ -16,6 +16,7 @@ import jax
 
 from amber_jax.errors import UserError
 from amber_jax.stopping import START_AGAIN, leave_to_start_again
+from amber_jax.training.agreement import take_leave
 from amber_jax.training.connections import (
     Pulses,
     connect_pulse,
@@ -33,6 +34,7 @@ _SHUTDOWN_SECONDS = 24 * 60 * 60  # while process 0 writes the last; the pulse w
 _OWN_END_SECONDS = 3.0
 _NAME_SECONDS = 1.5  # more until its name has come, on a machine with too much work
 _HEEDED_SECONDS = 0.2  # between two looks whether a signal has come
+_CONNECTED_SECONDS = 0.02  # between two looks whether the pulses beat
 _GONE, _MISSING = "gone", "missing"  # what process 0's sentences begin with
 _NAMED = 8  # of missing processes, at most
 
@@ -70,6 +72,9 @@ def joined(who: str) -> Iterator[None]:
         if not isinstance(error, UserError) or "Gloo" in str(error):  # as a save's
             # A collective fails when a process is gone: the watch says so meanwhile.
             time.sleep(2 * _OWN_END_SECONDS)
+        elif error.decision is not None:
+            watch.ending = True  # with the sentence that all of them have
+            take_leave(error.decision, lambda: watch.missing())
         raise
     finally:
         watch.ending = True
@@ -145,6 +150,7 @@ def _join(place: Membership, watch: _Watch) -> None:
         near = start_relay(("127.0.0.1", 0), (host, port), on_break=watch.broken)
         watch.missing = lambda: [0]
         threading.Thread(target=_follow_first, args=(place, watch), daemon=True).start()
+        _await_pulses(watch)
     near_address = "{}:{}".format(*near)
     # Its handler of SIGTERM would stand in front of Python's.
     jax.config.update("jax_enable_preemption_service", False)
@@ -158,6 +164,13 @@ def _join(place: Membership, watch: _Watch) -> None:
         initialization_timeout=2 * _JOIN_SECONDS,  # it aborts then
         shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
     )
+    _await_pulses(watch)
+
+
+def _await_pulses(watch: _Watch) -> None:
+    """Returns when no process is missing; from then on, one that is has gone."""
+    while watch.missing():
+        time.sleep(_CONNECTED_SECONDS)
 
 
 def _follow_first(place: Membership, watch: _Watch) -> None:
