@@ -16,7 +16,7 @@ class UserError(Exception):
     Attributes:
         passes: whether the same command may succeed later, with nothing mended; its
             status is then that of a run that is to be started again.
-        decision: what all processes of a run were to agree on, if all raise this error.
+        decision: the name of what was to be decided, if all processes raise this.
     """
 
     passes = False

@@ -4,6 +4,7 @@ Several processes that each look at a folder may see it differently, as a shared
 system shows new files late, and would then wait for each other in different places.
 """
 
+import contextlib
 import itertools
 import json
 import threading
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 _numbers = itertools.count()  # of decisions; they are the same ones in all processes
 _LOOK_MILLISECONDS = 1000  # so often a process that waits hears its signals
-_LAST_WORD_SECONDS = 60.0  # that the first one waits until the others know of an error
+_LAST_WORD_SECONDS = 300.0  # in which all others come to know of an error
 _LEAVE_SECONDS = 0.05  # between two looks whether the first one has left
 _PIECE_CHARACTERS = 1 << 20  # a message of 4 MB is refused
 
@@ -43,8 +44,8 @@ def decided_by_first(decide: Callable[[], T]) -> T:
         decide: called in the first process alone; its result is JSON-able.
 
     Raises:
-        UserError: `decide` raised it; every process does, with its `decision` set, and
-            is to call `take_leave` before it ends.
+        UserError: `decide` raised it; every process does, with its `decision` set,
+            and calls `take_leave` before it ends.
     """
     if jax.process_count() == 1:
         return decide()
@@ -112,27 +113,34 @@ def _look(client: Any, key: str) -> str | None:
 
 
 def take_leave(decision: str, missing: Callable[[], list[int]]) -> None:
-    """Returns when this process may end with an error without being missed.
+    """Returns when this process may end with an error that all processes raise.
 
-    The first one serves what the others read, and waits until all know of the error;
-    they wait until it has left, as nothing that they wait for comes from it after that.
+    The first one waits until the others know of it, as it serves what they read. They
+    wait until the first one has left, so that it takes none of them for dead.
 
     Args:
-        decision: of the error that every process raises.
-        missing: returns the processes that are gone, as far as this one can tell.
+        decision: of the error.
+        missing: returns the processes that have gone, as far as this one can tell.
     """
     from jax._src.distributed import global_state
 
     client: Any = global_state.client
-    end = time.monotonic() + _LAST_WORD_SECONDS
-    if is_first():
-        for index in range(1, jax.process_count()):
-            while time.monotonic() < end and index not in missing():
-                if _look(client, f"{decision}/known/{index}") is not None:
-                    break
+    if not is_first():
+        key = f"{decision}/known/{jax.process_index()}"
+        # In a thread, as the first may be gone before its answer comes here.
+        threading.Thread(target=_acknowledge, args=(client, key), daemon=True).start()
+        while 0 not in missing():
+            time.sleep(_LEAVE_SECONDS)
         return
-    key = f"{decision}/known/{jax.process_index()}"
-    # In a thread: the first may have left before its answer comes here.
-    threading.Thread(target=client.key_value_set, args=(key, ""), daemon=True).start()
-    while time.monotonic() < end and 0 not in missing():
-        time.sleep(_LEAVE_SECONDS)
+    end = time.monotonic() + _LAST_WORD_SECONDS
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        for index in range(1, jax.process_count()):
+            key = f"{decision}/known/{index}"
+            while index not in missing() and _look(client, key) is None:
+                if time.monotonic() > end:
+                    return
+
+
+def _acknowledge(client: Any, key: str) -> None:
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        client.key_value_set(key, "")

@@ -42,6 +42,9 @@ class Pulses:
         count: of all processes.
         silence: seconds without a pulse after which a process is gone.
         on_gone: called with the index of one that is, and a sentence.
+
+    Attributes:
+        complete: set when every process has been connected.
     """
 
     def __init__(
@@ -49,6 +52,10 @@ class Pulses:
     ) -> None:
         self._count, self._silence, self._on_gone = count, silence, on_gone
         self._connections: dict[int, socket.socket] = {}
+        self._awaited = {*range(1, count)}
+        self.complete = threading.Event()
+        if not self._awaited:
+            self.complete.set()
 
     def missing(self) -> list[int]:
         """Returns the processes that are not connected."""
@@ -67,6 +74,9 @@ class Pulses:
             return
         _, index = _HELLO.unpack(hello)
         self._connections[index] = connection
+        self._awaited.discard(index)
+        if not self._awaited:
+            self.complete.set()
         ends = follow(connection, silence=self._silence, on_sentence=lambda _: None)
         if self._connections.get(index) is connection:
             del self._connections[index]

@@ -34,7 +34,6 @@ _SHUTDOWN_SECONDS = 24 * 60 * 60  # while process 0 writes the last; the pulse w
 _OWN_END_SECONDS = 3.0
 _NAME_SECONDS = 1.5  # more until its name has come, on a machine with too much work
 _HEEDED_SECONDS = 0.2  # between two looks whether a signal has come
-_CONNECTED_SECONDS = 0.02  # between two looks whether the pulses beat
 _GONE, _MISSING = "gone", "missing"  # what process 0's sentences begin with
 _NAMED = 8  # of missing processes, at most
 
@@ -45,7 +44,8 @@ def joined(who: str) -> Iterator[None]:
 
     While one is missing, lines on stderr name it. If another one dies later, this one
     says so in a line and ends with status `START_AGAIN`: at most 5 seconds after
-    another process died, 20 after its machine did, 65 after it was stopped.
+    another process died, 20 after its machine did, 65 after it was stopped. An error
+    that all of them raise ends each when all know of it.
 
     Args:
         who: as `membership` takes it.
@@ -64,7 +64,7 @@ def joined(who: str) -> Iterator[None]:
             f"--distributed={who} found no one to join ({str(error).splitlines()[0]}); "
             "wanted auto, on a TPU pod, in GKE or under Slurm, or HOST:PORT,COUNT,INDEX"
         ) from error
-    watch.joined = True
+    watch.begin()
     try:
         with _together_at_the_end():
             yield
@@ -72,9 +72,9 @@ def joined(who: str) -> Iterator[None]:
         if not isinstance(error, UserError) or "Gloo" in str(error):  # as a save's
             # A collective fails when a process is gone: the watch says so meanwhile.
             time.sleep(2 * _OWN_END_SECONDS)
-        elif error.decision is not None:
+        if isinstance(error, UserError) and error.decision is not None:
             watch.ending = True  # with the sentence that all of them have
-            take_leave(error.decision, lambda: watch.missing())
+            take_leave(error.decision, watch.missing)
         raise
     finally:
         watch.ending = True
@@ -104,11 +104,17 @@ class _Watch:
         self._heard = threading.Event()  # which one
         self._leaving = threading.Lock()
 
+    def begin(self) -> None:
+        """Lets this process end from now on when another one is missed."""
+        self.joined = True
+        if self.missing():  # since before
+            threading.Thread(target=self.broken, daemon=True).start()
+
     def hear(self, sentence: str) -> None:
         """Takes what process 0 says: who is missing, or that a process is gone."""
         what, _, text = sentence.partition(": ")
-        if what == _GONE:
-            self.gone(text)
+        if what == _GONE:  # in a thread: this one hears when process 0 goes as well
+            threading.Thread(target=self.gone, args=(text,), daemon=True).start()
         else:
             self.named = text
 
@@ -148,9 +154,12 @@ def _join(place: Membership, watch: _Watch) -> None:
         start_relay(("", port), near, on_break=watch.broken, pulses=pulses)
     else:
         near = start_relay(("127.0.0.1", 0), (host, port), on_break=watch.broken)
-        watch.missing = lambda: [0]
-        threading.Thread(target=_follow_first, args=(place, watch), daemon=True).start()
-        _await_pulses(watch)
+        connected = threading.Event()
+        watch.missing = lambda: [] if connected.is_set() else [0]
+        threading.Thread(
+            target=_follow_first, args=(place, watch, connected), daemon=True
+        ).start()
+        connected.wait()  # before JAX, so that process 0 knows of all that joined
     near_address = "{}:{}".format(*near)
     # Its handler of SIGTERM would stand in front of Python's.
     jax.config.update("jax_enable_preemption_service", False)
@@ -164,22 +173,17 @@ def _join(place: Membership, watch: _Watch) -> None:
         initialization_timeout=2 * _JOIN_SECONDS,  # it aborts then
         shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
     )
-    _await_pulses(watch)
+    if place.index == 0:
+        pulses.complete.wait()  # from now on, one that is missing has gone
 
 
-def _await_pulses(watch: _Watch) -> None:
-    """Returns when no process is missing; from then on, one that is has gone."""
-    while watch.missing():
-        time.sleep(_CONNECTED_SECONDS)
-
-
-def _follow_first(place: Membership, watch: _Watch) -> None:
+def _follow_first(place: Membership, watch: _Watch, connected: threading.Event) -> None:
     """Exchanges pulses with process 0, from which this one hears of the others."""
     while True:
         with connect_pulse(place.coordinator, place.index) as connection:
-            watch.missing = lambda: []
+            connected.set()
             ends = follow(connection, silence=_SILENCE_SECONDS, on_sentence=watch.hear)
-        watch.missing = lambda: [0]
+        connected.clear()
         watch.gone(f"process 0 of this run {ends}")
 
 

@@ -1,5 +1,6 @@
 """What the first process decides holds in all."""
 
+import contextlib
 import itertools
 import threading
 import time
@@ -31,12 +32,12 @@ class Client:
 
 @pytest.fixture
 def processes(monkeypatch):
-    """A function: becomes process `index` of two."""
+    """A function: becomes process `index` of `count`."""
     client = Client()
     monkeypatch.setattr(distributed.global_state, "client", client)
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
 
-    def become(index):
+    def become(index, count=2):
+        monkeypatch.setattr(jax, "process_count", lambda: count)
         monkeypatch.setattr(jax, "process_index", lambda: index)
         monkeypatch.setattr(agreement, "_numbers", itertools.count())
         return client
@@ -82,16 +83,26 @@ def nobody():
     return []
 
 
-def test_what_the_first_finds_wrong_ends_all_and_it_waits_for_them(processes):
-    client = processes(0)
-    decision = refused(refuse)
-    leaving = threading.Thread(target=agreement.take_leave, args=(decision, nobody))
+@contextlib.contextmanager
+def taking_leave(decision, missing):
+    """Takes leave beside the block; gives what tells whether that is still so."""
+    leaving = threading.Thread(
+        target=agreement.take_leave, args=(decision, missing), daemon=True
+    )
     leaving.start()
-    leaving.join(0.1)
-    assert leaving.is_alive()
-    client.key_value_set(f"{decision}/known/1", "")
+    yield leaving.is_alive
     leaving.join(10)
     assert not leaving.is_alive()
+
+
+def test_what_the_first_finds_wrong_ends_all_and_it_waits_for_them(processes):
+    client = processes(0, count=3)
+    decision = refused(refuse)
+    with taking_leave(decision, nobody) as waits:
+        for index in (2, 1):
+            time.sleep(0.1)
+            assert waits()
+            client.key_value_set(f"{decision}/known/{index}", "")
 
 
 def test_the_others_say_that_they_know_and_wait_until_the_first_has_left(processes):
@@ -99,38 +110,50 @@ def test_the_others_say_that_they_know_and_wait_until_the_first_has_left(process
     refused(refuse)
     client = processes(1)
     decision = refused(never)
-    there = iter([[], []])
-    agreement.take_leave(decision, lambda: next(there, [0]))
-    assert next(there, None) is None
-    wait_until(lambda: f"{decision}/known/1" in client.values)
+    left = []
+    with taking_leave(decision, lambda: left) as waits:
+        while f"{decision}/known/1" not in client.values:
+            time.sleep(0.001)
+        time.sleep(0.1)
+        assert waits()
+        left.append(0)
 
 
-@pytest.mark.parametrize("index", [0, 1])
-def test_nobody_waits_for_a_process_that_has_gone(index, processes):
-    processes(0)
+def test_nobody_is_waited_for_who_has_gone(processes):
+    client = processes(0, count=3)
     decision = refused(refuse)
-    processes(index)
-    agreement.take_leave(decision, lambda: [1 - index])
+    left = []
+    with taking_leave(decision, lambda: left) as waits:
+        client.key_value_set(f"{decision}/known/1", "")
+        time.sleep(0.1)
+        assert waits()
+        left.append(2)
 
 
-@pytest.mark.parametrize("index", [0, 1])
-def test_nobody_waits_for_ever(index, processes, monkeypatch):
+def test_the_first_waits_for_nobody_for_ever(processes, monkeypatch):
     processes(0)
-    decision = refused(refuse)
-    processes(index)
     monkeypatch.setattr(agreement, "_LAST_WORD_SECONDS", 0.2)
+    with taking_leave(refused(refuse), nobody):
+        pass
+
+
+def test_the_error_stays_what_is_said_if_the_store_of_keys_breaks(
+    processes, monkeypatch
+):
+    def breaks(*_):
+        raise jax.errors.JaxRuntimeError("UNAVAILABLE: it has gone")
+
+    client = processes(0)
+    decision = refused(refuse)
+    monkeypatch.setattr(client, "blocking_key_value_get", breaks)
+    monkeypatch.setattr(client, "key_value_set", breaks)
     agreement.take_leave(decision, nobody)
+    processes(1)
+    agreement.take_leave(decision, lambda: [0])
 
 
-def test_an_error_that_is_no_decision_is_of_one_process():
-    assert UserError("its own").decision is None
-
-
-def wait_until(condition):
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
+def test_an_error_of_a_process_alone_takes_no_leave():
+    assert refused(refuse) is None
 
 
 def test_what_may_pass_in_the_first_may_pass_in_all(processes):
