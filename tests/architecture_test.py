@@ -1,6 +1,7 @@
 """The rules of docs/design.md, read off the syntax trees: imports, fences, sizes."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +185,7 @@ def room_of_module(module):
     return module.split(".")[1]
 
 
+@functools.cache
 def tree_of(path):
     return ast.parse(path.read_text("utf-8"))
 

@@ -66,6 +66,7 @@ from amber_jax.training.state import TrainState
 from amber_jax.types import Params
 
 _PATIENCE_SECONDS = 30.0
+_SLICE_BYTES = 1 << 20  # the least that a device is asked for apart from others
 _ORBAX_ERRORS = (OSError, ValueError)  # how Orbax tells that it could not write
 
 CHECKPOINTS = "checkpoints"  # of a workdir
@@ -136,7 +137,7 @@ class CheckpointWriter:
         _silence_echoes()
         bound_retries()
         self._orbax = ocp.AsyncCheckpointer(
-            ocp.CompositeCheckpointHandler(),
+            ocp.CompositeCheckpointHandler(params=_handler(), training=_handler()),
             temporary_path_class=CommittedByUs if is_remote(directory) else None,
         )
         self._thread: threading.Thread | None = None
@@ -167,8 +168,8 @@ class CheckpointWriter:
             self._orbax.save(
                 str(partial.resolve()),
                 ocp.args.Composite(
-                    params=ocp.args.StandardSave(state.params),
-                    training=ocp.args.StandardSave(rest),
+                    params=ocp.args.PyTreeSave(state.params),
+                    training=ocp.args.PyTreeSave(rest),
                 ),
                 force=True,
             )
@@ -312,12 +313,29 @@ def save_params(
         with writing(path, errors=_ORBAX_ERRORS), orbax as writer:
             writer.save(
                 whole.resolve(),
-                ocp.args.Composite(params=ocp.args.StandardSave(params)),
+                ocp.args.Composite(params=ocp.args.PyTreeSave(params)),
             )
         contents = {**run, "parameters": parameter_shapes(params)}
         write_json(whole / RUN, contents)
         write_extras(whole)
         complete_folder(whole, path)
+
+
+def _handler(**options: Any) -> ocp.PyTreeCheckpointHandler:
+    """Returns what writes the arrays of a tree, small ones in one piece.
+
+    Orbax has every device that holds an array give a slice of it. Small slices cost
+    more than they save, in time and in pieces on disk: most of a save of small arrays.
+    """
+    arrays = ocp.type_handlers.ArrayHandler(
+        min_slice_bytes_for_replica_parallel=_SLICE_BYTES
+    )
+    return ocp.PyTreeCheckpointHandler(
+        type_handler_registry=ocp.type_handlers.create_type_handler_registry(
+            (jax.Array, arrays), (np.ndarray, ocp.type_handlers.NumpyHandler())
+        ),
+        **options,
+    )
 
 
 def _checkpointer_of_this_process() -> ocp.Checkpointer:
@@ -328,10 +346,9 @@ def _checkpointer_of_this_process() -> ocp.Checkpointer:
         active_processes={index},
         barrier_sync_key_prefix=f"process_{index}",
     )
-    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
     return ocp.Checkpointer(
         ocp.CompositeCheckpointHandler(
-            params=handler,
+            params=_handler(multiprocessing_options=alone),
             composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
         ),
         multiprocessing_options=alone,
