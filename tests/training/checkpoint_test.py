@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from full_disk import full_disk
 
@@ -105,6 +106,22 @@ def test_parameters_can_be_restored_alone(two):
     state = make_state(6)
     params = restore_params(find_checkpoint(two), abstract_like(state).params)
     assert_same_bits(params, state.params)
+
+
+@pytest.mark.parametrize(("width", "pieces"), [(8, 1), (1 << 18, 8)])
+def test_small_arrays_are_written_in_one_piece_and_large_ones_by_all_devices(
+    width, pieces, tmp_path
+):
+    """0.5 KB and 16 MB that eight devices hold."""
+    state = make_state(3, width=width)
+    everywhere = jax.tree.map(
+        lambda shape: shape.sharding, abstract_like(state, "pmap", num_devices=8)
+    )
+    save(tmp_path, jax.device_put(state, everywhere))
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        written = reader.metadata(tmp_path / "3" / "params").item_metadata.tree["layer"]
+    assert np.prod(written["kernel"].storage.chunk_shape) * pieces == 16 * width
+    assert written["bias"].storage.chunk_shape == (width,)  # 1 MB, of each 128 KB
 
 
 @pytest.mark.parametrize("saved", [("pmap", False, 8), ("jit", True, 8)])
