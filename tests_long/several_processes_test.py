@@ -95,8 +95,8 @@ def main(_):
     from amber_jax.training.agreement import decided_by_first, is_first
 
     with peers.joined(flags.FLAGS.who):
+        print("joined", flush=True)
         if not is_first():
-            print("joined", flush=True)
             time.sleep(float(flags.FLAGS.bounds[0]))
         decided_by_first(refuse)
 
@@ -329,7 +329,9 @@ def test_what_the_first_finds_wrong_ends_all_with_one_sentence(config, tmp_path)
 def test_an_error_of_the_first_is_that_of_all_who_come_to_it(late, how, tmp_path):
     with members(tmp_path, 3, program=REFUSED, bounds=(late,)) as processes:
         if how is not None:
-            wait_for("joined", processes[1])
+            for process in processes[:2]:
+                wait_for("joined", process)
+            time.sleep(1)  # the first knows by now that it will end
             processes.pop(1).send_signal(how)
         for status, _, errors in ended(processes):
             assert (status, errors) == (2, ["error: there is none; make one"])

@@ -20,7 +20,9 @@ T = TypeVar("T")
 
 _numbers = itertools.count()  # of decisions; they are the same ones in all processes
 _LOOK_MILLISECONDS = 1000  # so often a process that waits hears its signals
-_LAST_WORD_SECONDS = 300.0  # in which all others come to know of an error
+# In which all others come to know of an error. JAX aborts all processes when one of
+# them has been dead for 100 seconds.
+_LAST_WORD_SECONDS = 60.0
 _LEAVE_SECONDS = 0.05  # between two looks whether the first one has left
 _PIECE_CHARACTERS = 1 << 20  # a message of 4 MB is refused
 

@@ -66,7 +66,8 @@ from amber_jax.training.state import TrainState
 from amber_jax.types import Params
 
 _PATIENCE_SECONDS = 30.0
-_SLICE_BYTES = 1 << 20  # the least that a device is asked for apart from others
+_SLICE_BYTES = 1 << 20  # the least that is written apart, of an array on many devices
+_SLICES = 32  # of such an array, at most: on a large pod its slices are small
 _ORBAX_ERRORS = (OSError, ValueError)  # how Orbax tells that it could not write
 
 CHECKPOINTS = "checkpoints"  # of a workdir
@@ -324,11 +325,12 @@ def save_params(
 def _handler(**options: Any) -> ocp.PyTreeCheckpointHandler:
     """Returns what writes the arrays of a tree, small ones in one piece.
 
-    Orbax has every device that holds an array give a slice of it. Small slices cost
-    more than they save, in time and in pieces on disk: most of a save of small arrays.
+    Orbax has every device that holds an array write a slice of it. Small slices cost
+    more than they save: where all arrays are small, most of the time of a save.
     """
     arrays = ocp.type_handlers.ArrayHandler(
-        min_slice_bytes_for_replica_parallel=_SLICE_BYTES
+        min_slice_bytes_for_replica_parallel=_SLICE_BYTES,
+        max_replicas_for_replica_parallel=_SLICES,
     )
     return ocp.PyTreeCheckpointHandler(
         type_handler_registry=ocp.type_handlers.create_type_handler_registry(

@@ -45,7 +45,7 @@ def joined(who: str) -> Iterator[None]:
     While one is missing, lines on stderr name it. If another one dies later, this one
     says so in a line and ends with status `START_AGAIN`: at most 5 seconds after
     another process died, 20 after its machine did, 65 after it was stopped. An error
-    that all of them raise ends each when all know of it.
+    that all of them raise ends each when all know of it, or after a minute.
 
     Args:
         who: as `membership` takes it.

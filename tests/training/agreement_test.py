@@ -146,10 +146,7 @@ def test_the_error_stays_what_is_said_if_the_store_of_keys_breaks(
     client = processes(0)
     decision = refused(refuse)
     monkeypatch.setattr(client, "blocking_key_value_get", breaks)
-    monkeypatch.setattr(client, "key_value_set", breaks)
     agreement.take_leave(decision, nobody)
-    processes(1)
-    agreement.take_leave(decision, lambda: [0])
 
 
 def test_an_error_of_a_process_alone_takes_no_leave():

@@ -44,6 +44,9 @@ def test_process_0_knows_who_is_missing_and_who_ended(first):
     connection.close()
     assert gone.get(timeout=10) == (2, "process 2 of this run has ended")
     assert pulses.missing() == [1, 2]
+    assert not pulses.complete.is_set()
+    with connect_pulse(address, 1):  # each has been there, if not at one time
+        assert pulses.complete.wait(10)
 
 
 def test_a_process_that_says_nothing_is_gone(first):
