@@ -22,7 +22,7 @@ settings=() sample=()
 minutes=10
 SECONDS=0  # what follows is what the promise is about; installing came before
 if [ -n "$quick" ]; then
-  minutes=2
+  minutes=3
   sample=(--config.sentences=10000)
   settings=(
     "--config.stages[0].num_steps=30" "--config.stages[0].warmup_steps=10"
