@@ -30,7 +30,7 @@ from amber_jax.training.checkpoint import CHECKPOINTS
 from amber_jax.training.metrics import METRICS_FILE, read_metrics
 from benchmarks import interrupted, tables
 
-_SAVE_EVERY = 20  # steps
+_SAVE_EVERY = 20  # steps; it is evaluated as often
 _ENDLESS = 1_000_000  # steps
 _LATER_SECONDS = 600.0  # for the checkpoint of a step that is under way
 # A process that was asked to stop before it listened has nothing to save.
@@ -39,8 +39,10 @@ _MEASURES = {  # of a start: the record's number, and its unit
     "memory, GB": ("peak_resident_bytes", 1e9),
     "descriptors": ("open_descriptors", 1),
 }
-_SETTLED = 0.3  # of a start's records: caches, threads and compiled programs are there
-_FEW = 50  # records that say nothing of growth
+# Until each has happened twice in a start, saving and evaluating take memory anew:
+# for compiled programs, threads and buffers.
+_SETTLED = 2 * _SAVE_EVERY  # steps of a start
+_FEW = 20  # records that say nothing of growth
 _FLAT = 1.05
 
 
@@ -61,8 +63,8 @@ def _command(workdir: Path, corpus: Path) -> list[str]:
             f"--config.stages[0].{kind}_pairs=8"
             for kind in ("monolingual", "translation")
         ),
-        *("--config.log_every=1", f"--config.save_every={_SAVE_EVERY}"),
-        *("--config.evaluate_every=100", f"--config.corpus={corpus}"),
+        *("--config.log_every=1", f"--config.corpus={corpus}"),
+        *(f"--config.{kind}_every={_SAVE_EVERY}" for kind in ("save", "evaluate")),
         *("--config.tensorboard=False", f"--workdir={workdir}"),
     ]
 
@@ -92,7 +94,7 @@ def _start(workdir: Path, corpus: Path, seconds: float, number: int) -> dict[str
         "signal": signal.Signals(number).name,
         "seconds": seconds,
         "from step": before,
-        **_measured(workdir, before),
+        **measured(_trained(workdir, before), before),
     }
 
 
@@ -124,22 +126,24 @@ def _trained(workdir: Path, before: int) -> list[dict[str, Any]]:
     ]
 
 
-def _measured(workdir: Path, before: int) -> dict[str, Any]:
-    """What the records after a step say of the process that wrote them."""
-    records = _trained(workdir, before)
+def measured(records: Sequence[Mapping[str, Any]], before: int) -> dict[str, Any]:
+    """Returns what a start's train records, from step `before` on, say of its process.
+
+    Growth is the median of the later half of the settled records in units of that of
+    the earlier; 1 where they are too few.
+    """
+    settled = [r for r in records if r["step"] > before + _SETTLED]
     measures: dict[str, Any] = {
         "to step": max((r["step"] for r in records), default=before)
     }
     for name, (key, unit) in _MEASURES.items():
-        values = [record[key] / unit for record in records if key in record]
-        settled = values[int(_SETTLED * len(values)) :]
-        half = len(settled) // 2
-        few = len(values) < _FEW
-        measures[name] = statistics.median(settled) if settled else 0.0
+        values = [record[key] / unit for record in settled or records if key in record]
+        measures[name] = statistics.median(values) if values else 0.0
+        half = len(values) // 2
         measures[f"{name} grows"] = (
             1.0
-            if few
-            else statistics.median(settled[half:]) / statistics.median(settled[:half])
+            if len(settled) < _FEW or not values
+            else statistics.median(values[half:]) / statistics.median(values[:half])
         )
     return measures
 

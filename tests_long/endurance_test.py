@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_a_minute_of_restarts_leaves_a_whole_log(tmp_path):
-    arguments = ["--hours=0.017", "--restarts=3", "--layers=1", "--width=16"]
+    arguments = ["--hours=0.01", "--restarts=2", "--layers=1", "--width=16"]
     done = subprocess.run(
         [
             sys.executable,
