@@ -63,7 +63,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(folder, verb, inputs, progre
 
 
 def test_seeded_kills_at_bad_moments_lose_nothing(tmp_path):
-    arguments = [f"--folder={tmp_path}", "--kills=5", "--seed=1"]
+    arguments = [f"--folder={tmp_path}", "--kills=4", "--seed=1"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.kills", *arguments],
         cwd=ROOT,
@@ -73,5 +73,5 @@ def test_seeded_kills_at_bad_moments_lose_nothing(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (tmp_path / "kills.jsonl").open()]
-    assert [line["lost"] for line in lines] == [[]] * 5
+    assert [line["lost"] for line in lines] == [[]] * 4
     assert any(line["work"] == "pretraining" for line in lines)

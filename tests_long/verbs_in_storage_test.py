@@ -54,22 +54,24 @@ def started(store, local):
     return start
 
 
+def ended(process, status=0):
+    """Waits for a process; returns what it wrote."""
+    stdout, stderr = process.communicate()
+    assert process.returncode == status, f"{process.args}: {stderr[-2000:]}"
+    return subprocess.CompletedProcess(process.args, status, stdout, stderr)
+
+
 @pytest.fixture(scope="module")
 def amber(started):
     """A function: runs a verb to its end."""
-
-    def run(root, verb, *flags, status=0):
-        process = started(root, verb, *flags)
-        stdout, stderr = process.communicate()
-        assert process.returncode == status, f"{verb}: {stderr[-2000:]}"
-        return subprocess.CompletedProcess(process.args, status, stdout, stderr)
-
-    return run
+    return lambda root, verb, *flags, status=0: ended(
+        started(root, verb, *flags), status
+    )
 
 
 @pytest.fixture(scope="module")
-def both(amber, store, local):
-    """A function: runs a verb on the local folder, then on the bucket."""
+def both(started, store, local):
+    """A function: runs a verb on the local folder and at once on the bucket."""
     texts = local / "texts"
     (texts / "mono").mkdir(parents=True)
     (texts / "parallel").mkdir()
@@ -100,7 +102,8 @@ def both(amber, store, local):
     roots = local, store.path("all")
 
     def run(verb, *flags):
-        return [amber(root, verb, *flags) for root in roots]
+        processes = [started(root, verb, *flags) for root in roots]
+        return [ended(process) for process in processes]
 
     return run
 
