@@ -1,6 +1,7 @@
 """Hours of training, stopped and killed at random: is the log whole, is memory flat?
 
 python -m benchmarks.endurance --folder=DIR [--hours=2] [--restarts=12] [--seed=0]
+    [--save_every=20]
 
 An encoder with all losses trains on the sample text and gets SIGTERM or SIGKILL, again
 and again. What every start did stands in DIR/starts.jsonl: started again, this program
@@ -30,7 +31,6 @@ from amber_jax.training.checkpoint import CHECKPOINTS
 from amber_jax.training.metrics import METRICS_FILE, read_metrics
 from benchmarks import interrupted, tables
 
-_SAVE_EVERY = 20  # steps; it is evaluated as often
 _ENDLESS = 1_000_000  # steps
 _LATER_SECONDS = 600.0  # for the checkpoint of a step that is under way
 # A process that was asked to stop before it listened has nothing to save.
@@ -39,15 +39,11 @@ _MEASURES = {  # of a start: the record's number, and its unit
     "memory, GB": ("peak_resident_bytes", 1e9),
     "descriptors": ("open_descriptors", 1),
 }
-# Until each has happened twice in a start, saving and evaluating take memory anew:
-# for compiled programs, threads and buffers.
-_SETTLED = 2 * _SAVE_EVERY  # steps of a start
-_FEW = 20  # records that say nothing of growth
 _FLAT = 1.05
 
 
 def _command(workdir: Path, corpus: Path) -> list[str]:
-    width = flags.FLAGS.width
+    width, interval = flags.FLAGS.width, flags.FLAGS.save_every
     sizes = {
         "num_layers": flags.FLAGS.layers,
         "hidden_size": width,
@@ -64,7 +60,7 @@ def _command(workdir: Path, corpus: Path) -> list[str]:
             for kind in ("monolingual", "translation")
         ),
         *("--config.log_every=1", f"--config.corpus={corpus}"),
-        *(f"--config.{kind}_every={_SAVE_EVERY}" for kind in ("save", "evaluate")),
+        *(f"--config.{kind}_every={interval}" for kind in ("save", "evaluate")),
         *("--config.tensorboard=False", f"--workdir={workdir}"),
     ]
 
@@ -94,7 +90,7 @@ def _start(workdir: Path, corpus: Path, seconds: float, number: int) -> dict[str
         "signal": signal.Signals(number).name,
         "seconds": seconds,
         "from step": before,
-        **measured(_trained(workdir, before), before),
+        **measured(_trained(workdir, before), before, flags.FLAGS.save_every),
     }
 
 
@@ -126,13 +122,17 @@ def _trained(workdir: Path, before: int) -> list[dict[str, Any]]:
     ]
 
 
-def measured(records: Sequence[Mapping[str, Any]], before: int) -> dict[str, Any]:
-    """Returns what a start's train records, from step `before` on, say of its process.
+def measured(
+    records: Sequence[Mapping[str, Any]], before: int, interval: int
+) -> dict[str, Any]:
+    """Returns what a start's train records after step `before` say of its process.
 
-    Growth is the median of the later half of the settled records in units of that of
-    the earlier; 1 where they are too few.
+    Saving and evaluating take memory anew until each has happened twice, every
+    `interval` steps: for compiled programs, threads and buffers. From then on, growth
+    is the least of the later half in units of the least of the earlier, since a save
+    under way takes some for a while; 1 where a half has no whole interval.
     """
-    settled = [r for r in records if r["step"] > before + _SETTLED]
+    settled = [r for r in records if r["step"] > before + 2 * interval]
     measures: dict[str, Any] = {
         "to step": max((r["step"] for r in records), default=before)
     }
@@ -140,10 +140,9 @@ def measured(records: Sequence[Mapping[str, Any]], before: int) -> dict[str, Any
         values = [record[key] / unit for record in settled or records if key in record]
         measures[name] = statistics.median(values) if values else 0.0
         half = len(values) // 2
+        is_known = settled and half >= interval
         measures[f"{name} grows"] = (
-            1.0
-            if len(settled) < _FEW or not values
-            else statistics.median(values[half:]) / statistics.median(values[:half])
+            min(values[half:]) / min(values[:half]) if is_known else 1.0
         )
     return measures
 
@@ -196,6 +195,7 @@ if __name__ == "__main__":
     flags.DEFINE_float("hours", 2.0, "of steps, all starts together")
     flags.DEFINE_integer("restarts", 12, "how many, about", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "of the moments")
+    flags.DEFINE_integer("save_every", 20, "steps; evaluated as often", lower_bound=1)
     flags.DEFINE_integer("layers", 12, "of the encoder")
     flags.DEFINE_integer("width", 384, "of the encoder, in heads of 64 or fewer")
     command_line.run(main)

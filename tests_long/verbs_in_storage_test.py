@@ -42,6 +42,7 @@ def started(store, local):
             env={
                 **os.environ,
                 **store.environment,
+                "NPROC": "16",  # fewer threads can starve a collective
                 "PYTHONPATH": str(ROOT),
                 "AMBER_CACHE": str(local / "cache"),
                 "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
@@ -54,19 +55,26 @@ def started(store, local):
     return start
 
 
-def ended(process, status=0):
-    """Waits for a process; returns what it wrote."""
-    stdout, stderr = process.communicate()
-    assert process.returncode == status, f"{process.args}: {stderr[-2000:]}"
-    return subprocess.CompletedProcess(process.args, status, stdout, stderr)
+def ended(*processes, status=0):
+    """Waits for all of them; returns what each wrote."""
+    written = [process.communicate() for process in processes]
+    for process, (_, stderr) in zip(processes, written, strict=True):
+        assert process.returncode == status, f"{process.args}: {stderr[-2000:]}"
+    return [
+        subprocess.CompletedProcess(process.args, status, *texts)
+        for process, texts in zip(processes, written, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
 def amber(started):
     """A function: runs a verb to its end."""
-    return lambda root, verb, *flags, status=0: ended(
-        started(root, verb, *flags), status
-    )
+
+    def run(root, verb, *flags, status=0):
+        (done,) = ended(started(root, verb, *flags), status=status)
+        return done
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +110,7 @@ def both(started, store, local):
     roots = local, store.path("all")
 
     def run(verb, *flags):
-        processes = [started(root, verb, *flags) for root in roots]
-        return [ended(process) for process in processes]
+        return ended(*(started(root, verb, *flags) for root in roots))
 
     return run
 
@@ -148,6 +155,7 @@ def test_text_becomes_a_corpus(both, started, amber, store, local):
     store.requests.clear()
     process = started(store.path("all"), "build_corpus", *flags, "--output={}/killed")
     while not any("all/killed/shards" in name for _, name in store.requests):
+        assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.kill()
     process.communicate()

@@ -76,9 +76,11 @@ def _pmap_backend(mesh: Mesh) -> Backend:
     per_device = NamedSharding(mesh, PartitionSpec(AXIS))
 
     def compile_step(step: Callable[..., Any], _: Any) -> jax.stages.Wrapped:
+        if mesh.size > 1:  # a sum over one device is a copy
+            step = functools.partial(step, axis_name=AXIS)
         # State in and out unmapped: no leading device axis anywhere else.
         return jax.pmap(
-            functools.partial(step, axis_name=AXIS),
+            step,
             axis_name=AXIS,
             in_axes=(None, 0, None),
             out_axes=None,

@@ -79,10 +79,11 @@ def test_steps_that_are_missing_or_misplaced_are_named(steps, wrong):
 @pytest.mark.parametrize(
     ("sizes", "grows"),
     [
-        ([1] * 20 + [2] * 20 + [3] * 20, 1.0),  # until all has happened twice
-        ([1] * 40 + [3] * 19, 1.0),  # too few
-        ([1] * 40 + [3] * 10 + [4] * 10, 4 / 3),
-        ([1] * 40 + [4] * 10 + [3] * 10, 3 / 4),
+        ([1] * 10 + [2] * 10 + [3] * 20, 1.0),  # until all has happened twice
+        ([1] * 20 + [3] * 9 + [4] * 10, 1.0),  # too few
+        ([1] * 20 + [3] * 10 + [4] * 10, 4 / 3),
+        ([1] * 20 + [4] * 10 + [3] * 10, 3 / 4),
+        ([1] * 20 + [3, 9] * 5 + [9, 3, 9, 9, 9] * 2, 1.0),  # saves take some
         ([], 1.0),
     ],
 )
@@ -91,7 +92,7 @@ def test_memory_grows_from_where_a_start_has_done_all_it_does(sizes, grows):
         {"step": 100 + number, "peak_resident_bytes": size * 10**9}
         for number, size in enumerate(sizes, start=1)
     ]
-    measured = endurance.measured(records, before=100)
+    measured = endurance.measured(records, before=100, interval=10)
     assert measured["to step"] == 100 + len(sizes)
     assert measured["memory, GB grows"] == pytest.approx(grows)
     assert measured["descriptors grows"] == 1.0  # not known
