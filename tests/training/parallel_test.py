@@ -336,6 +336,22 @@ def test_optimizers_do_not_depend_on_where_parameters_are(name):
     )
 
 
+@pytest.mark.parametrize("backend", ["pmap", "jit"])
+def test_a_step_on_one_device_sums_nothing_over_devices(backend):
+    rule = optimizer()
+    step = step_function(rule, independent(pull), MASKED_LM_ONLY)
+
+    def program(num_devices):
+        built = build_backend(backend, fsdp=False, num_devices=num_devices)
+        batch = built.put_batch(toy_objective.batch())
+        state = jax.tree.map(np.asarray, new_state(SMALL, rule))
+        compiled = built.compile(step, state).lower(state, batch, jax.random.key(0))
+        return compiled.compile().as_text()
+
+    assert "all-reduce" in program(2)
+    assert "all-reduce" not in program(1)
+
+
 def shares_of(state):
     """Returns which share of its larger arrays a device holds."""
     return {
