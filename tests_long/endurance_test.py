@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_restarts_leave_a_whole_log(tmp_path):
-    arguments = ["--hours=0.01", "--restarts=2", "--save_every=5"]
+    arguments = ["--hours=0.01", "--restarts=2", "--save_every=10"]
     arguments += ["--layers=1", "--width=16"]
     done = subprocess.run(
         [
