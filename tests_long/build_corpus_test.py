@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,7 +117,8 @@ def beam_python(tmp_path_factory):
     python = venv / "bin" / "python"
     install = [python, "-m", "pip", "install", "--quiet", "--editable"]
     subprocess.run([*install, f"{ROOT}[beam]"], check=True)
-    return python
+    yield python
+    shutil.rmtree(venv)  # gigabytes
 
 
 @pytest.mark.parametrize(
