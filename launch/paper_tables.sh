@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The paper's tables from a real encoder: as it comes, and after a short stage 2 with
-# TLM, with word alignment in two forms, and with sentence alignment.
+# TLM, with word alignment in two forms, and with sentence alignment beside each of them.
 #
 #   ./launch/paper_tables.sh ENCODER DATA [FOLDER]    # FOLDER: tables
 #
@@ -93,10 +93,11 @@ corpus
 judge start "$encoder" "as it comes"
 row tlm "TLM" tlm
 row wa "TLM+WA" wa
-row matches "TLM+WA of mutual matches" wa \
-  --config.word_alignment.form=similarity --config.word_alignment.layer=8
+mutual=(--config.word_alignment.form=similarity --config.word_alignment.layer=8)
+row matches "TLM+WA of mutual matches" wa "${mutual[@]}"
 row sa "AMBER (TLM+WA+SA)" sa
+row sa_matches "TLM+WA+SA, mutual matches" sa "${mutual[@]}"
 
 results=()
-for file in "$folder"/{start,tlm,wa,matches,sa}/*/results.json; do results+=("--results=$file"); done
+for file in "$folder"/{start,tlm,wa,matches,sa,sa_matches}/*/results.json; do results+=("--results=$file"); done
 python launch/report.py "${results[@]}" --output="$folder/report"
